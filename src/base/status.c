@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/base/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static _Thread_local char message[2048];
+
+const char *status_text(Status status)
+{
+    switch (status) {
+#define PAL_STATUS_ENTRY(name, value, text)                                                        \
+    case name:                                                                                     \
+        return text;
+        PAL_STATUS_LIST(PAL_STATUS_ENTRY)
+#undef PAL_STATUS_ENTRY
+    }
+    return "unknown status";
+}
+
+const char *status_message(void) { return message; }
+
+void status_set_message(const char *text) { snprintf(message, sizeof message, "%s", text); }
+
+Status status_fail(Status status, const char *file, int line, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+
+    /* The place in the source helps developers only; users asked for one clear message. */
+    if (getenv("PALIMPSEST_TRACE") != NULL && length >= 0 && (size_t)length < sizeof message)
+        snprintf(message + length, sizeof message - (size_t)length, " [%s:%d]", file, line);
+    return status;
+}
+
+void status_assert_failed(const char *file, int line, const char *what)
+{
+    fprintf(stderr, "palimpsest: internal error at %s:%d: expected %s\n", file, line, what);
+    abort();
+}

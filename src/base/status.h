@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Status: how functions that meet the outside world (files, configuration, data, allocation) fail.
+ *
+ * A Status is also the exit status of the program (sysexits.h numbers), so main() just returns it.
+ * The message of the failure is kept beside it, one per thread, until the next failure:
+ *
+ *     if (found != wanted)
+ *         PAL_FAIL(PAL_ERROR_DATA, "%s: found %d rows, expected %d; try ...", path, found, wanted);
+ *     PAL_TRY(file_open(&file, path));
+ *
+ * A message says where, what was found, what was expected and what to try.
+ * Compute code cannot fail: its preconditions are PAL_ASSERT, which names the place and aborts.
+ */
+#ifndef PAL_BASE_STATUS_H
+#define PAL_BASE_STATUS_H
+
+#define PAL_STATUS_LIST(X)                                                                         \
+    X(PAL_OK, 0, "finished")                                                                       \
+    X(PAL_ERROR_USAGE, 64, "wrong use of the command line")                                        \
+    X(PAL_ERROR_DATA, 65, "wrong input data")                                                      \
+    X(PAL_ERROR_NO_INPUT, 66, "input not found")                                                   \
+    X(PAL_ERROR_UNAVAILABLE, 69, "a needed resource is not available")                             \
+    X(PAL_ERROR_INTERNAL, 70, "internal error")                                                    \
+    X(PAL_ERROR_CANT_CREATE, 73, "output cannot be created")                                       \
+    X(PAL_ERROR_IO, 74, "input/output error")                                                      \
+    X(PAL_STOPPED_EARLY, 75, "stopped early with a good checkpoint")                               \
+    X(PAL_ERROR_CONFIG, 78, "wrong configuration")
+
+typedef enum Status {
+#define PAL_STATUS_ENTRY(name, value, text) name = value,
+    PAL_STATUS_LIST(PAL_STATUS_ENTRY)
+#undef PAL_STATUS_ENTRY
+} Status;
+
+/* The general meaning of a status, e.g. "wrong configuration". */
+const char *status_text(Status status);
+
+/* The message of this thread's latest failure; empty when there was none. */
+const char *status_message(void);
+
+/* Sets the message and returns `status`; used through PAL_FAIL. */
+Status status_fail(Status status, const char *file, int line, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* Replaces this thread's message by one that came from elsewhere (another rank). */
+void status_set_message(const char *message);
+
+#define PAL_FAIL(status, ...) return status_fail((status), __FILE__, __LINE__, __VA_ARGS__)
+
+#define PAL_TRY(call)                                                                              \
+    do {                                                                                           \
+        Status pal_try_status = (call);                                                            \
+        if (pal_try_status != PAL_OK) return pal_try_status;                                       \
+    } while (0)
+
+_Noreturn void status_assert_failed(const char *file, int line, const char *what);
+
+#ifdef PAL_CHECKED
+#define PAL_ASSERT(condition)                                                                      \
+    ((condition) ? (void)0 : status_assert_failed(__FILE__, __LINE__, #condition))
+#else
+#define PAL_ASSERT(condition) ((void)sizeof((condition) ? 1 : 0))
+#endif
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/base/timer.h"
+
+#include <time.h>
+
+double timer_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+const char *phase_name(Phase phase)
+{
+    static const char *const names[PHASE_COUNT] = {
+#define PAL_PHASE_ENTRY(name, text) [name] = text,
+        PAL_PHASE_LIST(PAL_PHASE_ENTRY)
+#undef PAL_PHASE_ENTRY
+    };
+    return names[phase];
+}
+
+void phase_begin(PhaseTimes *times, Phase phase)
+{
+    phase_end(times);
+    times->current = phase;
+    times->since = timer_seconds();
+}
+
+void phase_end(PhaseTimes *times)
+{
+    if (times->since > 0.0) times->seconds[times->current] += timer_seconds() - times->since;
+    times->since = 0.0;
+}

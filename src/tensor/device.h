@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The device: a table of operations that model code is written over, once. `cpu/` implements it, one
+ * file per operation or family under the same names; every other device is compared with `cpu/`, and
+ * `cpu/` with plain double-precision loops (tests/test_device_*.c).
+ *
+ * Conventions of every operation:
+ *   - order of arguments: device, results, saved for backward, inputs, parameters, scalars;
+ *   - forward overwrites its results, BACKWARD ADDS INTO ITS RESULTS (the caller zeroes);
+ *   - tensors of one call do not overlap unless the comment says "in place";
+ *   - operations cannot fail and allocate nothing after device_reserve();
+ *   - the same call on the same device with as many threads gives the same bits.
+ * A (rows, n) argument may be any tensor whose last dimension is n.
+ */
+#ifndef PAL_TENSOR_DEVICE_H
+#define PAL_TENSOR_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "src/base/random.h"
+#include "src/base/status.h"
+#include "src/base/timer.h"
+#include "src/tensor/attention_types.h"
+#include "src/tensor/tensor.h"
+
+typedef struct Device Device;
+
+typedef struct MatmulOptions {
+    bool transpose_a, transpose_b;
+    bool accumulate; /* c += instead of c =                                    */
+    Tensor bias;     /* (n) added to every row, or none                        */
+    bool relu;       /* last of all; not together with accumulate              */
+} MatmulOptions;
+
+typedef struct AdamOptions {
+    double learning_rate, beta1, beta2, epsilon;
+    double gradient_scale; /* multiplies the gradient first (normalisation, clipping)       */
+    double weight_decay;   /* decoupled: w -= learning_rate * weight_decay * w              */
+    int64_t update;        /* 1, 2, ... for the bias correction                             */
+} AdamOptions;
+
+typedef struct DeviceOps {
+    const char *name;
+
+    /* --- storage --------------------------------------------------------------------------- */
+    void *(*allocate)(Device *, size_t bytes); /* 64-byte aligned, zero-filled; NULL when out   */
+    void (*release)(Device *, void *);
+    void (*upload)(Device *, Tensor to, const Real *from /* host, all of `to` */);
+    void (*download)(Device *, Real *to /* host, all of `from` */, Tensor from);
+
+    /* --- products -------------------------------------------------------------------------- */
+    /* c (m,n) = [c +] op(a) (m,k) op(b) (k,n) [+ bias], then relu if asked */
+    void (*matmul)(Device *, Tensor c, Tensor a, Tensor b, MatmulOptions);
+
+    /* --- attention (attention_types.h; Rae et al. 2019 over Dai et al. 2019) --------------- */
+    /* o = softmax(logits) v; lse: log of the sum of exp(logits), saved for backward.
+     * Queries outside [first_query, counted) give o = 0. */
+    void (*attention_forward)(Device *, Tensor o /* (B,T,D) */, Tensor lse /* (B,H,T) */,
+                              const AttentionQueries *, const AttentionSource *, int num_sources);
+    /* Adds into queries->dq, dcontent_bias and each source's dk, dv, dr, dposition_bias. */
+    void (*attention_backward)(Device *, const AttentionQueries *, const AttentionSource *,
+                               int num_sources, Tensor o, Tensor lse, Tensor dout /* (B,T,D) */);
+    /* usage (B,S): mean over heads and counted queries of the attention weight (before dropout) on
+     * each slot of one source; lse is that of the forward pass over all sources. */
+    void (*attention_usage)(Device *, Tensor usage, const AttentionQueries *,
+                            const AttentionSource *, Tensor lse);
+
+    /* --- layers ---------------------------------------------------------------------------- */
+    /* y = (x - mean) rstd scale + shift over the last dimension, epsilon 1e-5 */
+    void (*layer_norm_forward)(Device *, Tensor y, Tensor mean, Tensor rstd /* (rows) */, Tensor x,
+                               Tensor scale, Tensor shift);
+    void (*layer_norm_backward)(Device *, Tensor dx, Tensor dscale, Tensor dshift, Tensor mean,
+                                Tensor rstd, Tensor dy, Tensor x, Tensor scale);
+    /* y[i] = factor * table[token[i]] */
+    void (*embedding_forward)(Device *, Tensor y /* (rows,D) */, Tensor table /* (V,D) */,
+                              const int32_t *tokens, double factor);
+    void (*embedding_backward)(Device *, Tensor dtable, Tensor dy, const int32_t *tokens,
+                               double factor);
+    /* nats[i] = -log softmax(logits[i])[target[i]], 0 where target[i] < 0. With `gradient`, logits
+     * become d(sum of nats)/d(logits) in place: softmax - onehot, 0 where not counted. */
+    void (*cross_entropy)(Device *, Tensor nats /* (rows) */, Tensor logits /* (rows,V) */,
+                          const int32_t *targets, bool gradient);
+    /* In place, from the output: dy = 0 where y <= 0. */
+    void (*relu_backward)(Device *, Tensor dy, Tensor y);
+    /* tanh form: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+    void (*gelu_forward)(Device *, Tensor y, Tensor x);
+    void (*gelu_backward)(Device *, Tensor dy /* in place */, Tensor x);
+    /* In place: x *= mask / (1 - rate). Element i of row b of x (B, n) draws word i % 4 of index
+     * i / 4 of random_substream(stream, first_row + b, 0); it is kept where
+     * word * 2^-32 >= rate. Forward and backward are the same call. */
+    void (*dropout)(Device *, Tensor x /* (B,...) */, RandomStream stream, int64_t first_row,
+                    double rate);
+
+    /* --- elementwise and copies ------------------------------------------------------------ */
+    void (*fill)(Device *, Tensor x, double value);
+    void (*scale)(Device *, Tensor x, double factor);
+    void (*add)(Device *, Tensor y, Tensor x); /* y += x */
+    /* For each of `blocks` blocks: `length` numbers from `from + block * from_stride` to
+     * `to + block * to_stride`. Ranges may overlap only within a block (memmove). */
+    void (*copy_blocks)(Device *, Real *to, int64_t to_stride, const Real *from,
+                        int64_t from_stride, int64_t blocks, int64_t length);
+    /* bias (n) += sum over rows of x (rows,n) */
+    void (*add_column_sums)(Device *, Tensor bias, Tensor x);
+
+    /* --- compression primitives; blocks of rows lie within one (B,T,D) tensor -------------- */
+    void (*pool_mean)(Device *, Tensor y /* (B,T/c,D) */, Tensor x /* (B,T,D) */);
+    void (*pool_max)(Device *, Tensor y, Tensor x);
+    /* y[b,t] = [x[b,t-distance], x[b,t]], zeros before the block: (B,T,2D) */
+    void (*pair_with_earlier)(Device *, Tensor y, Tensor x /* (B,T,D) */, int distance);
+    void (*pair_with_earlier_backward)(Device *, Tensor dx, Tensor dy, int distance);
+    /* y[b,i] = x[b, chosen[b*n+i]] */
+    void (*select_rows)(Device *, Tensor y /* (B,n,D) */, Tensor x /* (B,T,D) */,
+                        const int32_t *chosen);
+    /* The sum over the rows with mask[row] of (y - target)^2; there dy = 2 (y - target), elsewhere 0.
+     * dy may be none, or y itself. */
+    double (*squared_error)(Device *, Tensor dy, Tensor y /* (rows,n) */, Tensor target,
+                            const bool *mask /* (rows) host */);
+
+    /* --- optimiser ------------------------------------------------------------------------- */
+    double (*sum)(Device *, Tensor x);
+    double (*sum_of_squares)(Device *, Tensor x);
+    /* Kingma & Ba 2015 with decoupled weight decay */
+    void (*adam)(Device *, Tensor w, Tensor m, Tensor v, Tensor g, AdamOptions);
+} DeviceOps;
+
+struct Device {
+    const DeviceOps *op;
+    int threads;        /* that operations of this device use               */
+    PhaseTimes *times;  /* borrowed; matmul and attention add 2mnk to times->operations */
+    void *context;      /* the implementation's own                         */
+};
+
+/* The CPU device. `threads` >= 1 OpenMP threads. */
+Status device_create_cpu(Device **device, int threads);
+void device_destroy(Device **device);
+
+/* Counts 2 m n k operations of a matrix product to the running phase. */
+static inline void device_count(Device *device, double operations)
+{
+    if (device->times != NULL) device->times->operations[device->times->current] += operations;
+}
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The letters for dimensions, everywhere in the code, and the type of numbers.
+ *
+ *     R  rows of the global batch            D  width of the model
+ *     B  rows held by this rank              H  attention heads
+ *     T  window length in tokens             E  head size, D / H
+ *     M  memory slots of a layer             F  feed-forward width
+ *     N  compressed memory slots of a layer  L  layers
+ *     c  compression rate                    V  vocabulary
+ *     K  keys per query, N + M + T           P  rows of a table of relative positions
+ *
+ * All matrices are row-major; x W means (rows, in) times (in, out).
+ */
+#ifndef PAL_TENSOR_DIMS_H
+#define PAL_TENSOR_DIMS_H
+
+/* float, or double in the build that gradients are checked in. Sums of losses and norms are always
+ * double. */
+#ifdef PAL_DOUBLE
+typedef double Real;
+#else
+typedef float Real;
+#endif
+
+#endif

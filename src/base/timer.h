@@ -42,7 +42,7 @@ typedef struct PhaseTimes {
     double since;
 } PhaseTimes;
 
-/* Ends the running phase and begins this one. */
+/* Ends the running phase and begins this one. Both do nothing with times == NULL. */
 void phase_begin(PhaseTimes *times, Phase phase);
 /* Ends the running phase, so that its seconds are counted. */
 void phase_end(PhaseTimes *times);

@@ -7,6 +7,7 @@
 #define PAL_TENSOR_TENSOR_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "src/tensor/dims.h"

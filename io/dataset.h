@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * data.h5: the tokens of all documents of the three splits, back to back, with where each document
+ * begins, its name, and its words and bytes as counted when it was prepared (io/README.md).
+ * Offsets, names and counts are held in memory; tokens are read in blocks, ahead of the reader, one
+ * block for every slot (a row of the batch), so a window seldom costs a read.
+ */
+#ifndef PAL_IO_DATASET_H
+#define PAL_IO_DATASET_H
+
+#include <stdint.h>
+
+#include "io/h5_file.h"
+#include "src/base/status.h"
+
+#define PAL_DATA_FORMAT "palimpsest-data"
+enum { PAL_DATA_VERSION = 1 };
+
+typedef enum Split { SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_TEST, SPLIT_COUNT } Split;
+
+/* One split. Document d has tokens [offsets[d], offsets[d + 1]) of the split's stream. */
+typedef struct DataSplit {
+    int64_t documents;
+    int64_t tokens;
+    int64_t *offsets; /* (documents + 1) */
+    char **names;     /* (documents)     */
+    int64_t *words;   /* (documents) separated by white space */
+    int64_t *bytes;   /* (documents)     */
+    int64_t total_words, total_bytes;
+} DataSplit;
+
+typedef struct TokenBlock TokenBlock;
+
+typedef struct Dataset {
+    char *path;
+    char *tokenizer;    /* "bytes" */
+    int vocabulary;     /* V */
+    int document_token; /* the reserved token before a document's first */
+    DataSplit splits[SPLIT_COUNT];
+
+    H5File *file;
+    TokenBlock *blocks; /* (num_slots) */
+    int num_slots;
+} Dataset;
+
+/* Local. "train", "validation", "test". */
+const char *split_name(Split split);
+/* Local. Error: PAL_ERROR_USAGE with the three names. */
+Status split_parse(const char *name, Split *split);
+
+/* Local; every rank opens the file itself. `slots` >= 1: rows that will be read side by side.
+ * Errors: no such file (66); not HDF5, cut short, a checkpoint, another version, inconsistent (65). */
+Status dataset_open(Dataset **dataset, const char *path, int slots);
+/* Local. Accepts NULL, sets NULL. */
+void dataset_close(Dataset **dataset);
+
+/* Local. Tokens [first, first + count) of the split's stream, through the block of this slot. */
+Status dataset_read_tokens(Dataset *dataset, Split split, int slot, int64_t first, int64_t count,
+                           int32_t *tokens /* (count) */);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * HDF5 files, every call checked, every failure one message with the system's reason in it.
+ *
+ * A file is opened by one rank alone (group NULL, or of one rank: plain POSIX access) or by a group
+ * together (MPI-IO). "Collective over the file's group" is Local where it was opened alone; there
+ * all ranks return the same status, whoever failed.
+ * Names of datasets are paths ("/weights/embedding/table"); groups on the way are made.
+ *
+ * Status: PAL_ERROR_NO_INPUT file missing; PAL_ERROR_DATA not HDF5, cut short, or not holding what
+ * was asked for; PAL_ERROR_CANT_CREATE; PAL_ERROR_IO disk full and the like.
+ */
+#ifndef PAL_IO_H5_FILE_H
+#define PAL_IO_H5_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mpi/grid.h"
+#include "src/base/status.h"
+#include "src/tensor/tensor.h"
+
+typedef struct H5File H5File;
+
+/* How numbers are stored; always little-endian. In memory they have the C type of the same name,
+ * except STORED_REAL: Real in memory, float32 in the file. */
+typedef enum StoredType {
+    STORED_REAL,
+    STORED_FLOAT32,
+    STORED_INT32,
+    STORED_INT64,
+    STORED_UINT8,
+    STORED_UINT16
+} StoredType;
+
+typedef struct Shape {
+    int num_dims; /* 0 .. PAL_MAX_DIMS */
+    int64_t dims[PAL_MAX_DIMS];
+} Shape;
+
+/* A box within a dataset: elements [first, first + count) in every dimension. */
+typedef struct Slab {
+    int64_t first[PAL_MAX_DIMS];
+    int64_t count[PAL_MAX_DIMS];
+} Slab;
+
+/* One dataset of a listing. */
+typedef struct H5Item {
+    char *name;
+    Shape shape;
+    char type[16]; /* "float32", "int64", "text", ... */
+    int64_t bytes; /* numbers times their size        */
+} H5Item;
+
+/* Local. (3, 5) as "(3, 5)". */
+const char *shape_text(Shape shape, char text[96]);
+bool shape_equal(Shape a, Shape b);
+
+/* Collective over the group; it must outlive the file. An existing file is replaced. */
+Status h5_create(H5File **file, const char *path, const Group *group);
+/* Collective over the group; it must outlive the file. For reading only. */
+Status h5_open(H5File **file, const char *path, const Group *group);
+/* Collective over the file's group; accepts NULL, sets NULL. What could not be written to the end
+ * (disk full) is reported here at the latest; the file is then no longer whole. */
+Status h5_close(H5File **file);
+
+const char *h5_path(const H5File *file); /* Local. */
+
+/* Collective over the file's group, same arguments on every rank: makes a dataset, without data. */
+Status h5_define(H5File *file, const char *name, StoredType type, Shape shape);
+/* Collective over the file's group. Every rank writes its own slab, empty where a count is 0; slabs of
+ * different ranks are disjoint. `data` has the slab's elements, row-major. */
+Status h5_write_slab(H5File *file, const char *name, StoredType type, const Slab *slab,
+                     const void *data);
+/* Collective over the file's group: define, and the first rank writes all of it. */
+Status h5_write(H5File *file, const char *name, StoredType type, Shape shape, const void *data);
+
+/* Collective over the file's group; every rank reads its own slab. */
+Status h5_read_slab(H5File *file, const char *name, StoredType type, const Slab *slab, void *data);
+/* Collective over the file's group; every rank reads all of it. `shape` is what the caller expects;
+ * otherwise PAL_ERROR_DATA with both shapes. */
+Status h5_read(H5File *file, const char *name, StoredType type, Shape shape, void *data);
+
+/* Collective over the file's group. */
+Status h5_shape(H5File *file, const char *name, Shape *shape);
+bool h5_exists(H5File *file, const char *name);
+/* Local, on a file opened alone: all datasets, by name. Free with h5_items_free. */
+Status h5_list(H5File *file, H5Item **items, int64_t *count);
+void h5_items_free(H5Item **items, int64_t count);
+
+/* Collective over the file's group, same arguments on every rank. Attributes of `object`, a group
+ * (made when missing) or dataset; "/" is the file's root. */
+Status h5_set_text(H5File *file, const char *object, const char *name, const char *value);
+Status h5_set_integer(H5File *file, const char *object, const char *name, int64_t value);
+Status h5_set_number(H5File *file, const char *object, const char *name, double value);
+
+/* Collective over the file's group. *value of a text is the caller's to free. Error: PAL_ERROR_DATA
+ * when the attribute is missing or of another type. */
+Status h5_get_text(H5File *file, const char *object, const char *name, char **value);
+Status h5_get_integer(H5File *file, const char *object, const char *name, int64_t *value);
+Status h5_get_number(H5File *file, const char *object, const char *name, double *value);
+bool h5_has_attribute(H5File *file, const char *object, const char *name);
+
+/* Local, on a file opened alone: lists of UTF-8 strings of any length. Free with h5_texts_free. */
+Status h5_write_texts(H5File *file, const char *name, const char *const *texts, int64_t count);
+Status h5_read_texts(H5File *file, const char *name, char ***texts, int64_t *count);
+void h5_texts_free(char ***texts, int64_t count);
+
+/* Collective over the file's group: the root's attributes `format` and `version` are these, else
+ * PAL_ERROR_DATA saying what the file is instead ("is a checkpoint, not a data file"). */
+Status h5_expect_format(H5File *file, const char *format, int64_t version);
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/metrics.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io/number.h"
+
+struct Metrics {
+    char *path;
+    int file; /* -1: none */
+    char *line;
+    size_t length, room;
+    bool lost; /* memory ran out while the line was built */
+};
+
+Status metrics_open(Metrics **metrics, const char *path, bool append)
+{
+    *metrics = NULL;
+    Metrics *m = calloc(1, sizeof *m);
+    char *copy = strdup(path != NULL ? path : "metrics");
+    if (m == NULL || copy == NULL) {
+        free(m);
+        free(copy);
+        PAL_FAIL(PAL_ERROR_UNAVAILABLE, "metrics: out of memory");
+    }
+    m->path = copy;
+    m->file = -1;
+    *metrics = m;
+    if (path == NULL) return PAL_OK;
+
+    m->file = open(path, O_WRONLY | O_CREAT | O_APPEND | (append ? 0 : O_TRUNC), 0666);
+    if (m->file < 0) {
+        int reason = errno;
+        (void)metrics_close(metrics);
+        PAL_FAIL(PAL_ERROR_CANT_CREATE, "%s: cannot be written: %s", path, strerror(reason));
+    }
+    return PAL_OK;
+}
+
+Status metrics_close(Metrics **metrics)
+{
+    Metrics *m = *metrics;
+    if (m == NULL) return PAL_OK;
+    *metrics = NULL;
+
+    Status status = PAL_OK;
+    if (m->file >= 0 && close(m->file) != 0)
+        status = status_fail(PAL_ERROR_IO, __FILE__, __LINE__, "%s: cannot be closed: %s", m->path,
+                             strerror(errno));
+    free(m->line);
+    free(m->path);
+    free(m);
+    return status;
+}
+
+static void append_text(Metrics *m, const char *text)
+{
+    size_t more = strlen(text);
+    if (m->length + more + 1 > m->room) {
+        size_t room = 2 * (m->length + more + 256);
+        char *grown = realloc(m->line, room);
+        if (grown == NULL) {
+            m->lost = true;
+            return;
+        }
+        m->line = grown;
+        m->room = room;
+    }
+    memcpy(m->line + m->length, text, more + 1);
+    m->length += more;
+}
+
+/* A JSON string; bytes from 0x80 on are UTF-8 and stay. */
+static void append_quoted(Metrics *m, const char *text)
+{
+    append_text(m, "\"");
+    for (const char *c = text; *c != '\0'; c++) {
+        char piece[8] = {*c, '\0'};
+        if (*c == '"' || *c == '\\')
+            snprintf(piece, sizeof piece, "\\%c", *c);
+        else if ((unsigned char)*c < 0x20)
+            snprintf(piece, sizeof piece, "\\u%04x", (unsigned)(unsigned char)*c);
+        append_text(m, piece);
+    }
+    append_text(m, "\"");
+}
+
+static void append_name(Metrics *m, const char *name)
+{
+    append_text(m, ", ");
+    append_quoted(m, name);
+    append_text(m, ": ");
+}
+
+void metrics_begin(Metrics *metrics, const char *kind)
+{
+    if (metrics == NULL) return;
+    metrics->length = 0;
+    metrics->lost = false;
+    append_text(metrics, "{\"kind\": ");
+    append_quoted(metrics, kind);
+}
+
+void metrics_integer(Metrics *metrics, const char *name, int64_t value)
+{
+    if (metrics == NULL) return;
+    char text[32];
+    snprintf(text, sizeof text, "%lld", (long long)value);
+    append_name(metrics, name);
+    append_text(metrics, text);
+}
+
+void metrics_number(Metrics *metrics, const char *name, double value)
+{
+    if (metrics == NULL) return;
+    char text[32];
+    append_name(metrics, name);
+    append_text(metrics, isfinite(value) ? number_text(value, text) : "null");
+}
+
+void metrics_text(Metrics *metrics, const char *name, const char *value)
+{
+    if (metrics == NULL) return;
+    append_name(metrics, name);
+    append_quoted(metrics, value);
+}
+
+/* The whole line, or nothing of it: a full disk must not leave half an object behind. */
+static Status write_line(const Metrics *m)
+{
+    off_t before = lseek(m->file, 0, SEEK_END);
+    size_t done = 0;
+    while (done < m->length) {
+        ssize_t written = write(m->file, m->line + done, m->length - done);
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) {
+            int reason = errno;
+            if (done > 0 && before >= 0 && ftruncate(m->file, before) != 0) reason = errno;
+            PAL_FAIL(PAL_ERROR_IO, "%s: a line could not be written: %s", m->path,
+                     strerror(reason));
+        }
+        done += (size_t)written;
+    }
+    return PAL_OK;
+}
+
+Status metrics_end(Metrics *metrics)
+{
+    if (metrics == NULL) return PAL_OK;
+    append_text(metrics, "}\n");
+    if (metrics->lost) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", metrics->path);
+
+    Status status = metrics->file >= 0 ? write_line(metrics) : PAL_OK;
+    metrics->line[metrics->length - 1] = '\0'; /* metrics_line() has no newline */
+    return status;
+}
+
+const char *metrics_line(const Metrics *metrics)
+{
+    return metrics != NULL && metrics->line != NULL ? metrics->line : "";
+}

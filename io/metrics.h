@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * RUN/metrics.jsonl: one JSON object a line, for plots and scripts.
+ *
+ *     metrics_begin(metrics, "train");
+ *     metrics_integer(metrics, "update", 10);
+ *     metrics_number(metrics, "loss", 2.5);
+ *     PAL_TRY(metrics_end(metrics));                 {"kind": "train", "update": 10, "loss": 2.5}
+ *
+ * Numbers keep every bit; NaN and infinities are null. Every line is flushed.
+ */
+#ifndef PAL_IO_METRICS_H
+#define PAL_IO_METRICS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "src/base/status.h"
+
+typedef struct Metrics Metrics;
+
+/* Local; one rank writes. path NULL: lines are built for metrics_line() and written nowhere.
+ * `append` keeps what the file has, else it is emptied. Error: PAL_ERROR_CANT_CREATE. */
+Status metrics_open(Metrics **metrics, const char *path, bool append);
+/* Local. Accepts NULL, sets NULL. */
+Status metrics_close(Metrics **metrics);
+
+/* Local. The functions below accept NULL and then do nothing. */
+void metrics_begin(Metrics *metrics, const char *kind);
+void metrics_integer(Metrics *metrics, const char *name, int64_t value);
+void metrics_number(Metrics *metrics, const char *name, double value);
+void metrics_text(Metrics *metrics, const char *name, const char *value);
+/* Local. Writes the line. Error: PAL_ERROR_IO, e.g. when the disk is full. */
+Status metrics_end(Metrics *metrics);
+
+/* Local. The latest finished line, without newline; empty before the first. */
+const char *metrics_line(const Metrics *metrics);
+
+#endif

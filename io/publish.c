@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/publish.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+Status make_folders(const char *path)
+{
+    char part[PATH_MAX];
+    size_t length = strlen(path);
+    if (length == 0 || length >= sizeof part)
+        PAL_FAIL(PAL_ERROR_CANT_CREATE, "'%s': a folder's name has 1 to %zu characters", path,
+                 sizeof part - 1);
+
+    memcpy(part, path, length + 1);
+    for (size_t i = 1; i <= length; i++) {
+        if (part[i] != '/' && part[i] != '\0') continue;
+        part[i] = '\0';
+        struct stat found;
+        if (mkdir(part, 0777) != 0 &&
+            (errno != EEXIST || stat(part, &found) != 0 || !S_ISDIR(found.st_mode)))
+            PAL_FAIL(PAL_ERROR_CANT_CREATE,
+                     "%s: the folder cannot be made: %s; choose a place that you may write to", part,
+                     errno == EEXIST ? "a file of this name is there" : strerror(errno));
+        if (i < length) part[i] = '/';
+    }
+    return PAL_OK;
+}
+
+Status publish_temporary(const char *path, char *temporary, size_t size)
+{
+    int length = snprintf(temporary, size, "%s.part", path);
+    if (length < 0 || (size_t)length >= size)
+        PAL_FAIL(PAL_ERROR_USAGE, "%.60s...: the name is longer than %zu characters", path, size - 6);
+    return PAL_OK;
+}
+
+static int sync_path(const char *path, int flags)
+{
+    int file = open(path, flags);
+    if (file < 0) return -1;
+    int result = fsync(file);
+    /* Some file systems cannot sync a folder; their renames are ordered by themselves. */
+    if (result != 0 && (flags & O_DIRECTORY) != 0 && errno == EINVAL) result = 0;
+    int reason = errno;
+    if (close(file) != 0 && result == 0) return -1;
+    errno = reason;
+    return result;
+}
+
+static int sync_folder_of(const char *path)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        snprintf(folder, sizeof folder, ".");
+    else
+        snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    return sync_path(folder, O_RDONLY | O_DIRECTORY);
+}
+
+Status publish_file(const char *temporary, const char *path)
+{
+    const char *step = "written to the disk";
+    int result = sync_path(temporary, O_RDWR);
+    if (result == 0) {
+        step = "given its name";
+        result = rename(temporary, path);
+    }
+    if (result == 0) {
+        step = "made sure of in its folder";
+        result = sync_folder_of(path);
+    }
+    if (result != 0) {
+        int reason = errno;
+        unlink(temporary);
+        PAL_FAIL(PAL_ERROR_IO, "%s: the file could not be %s: %s", path, step, strerror(reason));
+    }
+    return PAL_OK;
+}
+
+Status publish_link(const char *target, const char *path)
+{
+    char temporary[PATH_MAX];
+    PAL_TRY(publish_temporary(path, temporary, sizeof temporary));
+    unlink(temporary);
+    if (symlink(target, temporary) != 0 || rename(temporary, path) != 0) {
+        int reason = errno;
+        unlink(temporary);
+        PAL_FAIL(PAL_ERROR_IO, "%s: cannot be pointed to %s: %s", path, target, strerror(reason));
+    }
+    if (sync_folder_of(path) != 0)
+        PAL_FAIL(PAL_ERROR_IO, "%s: its folder cannot be synced: %s", path, strerror(errno));
+    return PAL_OK;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The process grid: ranks = data x pipeline x tensor, tensor fastest, so that a tensor group lies in
+ * one node. Communicators are built once, here; MPI_COMM_WORLD appears nowhere else.
+ */
+#ifndef PAL_MPI_GRID_H
+#define PAL_MPI_GRID_H
+
+#include <mpi.h>
+
+#include "src/base/status.h"
+
+/* Ranks that do something together. In a group of one no MPI call is made. */
+typedef struct Group {
+    MPI_Comm comm;
+    int rank, size;
+} Group;
+
+typedef struct Grid {
+    Group world;    /* all ranks                                                       */
+    Group data;     /* same layers and slices, other rows                              */
+    Group pipeline; /* same rows, other layers                                         */
+    Group tensor;   /* same rows and layers, other slices                              */
+    Group node;     /* the ranks that share this rank's memory                         */
+} Grid;
+
+/* Wanted sizes; 0 means automatic. */
+typedef struct GridShape {
+    int data, pipeline, tensor;
+} GridShape;
+
+/* Collective over all ranks; once per process, before anything else of MPI. */
+void mpi_start(int *argc, char ***argv);
+/* Collective over all ranks; the last MPI call of the process. */
+void mpi_stop(void);
+/* Ends every rank with this exit status. For failures that cannot be agreed on. */
+_Noreturn void mpi_abort(int exit_status);
+
+/* Collective over all ranks; mpi_start came before. The groups without a shape: all ranks in data.
+ * Used before the configuration is known. */
+void grid_create_flat(Grid *grid);
+
+/* Collective over all ranks; replaces a flat grid by one of this shape.
+ * Error on every rank alike (configuration): the product is not the number of ranks. */
+Status grid_create(Grid *grid, GridShape shape);
+
+/* Collective over all ranks. */
+void grid_destroy(Grid *grid);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Multi-head attention of one layer over [compressed memory ; memory ; window] with relative
+ * positions (Dai et al. 2019, section 3.3; Rae et al. 2019, section 3.1):
+ *
+ *     q = a Wq,  k = s Wk,  v = s Wv        for each source s of keys, which are not concatenated
+ *     r = sinusoids Wr                      projected positions, one table a source axis
+ *     y = softmax(logits(q, k, r)) v Wo + bo
+ *
+ * Memory and compressed memory are constants; only bptt asks for the compressed slots' gradient.
+ */
+#ifndef PAL_LAYERS_ATTENTION_H
+#define PAL_LAYERS_ATTENTION_H
+
+#include "src/layers/positions.h"
+#include "src/layers/window.h"
+#include "src/tensor/device.h"
+#include "src/tensor/parameters.h"
+
+/* The sources of keys, oldest first. */
+typedef enum SourceKind { SOURCE_COMPRESSED, SOURCE_MEMORY, SOURCE_WINDOW, SOURCE_COUNT } SourceKind;
+
+/* What a layer attends to in one window. All borrowed. */
+typedef struct AttentionInput {
+    Tensor source[SOURCE_COUNT]; /* (B,N,D), (B,M,D), (B,T,D): the last one is a         */
+    const int *valid[SOURCE_COUNT]; /* (B) newest valid slots; NULL for the window       */
+} AttentionInput;
+
+typedef struct AttentionLayer {
+    int heads, layer;
+    double dropout;
+    Weight query, key, value, output, output_bias;   /* (D,D) each, (D)                  */
+    Weight position, content_bias, position_bias;    /* (D,D), (H,E), (H,E)              */
+    Weight position_compressed, position_bias_compressed; /* the shared ones, or their own */
+    PositionAxis compressed_axis;
+    int memory_slots;
+    Tensor sinusoids, sinusoids_compressed;          /* (P,D) borrowed                   */
+
+    /* Saved by forward. */
+    Tensor q;                                        /* (B,T,D)                          */
+    Tensor k[SOURCE_COUNT], v[SOURCE_COUNT];         /* (B,S,D)                          */
+    Tensor r, r_compressed;                          /* (P,D)                            */
+    Tensor o, lse;                                   /* (B,T,D), (B,H,T)                 */
+} AttentionLayer;
+
+/* Gradients that live within one backward call, shared by all layers. */
+typedef struct AttentionWorkspace {
+    Tensor dq, dout;                                 /* (B,T,D)                          */
+    Tensor dk[SOURCE_COUNT], dv[SOURCE_COUNT];       /* of the largest layer             */
+    Tensor dr, dr_compressed;
+} AttentionWorkspace;
+
+void attention_create(AttentionLayer *layer, Arena *arena, PositionTables *tables,
+                      const Parameters *parameters, const ModelOptions *options, int number,
+                      int rows);
+
+void attention_workspace_create(AttentionWorkspace *work, Arena *arena,
+                                const ModelOptions *options, int rows);
+
+/* r of both axes; once after every change of the weights. */
+void attention_project_positions(Device *device, AttentionLayer *layer);
+
+/* y (B,T,D) */
+void attention_forward(Device *device, AttentionLayer *layer, Tensor y,
+                       const AttentionInput *input, const Window *window, bool training);
+
+/* Adds into da (B,T,D), the weights' gradients and, unless none, dcompressed (B,N,D). */
+void attention_backward(Device *device, AttentionLayer *layer, AttentionWorkspace *work, Tensor da,
+                        Tensor dcompressed, Tensor dy, const AttentionInput *input,
+                        const Window *window);
+
+/* usage (B,S): mean weight, over heads and counted queries, on each slot of one source in the window
+ * that forward saw last. */
+void attention_usage(Device *device, AttentionLayer *layer, Tensor usage, SourceKind source,
+                     const AttentionInput *input, const Window *window);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/layers/feed_forward.h"
+
+#include "src/layers/dropout.h"
+#include "src/layers/linear.h"
+
+void feed_forward_create(FeedForward *layer, Arena *arena, const Parameters *parameters,
+                         const ModelOptions *options, int number, int rows)
+{
+    *layer = (FeedForward){
+        .in = parameters_get(parameters, "layers/%02d/feed_forward/in", number),
+        .in_bias = parameters_get(parameters, "layers/%02d/feed_forward/in_bias", number),
+        .out = parameters_get(parameters, "layers/%02d/feed_forward/out", number),
+        .out_bias = parameters_get(parameters, "layers/%02d/feed_forward/out_bias", number),
+        .activation = options->activation,
+        .dropout = options->dropout,
+        .layer = number,
+    };
+    int64_t window = options->window, width = options->feed_forward;
+    layer->hidden = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, window, width);
+    if (options->activation == ACTIVATION_GELU)
+        layer->before = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, window, width);
+}
+
+void feed_forward_forward(Device *device, FeedForward *layer, Tensor y, Tensor x,
+                          const Window *window, bool training)
+{
+    if (layer->activation == ACTIVATION_RELU) {
+        linear_relu_forward(device, layer->hidden, x, layer->in, layer->in_bias);
+    } else {
+        linear_forward(device, layer->before, x, layer->in, layer->in_bias);
+        device->op->gelu_forward(device, layer->hidden, layer->before);
+    }
+    if (training)
+        dropout_apply(device, layer->hidden, window, DROPOUT_FEED_FORWARD_INNER, layer->layer,
+                      layer->dropout);
+    linear_forward(device, y, layer->hidden, layer->out, layer->out_bias);
+}
+
+void feed_forward_backward(Device *device, const FeedForward *layer, Tensor dx, Tensor dhidden,
+                           Tensor dy, Tensor x, const Window *window)
+{
+    /* y = hidden W2 + b2 */
+    device->op->fill(device, dhidden, 0.0);
+    linear_backward(device, dhidden, dy, layer->hidden, layer->out, layer->out_bias);
+
+    /* hidden = dropout(act(before)) */
+    dropout_apply(device, dhidden, window, DROPOUT_FEED_FORWARD_INNER, layer->layer,
+                  layer->dropout);
+    if (layer->activation == ACTIVATION_RELU)
+        device->op->relu_backward(device, dhidden, layer->hidden);
+    else
+        device->op->gelu_backward(device, dhidden, layer->before);
+
+    /* before = x W1 + b1 */
+    linear_backward(device, dx, dhidden, x, layer->in, layer->in_bias);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/layers/linear.h"
+
+void linear_forward(Device *device, Tensor y, Tensor x, Weight weight, Weight bias)
+{
+    device->op->matmul(device, tensor_as_matrix(y), tensor_as_matrix(x), weight.value,
+                       (MatmulOptions){.bias = bias.value});
+}
+
+void linear_relu_forward(Device *device, Tensor y, Tensor x, Weight weight, Weight bias)
+{
+    device->op->matmul(device, tensor_as_matrix(y), tensor_as_matrix(x), weight.value,
+                       (MatmulOptions){.bias = bias.value, .relu = true});
+}
+
+void linear_backward(Device *device, Tensor dx, Tensor dy, Tensor x, Weight weight, Weight bias)
+{
+    /* in the forward pass: y = x W + bias */
+    if (tensor_exists(dx)) linear_backward_input(device, dx, dy, weight);
+    device->op->matmul(device, weight.gradient, tensor_as_matrix(x), tensor_as_matrix(dy),
+                       (MatmulOptions){.transpose_a = true, .accumulate = true});
+    if (tensor_exists(bias.gradient))
+        device->op->add_column_sums(device, bias.gradient, tensor_as_matrix(dy));
+}
+
+void linear_backward_input(Device *device, Tensor dx, Tensor dy, Weight weight)
+{
+    device->op->matmul(device, tensor_as_matrix(dx), tensor_as_matrix(dy), weight.value,
+                       (MatmulOptions){.transpose_b = true, .accumulate = true});
+}

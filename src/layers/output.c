@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/layers/output.h"
+
+#include "src/layers/linear.h"
+
+/* Enough rows for an efficient product, few enough that the logits of a large vocabulary stay small
+ * beside the activations. */
+enum { MOST_LOGITS = 1 << 23, LEAST_PIECE = 64 };
+
+void output_create(OutputLayer *layer, Arena *arena, const Parameters *parameters,
+                   const ModelOptions *options, int rows)
+{
+    *layer = (OutputLayer){
+        .table = parameters_get(parameters,
+                                options->tie_embeddings ? "embedding/table" : "output/table"),
+        .bias = parameters_get(parameters, "output/bias"),
+        .tied = options->tie_embeddings,
+    };
+    int64_t piece = MOST_LOGITS / options->vocabulary;
+    if (piece < LEAST_PIECE) piece = LEAST_PIECE;
+    if (piece > (int64_t)rows * options->window) piece = (int64_t)rows * options->window;
+    layer->logits = arena_tensor_2d(arena, PURPOSE_WORKSPACE, piece, options->vocabulary);
+}
+
+void output_logits(Device *device, const OutputLayer *layer, Tensor logits, Tensor x)
+{
+    device->op->matmul(device, logits, x, layer->table.value,
+                       (MatmulOptions){.transpose_b = layer->tied, .bias = layer->bias.value});
+}
+
+/* From dlogits: dx += dlogits Wout^T and the gradients of Wout and bout. */
+static void logits_backward(Device *device, const OutputLayer *layer, Tensor dx, Tensor dlogits,
+                            Tensor x)
+{
+    if (!layer->tied) {
+        linear_backward(device, dx, dlogits, x, layer->table, layer->bias);
+        return;
+    }
+    /* logits = x E^T + bout */
+    device->op->matmul(device, dx, dlogits, layer->table.value,
+                       (MatmulOptions){.accumulate = true});
+    device->op->matmul(device, layer->table.gradient, dlogits, x,
+                       (MatmulOptions){.transpose_a = true, .accumulate = true});
+    device->op->add_column_sums(device, layer->bias.gradient, dlogits);
+}
+
+void output_loss(Device *device, OutputLayer *layer, Tensor nats, Tensor dx, Tensor x,
+                 const Window *window)
+{
+    bool gradient = tensor_exists(dx);
+    Tensor x_rows = tensor_as_matrix(x), dx_rows = gradient ? tensor_as_matrix(dx) : tensor_none;
+    Tensor nats_rows = tensor_1d(nats.data, x_rows.dims[0]);
+    int64_t rows = x_rows.dims[0], most = layer->logits.dims[0];
+
+    for (int64_t first = 0; first < rows; first += most) {
+        int64_t count = rows - first < most ? rows - first : most;
+        Tensor logits = tensor_slice(layer->logits, 0, count);
+        Tensor x_piece = tensor_slice(x_rows, first, count);
+
+        output_logits(device, layer, logits, x_piece);
+        device->op->cross_entropy(device, tensor_slice(nats_rows, first, count), logits,
+                                  window->targets + first, gradient);
+        if (gradient)
+            logits_backward(device, layer, tensor_slice(dx_rows, first, count), logits, x_piece);
+    }
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The one table of all parameters: name, global shape, initialiser, weight decay, group. It drives
+ * allocation, initialisation, gradient reduction, clipping, the optimiser, checkpoints and gradient
+ * tests; a new parameter is one row in parameters.c.
+ *
+ * Values, gradients and both Adam moments lie in four flat buffers in table order, main group first,
+ * then the compression group (what the compression loss trains), so a group is one contiguous range.
+ * Each tensor starts at a multiple of 16 numbers; the padding between stays zero.
+ */
+#ifndef PAL_TENSOR_PARAMETERS_H
+#define PAL_TENSOR_PARAMETERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "src/tensor/arena.h"
+#include "src/tensor/device.h"
+#include "src/tensor/model_options.h"
+#include "src/tensor/tensor.h"
+
+typedef enum Initializer {
+    INITIAL_ZERO,
+    INITIAL_ONE,
+    INITIAL_NORMAL,        /* N(0, 0.02)                                              */
+    INITIAL_MEAN_OF_GROUP  /* I/c per tap plus N(0, 0.02 / sqrt(c)): the conv compressor */
+} Initializer;
+
+typedef enum ParameterGroup {
+    GROUP_MAIN,        /* trained by the task loss                                    */
+    GROUP_COMPRESSION, /* f_c and decoder: trained by the compression loss            */
+    GROUP_COUNT
+} ParameterGroup;
+
+typedef struct Parameter {
+    char name[64]; /* under /weights, e.g. "layers/00/attention/query"               */
+    int num_dims;
+    int64_t dims[2];
+    Initializer initializer;
+    bool decays;   /* matrices do; biases, norms and the (H,E) biases do not          */
+    ParameterGroup group;
+    int layer;     /* -1 outside the layers                                           */
+    int64_t offset; /* of the first number in the flat buffers                        */
+} Parameter;
+
+/* A parameter as a layer uses it. */
+typedef struct Weight {
+    Tensor value, gradient;
+} Weight;
+
+typedef struct Parameters {
+    int count;
+    Parameter *table;                     /* (count), owned by the arena              */
+    int64_t group_first[GROUP_COUNT + 1]; /* group g is [group_first[g], group_first[g+1]) */
+    Tensor value, gradient, first_moment, second_moment; /* (total) each              */
+    int compression_rate;
+} Parameters;
+
+/* Local. Builds the table for this model and takes the buffers from the arena; moments only with
+ * `training`. */
+void parameters_create(Parameters *parameters, Arena *arena, const ModelOptions *options,
+                       bool training);
+
+/* Local. Every value from the counter-based generator, keyed by (seed, name, element): equal bits on
+ * every process grid. */
+void parameters_initialize(Parameters *parameters, Device *device, uint64_t seed);
+
+/* Local. By its name (printf format); a weight without data where the table has no such row. */
+Weight parameters_get(const Parameters *parameters, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* One parameter's part of a flat buffer, in its own shape. */
+Tensor parameter_view(const Parameter *parameter, Tensor flat);
+
+/* The flat range of one group. */
+Tensor parameters_group(const Parameters *parameters, Tensor flat, ParameterGroup group);
+
+/* The number of weights, padding not counted. */
+int64_t parameters_total(const Parameters *parameters);
+
+#endif

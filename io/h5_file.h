@@ -62,8 +62,11 @@ Status h5_create(H5File **file, const char *path, const Group *group);
 /* Collective over the group; it must outlive the file. For reading only. */
 Status h5_open(H5File **file, const char *path, const Group *group);
 /* Collective over the file's group; accepts NULL, sets NULL. What could not be written to the end
- * (disk full) is reported here at the latest; the file is then no longer whole. */
+ * (disk full) is reported here at the latest, and such a file is removed. */
 Status h5_close(H5File **file);
+/* Collective over the file's group; accepts NULL, sets NULL. For the way out after a failure: closes,
+ * removes the file if it was being created, and leaves status_message() as it is. */
+void h5_abandon(H5File **file);
 
 const char *h5_path(const H5File *file); /* Local. */
 

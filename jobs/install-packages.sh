@@ -11,6 +11,7 @@
 # goes on if they are there, and else names what is missing and ends with status 69.
 set -euo pipefail
 
+# (ocl-icd-opencl-dev: the CMake file of Debian's oneDNN asks for OpenCL; nothing else uses it.)
 # group | Debian, Ubuntu | Fedora, RHEL | Spack | usual module | how to see that it is there
 package_table='
 build | build-essential      | gcc gcc-c++ make      | gcc             | gcc           | command cc make
@@ -20,6 +21,7 @@ build | libopenmpi-dev       | openmpi-devel         | openmpi         | openmpi
 build | openmpi-bin          | openmpi               | openmpi         | openmpi       | command mpirun
 build | libhdf5-openmpi-dev  | hdf5-openmpi-devel    | hdf5+mpi        | hdf5-parallel | header hdf5.h
 build | libdnnl-dev          | onednn-devel          | onednn          | oneDNN        | header dnnl.h
+build | ocl-icd-opencl-dev   | -                     | -               | -             | nothing
 build | librandom123-dev     | Random123-devel       | random123       | -             | header Random123/philox.h
 build | libinih-dev          | inih-devel            | -               | -             | header ini.h
 build | libxxhash-dev        | xxhash-devel          | xxhash          | xxHash        | header xxhash.h
@@ -111,6 +113,7 @@ is_found() {
         case $kind in
             command) command -v "$name" >/dev/null || return 1 ;;
             header) header_is_found "$name" || return 1 ;;
+            nothing) ;;
             python) python3 -c "import $name" >/dev/null 2>&1 || return 1 ;;
         esac
     done

@@ -34,9 +34,11 @@ prepare_environment() {
     export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
     export PRTE_MCA_hwloc_default_binding_policy=none
     export OMP_WAIT_POLICY=passive
-    export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1}
+    # The slow unwinder sees through the C library to the library that asked for the memory.
+    local leaks=$PWD/jobs/leaks-of-libraries.txt
+    export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:fast_unwind_on_malloc=0}
+    export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$leaks:print_suppressions=0}
     export UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
-    export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$PWD/jobs/leaks-of-libraries.txt:print_suppressions=0}
 }
 
 install_packages() {
@@ -61,16 +63,17 @@ suite() {
     mkdir -p "$folder"
     if ! { cmake -B "$folder" -DPALIMPSEST_WERROR=ON -DPALIMPSEST_TESTS=ON "${options[@]}" &&
         cmake --build "$folder" --parallel "$(nproc)"; } >"$folder/build.log" 2>&1; then
-        tail -n 60 "$folder/build.log"
+        grep -nE -A 5 'error:|Error at|Error:' "$folder/build.log" | head -n 60
         printf 'run-tests: the build failed; all of its output is in %s\n' "$folder/build.log"
         failed=$((failed + 1))
         return
     fi
 
     printf '\n== %s: tests  (%d s since the start)\n' "$name" "$SECONDS"
-    timeout "$seconds" ctest --test-dir "$folder" --output-on-failure --parallel "$(nproc)" "$@" 2>&1 |
+    local tests=(ctest --test-dir "$folder" "$@")
+    timeout "$seconds" "${tests[@]}" --output-on-failure --parallel "$(nproc)" 2>&1 |
         tee "$folder/tests.log" || true
-    count "$name" "$folder/tests.log" "$(ctest --test-dir "$folder" -N "$@" | sed -n 's/^Total Tests: //p')"
+    count "$name" "$folder/tests.log" "$("${tests[@]}" -N | sed -n 's/^Total Tests: //p')"
 }
 
 # Adds up one suite's lines `3/40 Test #3: name ....   Passed    0.01 sec`.
@@ -84,7 +87,7 @@ count() {
         echo "run-tests: the suite '$name' holds no test"
         bad=1
     elif [ "$(grep -c . <<<"$ended" || true)" -lt "$all" ]; then
-        echo "run-tests: the suite '$name' was stopped when its time was up; what had not ended counts as failed"
+        echo "run-tests: the time of the suite '$name' was up; what had not ended counts as failed"
     fi
     passed=$((passed + good))
     failed=$((failed + bad))

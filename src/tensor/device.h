@@ -114,7 +114,7 @@ typedef struct DeviceOps {
     void (*select_rows)(Device *, Tensor y /* (B,n,D) */, Tensor x /* (B,T,D) */,
                         const int32_t *chosen);
     /* The sum over the rows with mask[row] of (y - target)^2; there dy = 2 (y - target), elsewhere 0.
-     * dy may be none, or y itself. */
+     * dy may be none, y itself or target itself. */
     double (*squared_error)(Device *, Tensor dy, Tensor y /* (rows,n) */, Tensor target,
                             const bool *mask /* (rows) host */);
 

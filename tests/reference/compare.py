@@ -29,13 +29,12 @@ try:
 except ImportError:
     reference = None
 
-GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden.h5")
 VERBOSE_LINES = 12
 
 
 def compare_golden(name, initial, found):
     """-> (verdict or None, text)"""
-    stored = golden.read(GOLDEN, name) if os.path.exists(GOLDEN) else None
+    stored = golden.read(golden.PATH, name) if os.path.exists(golden.PATH) else None
     if stored is None:
         return None, "golden: none"
     changed = golden.initial_differences(stored[0], initial)
@@ -63,7 +62,8 @@ def compare(palimpsest, name, data, folder, verbose):
     """Runs one configuration. -> (passed, text)"""
     os.makedirs(folder)
     try:
-        initial, found = program.results(palimpsest, name, data, folder)
+        initial = program.initial_weights(palimpsest, name, data, folder)
+        found = program.results(palimpsest, name, data, folder)
         verdicts = [compare_golden(name, initial, found),
                     compare_fresh(name, data, initial, found, verbose)]
     except (RuntimeError, OSError, KeyError, ValueError) as error:

@@ -56,9 +56,13 @@ def data_errors(path, corpus):
         found = read_split(path, split)
         if len(found.names) != len(documents):
             errors.append(f"{split}: {len(found.names)} documents instead of {len(documents)}")
-        for name, tokens in zip(found.names, found.documents):
+        for name, tokens, words, size in zip(found.names, found.documents, found.words,
+                                             found.sizes):
             identity = int(os.path.splitext(os.path.basename(name))[0])
-            expected = np.frombuffer(document_bytes(identity, documents[identity]), np.uint8)
-            if not np.array_equal(tokens, expected):
+            text = document_bytes(identity, documents[identity])
+            if not np.array_equal(tokens, np.frombuffer(text, np.uint8)):
                 errors.append(f"{split}: the tokens of {name} are not its bytes")
+            if (words, size) != (len(text.split()), len(text)):
+                errors.append(f"{split}: {name} has {words} words and {size} bytes, expected "
+                              f"{len(text.split())} and {len(text)}")
     return errors

@@ -12,6 +12,8 @@ class Split:
     """The documents of one split, in the file's order."""
     names: list
     documents: list         # of int64 arrays of tokens
+    words: list             # per document
+    sizes: list             # per document, in bytes
 
 
 @dataclass
@@ -37,8 +39,9 @@ def read_split(path, split):
         offsets = group["offsets"][:]
         names = [name.decode() if isinstance(name, bytes) else str(name)
                  for name in group["names"][:]]
+        words, sizes = group["words"][:].tolist(), group["bytes"][:].tolist()
     documents = [tokens[begin:end] for begin, end in zip(offsets[:-1], offsets[1:])]
-    return Split(names, documents)
+    return Split(names, documents, words, sizes)
 
 
 def windows(inputs, targets, T):

@@ -4,20 +4,22 @@
     /NAME/layout     JSON: [[array name, shape], ...] in the order of `values`
     /NAME/initial    JSON: {weight name: [sum, sum of squares, sum of |w|]} of the initial weights
 
-To keep the file small every array is rounded to steps of 2^-16 of its largest value, far below
+To keep the file small every array is rounded to steps of 2^-17 of its largest value, far below
 the tolerance of the comparison.
 """
 import json
+import os
 
 import h5py
 import numpy as np
 
-STEPS = 2.0 ** 16
+PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden.h5")
+STEPS = 2.0 ** 17
 INITIAL_TOLERANCE = 1e-6
 
 
 def rounded(array):
-    """The array in steps of largest / 2^16, as float32."""
+    """The array in steps of largest / 2^17, as float32."""
     array = np.asarray(array, dtype=np.float64)
     largest = np.nanmax(np.abs(array), initial=0.0)
     step = 2.0 ** np.ceil(np.log2(largest)) / STEPS if largest > 0 else 1.0

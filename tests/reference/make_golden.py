@@ -13,33 +13,21 @@ import golden
 import program
 import reference
 
-GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden.h5")
-
-
-def initial_weights(palimpsest, name, data, folder):
-    """Runs `train` with no update."""
-    config = os.path.join(folder, "config.ini")
-    with open(config, "w") as file:
-        file.write(configs.ini_text(name, data))
-    palimpsest.run("train", config, "--set", "train.updates=0",
-                   "--run", os.path.join(folder, "initial"))
-    return program.read_initial(folder)
-
 
 def make(binary, names):
     palimpsest = program.Program(binary)
-    if set(names) == set(configs.CONFIGS) and os.path.exists(GOLDEN):
-        os.remove(GOLDEN)
+    if set(names) == set(configs.CONFIGS) and os.path.exists(golden.PATH):
+        os.remove(golden.PATH)
     with tempfile.TemporaryDirectory() as folder:
         data = program.prepare(palimpsest, folder)
         for name in names:
             path = data[configs.values(name)["corpus"]]
             run = os.path.join(folder, "runs", name)
             os.makedirs(run)
-            initial = initial_weights(palimpsest, name, path, run)
-            golden.write(GOLDEN, name, initial, reference.results(name, path, initial))
+            initial = program.initial_weights(palimpsest, name, path, run)
+            golden.write(golden.PATH, name, initial, reference.results(name, path, initial))
             print(f"golden {name}", flush=True)
-    print(f"{len(names)} configurations, {os.path.getsize(GOLDEN)} bytes")
+    print(f"{len(names)} configurations, {os.path.getsize(golden.PATH)} bytes")
 
 
 def main():

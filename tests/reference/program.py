@@ -44,26 +44,6 @@ def checkpoint_path(run, update):
     return os.path.join(run, "checkpoints", f"step-{update:08d}.h5")
 
 
-def train(program, name, data, folder):
-    """Initial checkpoint in folder/initial, the trained one in folder/trained."""
-    config = os.path.join(folder, "config.ini")
-    with open(config, "w") as file:
-        file.write(configs.ini_text(name, data, program.overrides))
-    program.run("train", config, "--set", "train.updates=0",
-                "--run", os.path.join(folder, "initial"))
-    program.run("train", config, "--run", os.path.join(folder, "trained"))
-
-
-def evaluate(program, name, data, folder):
-    """Per-token nats of the test split in folder/losses.h5."""
-    checkpoint = checkpoint_path(os.path.join(folder, "trained"), configs.BASE["train.updates"])
-    changes = []
-    for key, value in configs.EVALUATION.get(name, {}).items():
-        changes += ["--set", f"{key}={value}"]
-    program.run("evaluate", checkpoint, "--data", data, "--split", "test",
-                "--losses", os.path.join(folder, "losses.h5"), *changes)
-
-
 # ---- reading -----------------------------------------------------------------------------------
 
 def datasets(path):
@@ -89,13 +69,6 @@ def read_checkpoint(path):
     return result
 
 
-def read_initial(folder):
-    """{name: array} of the initial weights."""
-    found = read_checkpoint(checkpoint_path(os.path.join(folder, "initial"), 0))
-    return {name[len("weights/"):]: array for name, array in found.items()
-            if name.startswith("weights/")}
-
-
 def read_log(run):
     """The losses of all updates in RUN/metrics.jsonl; a loss that is not there counts as 0."""
     with open(os.path.join(run, "metrics.jsonl")) as file:
@@ -105,20 +78,54 @@ def read_log(run):
             for key in ("loss", "compression_loss")}
 
 
-def read_nats(folder):
-    """{nats/NAME: per-token nats} of the evaluation."""
-    found = datasets(os.path.join(folder, "losses.h5"))
+def read_nats(path):
+    """{nats/NAME: per-token nats} of an evaluation."""
+    found = datasets(path)
     return {"nats/" + name[len("documents/"):-len("/nats")]: array
             for name, array in found.items()
             if name.startswith("documents/") and name.endswith("/nats")}
 
 
-def results(program, name, data, folder):
-    """Runs one configuration in `folder`. -> (initial weights, flat dict of results)"""
-    train(program, name, data, folder)
-    evaluate(program, name, data, folder)
+# ---- running --------------------------------------------------------------------------------------
+
+def write_config(program, name, data, folder):
+    """-> path of the INI file that the configuration runs from"""
+    path = os.path.join(folder, "config.ini")
+    with open(path, "w") as file:
+        file.write(configs.ini_text(name, data, program.overrides))
+    return path
+
+
+def initial_weights(program, name, data, folder):
+    """Trains no update, in folder/initial. -> {name: array} of the initial weights"""
+    run = os.path.join(folder, "initial")
+    config = write_config(program, name, data, folder)
+    program.run("train", config, "--set", "train.updates=0", "--run", run)
+    found = read_checkpoint(checkpoint_path(run, 0))
+    return {key[len("weights/"):]: array for key, array in found.items()
+            if key.startswith("weights/")}
+
+
+def train(program, name, data, folder):
+    """Trains all updates. -> the run's folder"""
     run = os.path.join(folder, "trained")
-    found = read_checkpoint(checkpoint_path(run, configs.BASE["train.updates"]))
-    found.update(read_log(run))
-    found.update(read_nats(folder))
-    return read_initial(folder), found
+    program.run("train", write_config(program, name, data, folder), "--run", run)
+    return run
+
+
+def evaluate(program, name, data, checkpoint, losses):
+    """Writes the per-token nats of the test split to the file `losses`."""
+    changes = []
+    for key, value in configs.EVALUATION.get(name, {}).items():
+        changes += ["--set", f"{key}={value}"]
+    program.run("evaluate", checkpoint, "--data", data, "--split", "test",
+                "--losses", losses, *changes)
+
+
+def results(program, name, data, folder):
+    """Trains and evaluates one configuration in `folder`. -> the flat dict of results"""
+    run = train(program, name, data, folder)
+    checkpoint = checkpoint_path(run, configs.BASE["train.updates"])
+    losses = os.path.join(folder, "losses.h5")
+    evaluate(program, name, data, checkpoint, losses)
+    return {**read_checkpoint(checkpoint), **read_log(run), **read_nats(losses)}

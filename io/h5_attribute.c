@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Attributes, and lists of strings.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/h5_internal.h"
+
+/* Opens a dataset or group; makes a group that is not there when writing. */
+static hid_t open_object(H5File *file, const char *object)
+{
+    if (strcmp(object, "/") == 0 || !file->writing || h5_exists(file, object))
+        return H5Oopen(file->id, object, H5P_DEFAULT);
+
+    hid_t links = H5Pcreate(H5P_LINK_CREATE);
+    hid_t group = -1;
+    if (H5Pset_create_intermediate_group(links, 1) >= 0)
+        group = H5Gcreate2(file->id, object, links, H5P_DEFAULT, H5P_DEFAULT);
+    H5Pclose(links);
+    return group;
+}
+
+static Status set_attribute(H5File *file, const char *object, const char *name, hid_t file_type,
+                            hid_t memory_type, const void *value)
+{
+    hid_t at = open_object(file, object);
+    hid_t space = H5Screate(H5S_SCALAR);
+    hid_t attribute = -1;
+    bool good = at >= 0 && space >= 0;
+    if (good) attribute = H5Acreate2(at, name, file_type, space, H5P_DEFAULT, H5P_DEFAULT);
+    good = good && attribute >= 0 && H5Awrite(attribute, memory_type, value) >= 0;
+    Status status = PAL_OK;
+    if (!good)
+        status = h5_fail(file->path, PAL_ERROR_IO, "attribute %s of %s cannot be written", name,
+                         object);
+    if (attribute >= 0) H5Aclose(attribute);
+    if (space >= 0) H5Sclose(space);
+    if (at >= 0) H5Oclose(at);
+    return h5_agree(file, status);
+}
+
+static hid_t text_type(size_t size)
+{
+    hid_t type = H5Tcopy(H5T_C_S1);
+    if (type < 0) return -1;
+    if (H5Tset_size(type, size) >= 0 && H5Tset_cset(type, H5T_CSET_UTF8) >= 0) return type;
+    H5Tclose(type);
+    return -1;
+}
+
+/* Of fixed length: strings of variable length are not for files that many ranks write. */
+Status h5_set_text(H5File *file, const char *object, const char *name, const char *value)
+{
+    hid_t type = text_type(strlen(value) + 1);
+    Status status = set_attribute(file, object, name, type, type, value);
+    if (type >= 0) H5Tclose(type);
+    return status;
+}
+
+Status h5_set_integer(H5File *file, const char *object, const char *name, int64_t value)
+{
+    return set_attribute(file, object, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
+}
+
+Status h5_set_number(H5File *file, const char *object, const char *name, double value)
+{
+    return set_attribute(file, object, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value);
+}
+
+static Status open_attribute(const H5File *file, const char *object, const char *name,
+                             H5T_class_t wanted, const char *wanted_name, hid_t *attribute)
+{
+    *attribute = H5Aopen_by_name(file->id, object, name, H5P_DEFAULT, H5P_DEFAULT);
+    if (*attribute < 0)
+        return h5_fail(file->path, PAL_ERROR_DATA, "has no attribute %s at %s", name, object);
+
+    hid_t type = H5Aget_type(*attribute);
+    hid_t space = H5Aget_space(*attribute);
+    bool good = H5Tget_class(type) == wanted && H5Sget_simple_extent_npoints(space) == 1;
+    H5Sclose(space);
+    H5Tclose(type);
+    if (good) return PAL_OK;
+    H5Aclose(*attribute);
+    PAL_FAIL(PAL_ERROR_DATA, "%s: attribute %s of %s is not one %s", file->path, name, object,
+             wanted_name);
+}
+
+static Status get_scalar(H5File *file, const char *object, const char *name, H5T_class_t class,
+                         const char *class_name, hid_t memory_type, void *value)
+{
+    hid_t attribute;
+    Status status = open_attribute(file, object, name, class, class_name, &attribute);
+    if (status == PAL_OK) {
+        if (H5Aread(attribute, memory_type, value) < 0)
+            status = h5_fail(file->path, PAL_ERROR_DATA, "attribute %s cannot be read", name);
+        H5Aclose(attribute);
+    }
+    return h5_agree(file, status);
+}
+
+Status h5_get_integer(H5File *file, const char *object, const char *name, int64_t *value)
+{
+    return get_scalar(file, object, name, H5T_INTEGER, "integer", H5T_NATIVE_INT64, value);
+}
+
+Status h5_get_number(H5File *file, const char *object, const char *name, double *value)
+{
+    return get_scalar(file, object, name, H5T_FLOAT, "real number", H5T_NATIVE_DOUBLE, value);
+}
+
+/* Both kinds of strings: other programs (h5py) like to write those of variable length. */
+static Status read_text(const H5File *file, const char *name, hid_t attribute, char **value)
+{
+    hid_t stored = H5Aget_type(attribute);
+    bool varying = H5Tis_variable_str(stored) > 0;
+    size_t size = varying ? H5T_VARIABLE : H5Tget_size(stored) + 1;
+    hid_t type = text_type(size);
+    char *text = NULL;
+    herr_t result = -1;
+    if (type >= 0) H5Tset_cset(type, H5Tget_cset(stored));
+    if (type >= 0 && varying) {
+        result = H5Aread(attribute, type, &text);
+        char *copy = result >= 0 ? strdup(text != NULL ? text : "") : NULL;
+        if (result >= 0) H5free_memory(text);
+        text = copy;
+    } else if (type >= 0 && (text = calloc(1, size)) != NULL) {
+        result = H5Aread(attribute, type, text);
+    }
+    Status status = PAL_OK;
+    if (result < 0 || text == NULL) {
+        status = h5_fail(file->path, PAL_ERROR_DATA, "attribute %s cannot be read", name);
+        free(text);
+    } else {
+        *value = text;
+    }
+    if (type >= 0) H5Tclose(type);
+    H5Tclose(stored);
+    return status;
+}
+
+Status h5_get_text(H5File *file, const char *object, const char *name, char **value)
+{
+    hid_t attribute;
+    *value = NULL;
+    Status status = open_attribute(file, object, name, H5T_STRING, "text", &attribute);
+    if (status == PAL_OK) {
+        status = read_text(file, name, attribute, value);
+        H5Aclose(attribute);
+    }
+    status = h5_agree(file, status);
+    if (status != PAL_OK) {
+        free(*value);
+        *value = NULL;
+    }
+    return status;
+}
+
+bool h5_has_attribute(H5File *file, const char *object, const char *name)
+{
+    return H5Aexists_by_name(file->id, object, name, H5P_DEFAULT) > 0;
+}
+
+Status h5_write_texts(H5File *file, const char *name, const char *const *texts, int64_t count)
+{
+    hsize_t length = (hsize_t)count;
+    hid_t space = H5Screate_simple(1, &length, NULL);
+    hid_t type = text_type(H5T_VARIABLE);
+    hid_t links = H5Pcreate(H5P_LINK_CREATE);
+    hid_t dataset = -1;
+    bool good = space >= 0 && type >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0;
+    if (good)
+        dataset = H5Dcreate2(file->id, name, type, space, links, H5P_DEFAULT, H5P_DEFAULT);
+    good = good && dataset >= 0 &&
+           (count == 0 || H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts) >= 0);
+    Status status = PAL_OK;
+    if (!good) status = h5_fail(file->path, PAL_ERROR_IO, "%s cannot be written", name);
+    if (dataset >= 0) H5Dclose(dataset);
+    if (links >= 0) H5Pclose(links);
+    if (type >= 0) H5Tclose(type);
+    if (space >= 0) H5Sclose(space);
+    return h5_agree(file, status);
+}
+
+static Status read_texts(const H5File *file, const char *name, hid_t dataset, char **texts,
+                         int64_t count)
+{
+    hid_t stored = H5Dget_type(dataset);
+    bool varying = H5Tget_class(stored) == H5T_STRING && H5Tis_variable_str(stored) > 0;
+    Status status = PAL_OK;
+    if (!varying)
+        status = status_fail(PAL_ERROR_DATA, __FILE__, __LINE__,
+                             "%s: %s is not a list of strings of variable length", file->path, name);
+    else if (count > 0 && H5Dread(dataset, stored, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts) < 0)
+        status = h5_fail(file->path, PAL_ERROR_DATA, "%s cannot be read", name);
+    H5Tclose(stored);
+    for (int64_t i = 0; status == PAL_OK && i < count; i++)
+        if (texts[i] == NULL)
+            status = status_fail(PAL_ERROR_DATA, __FILE__, __LINE__, "%s: %s: text %lld is missing",
+                                 file->path, name, (long long)i);
+    return status;
+}
+
+Status h5_read_texts(H5File *file, const char *name, char ***texts, int64_t *count)
+{
+    *texts = NULL;
+    *count = 0;
+    Shape shape;
+    PAL_TRY(h5_shape(file, name, &shape));
+    if (shape.num_dims != 1)
+        PAL_FAIL(PAL_ERROR_DATA, "%s: %s is not a list", file->path, name);
+    *count = shape.dims[0];
+    *texts = calloc((size_t)*count + 1, sizeof **texts);
+    if (*texts == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", file->path);
+
+    hid_t dataset = H5Dopen2(file->id, name, H5P_DEFAULT);
+    Status status = dataset < 0
+                        ? h5_fail(file->path, PAL_ERROR_DATA, "has no readable dataset %s", name)
+                        : read_texts(file, name, dataset, *texts, *count);
+    if (dataset >= 0) H5Dclose(dataset);
+    if (status != PAL_OK) h5_texts_free(texts, *count);
+    return status;
+}
+
+/* The strings come from HDF5's own allocation. */
+void h5_texts_free(char ***texts, int64_t count)
+{
+    for (int64_t i = 0; *texts != NULL && i < count; i++)
+        if ((*texts)[i] != NULL) H5free_memory((*texts)[i]);
+    free(*texts);
+    *texts = NULL;
+}
+
+static const char *format_name(const char *format)
+{
+    if (strcmp(format, "palimpsest-data") == 0) return "a data file";
+    if (strcmp(format, "palimpsest-checkpoint") == 0) return "a checkpoint";
+    return "something else";
+}
+
+Status h5_expect_format(H5File *file, const char *format, int64_t version)
+{
+    if (!h5_has_attribute(file, "/", "format"))
+        PAL_FAIL(PAL_ERROR_DATA, "%s: is an HDF5 file, but not %s of palimpsest (no attribute "
+                 "'format')", file->path, format_name(format));
+
+    char *found;
+    PAL_TRY(h5_get_text(file, "/", "format", &found));
+    if (strcmp(found, format) != 0) {
+        Status status = status_fail(PAL_ERROR_DATA, __FILE__, __LINE__,
+                                    "%s: is %s (format '%.60s'), expected %s (format '%s')",
+                                    file->path, format_name(found), found, format_name(format),
+                                    format);
+        free(found);
+        return status;
+    }
+    free(found);
+
+    int64_t found_version;
+    PAL_TRY(h5_get_integer(file, "/", "version", &found_version));
+    if (found_version != version)
+        PAL_FAIL(PAL_ERROR_DATA, "%s: has version %lld of format '%s', this program reads %lld",
+                 file->path, (long long)found_version, format, (long long)version);
+    return PAL_OK;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Datasets: defining, writing and reading boxes of numbers, and listing.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/h5_internal.h"
+#include "mpi/collectives.h"
+#include "src/base/checked.h"
+
+hid_t h5_memory_type(StoredType type)
+{
+    switch (type) {
+    case STORED_REAL: return sizeof(Real) == sizeof(float) ? H5T_NATIVE_FLOAT : H5T_NATIVE_DOUBLE;
+    case STORED_FLOAT32: return H5T_NATIVE_FLOAT;
+    case STORED_INT32: return H5T_NATIVE_INT32;
+    case STORED_INT64: return H5T_NATIVE_INT64;
+    case STORED_UINT8: return H5T_NATIVE_UINT8;
+    case STORED_UINT16: return H5T_NATIVE_UINT16;
+    }
+    return -1;
+}
+
+hid_t h5_file_type(StoredType type)
+{
+    switch (type) {
+    case STORED_REAL:
+    case STORED_FLOAT32: return H5T_IEEE_F32LE;
+    case STORED_INT32: return H5T_STD_I32LE;
+    case STORED_INT64: return H5T_STD_I64LE;
+    case STORED_UINT8: return H5T_STD_U8LE;
+    case STORED_UINT16: return H5T_STD_U16LE;
+    }
+    return -1;
+}
+
+static void shape_extent(Shape shape, hsize_t dims[PAL_MAX_DIMS])
+{
+    for (int d = 0; d < shape.num_dims; d++) dims[d] = checked_size(shape.dims[d]);
+}
+
+Status h5_define(H5File *file, const char *name, StoredType type, Shape shape)
+{
+    hsize_t dims[PAL_MAX_DIMS];
+    shape_extent(shape, dims);
+    hid_t space = H5Screate_simple(shape.num_dims, dims, NULL);
+    hid_t links = H5Pcreate(H5P_LINK_CREATE);
+    hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t dataset = -1;
+
+    Status status = PAL_OK;
+    /* Every number is written, so filling first would write everything twice. */
+    if (space >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0 &&
+        H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) >= 0)
+        dataset = H5Dcreate2(file->id, name, h5_file_type(type), space, links, creation,
+                             H5P_DEFAULT);
+    if (dataset < 0)
+        status = h5_fail(file->path, PAL_ERROR_IO, "dataset %s cannot be made", name);
+    if (dataset >= 0 && H5Dclose(dataset) < 0)
+        status = h5_fail(file->path, PAL_ERROR_IO, "dataset %s cannot be made", name);
+    if (creation >= 0) H5Pclose(creation);
+    if (links >= 0) H5Pclose(links);
+    if (space >= 0) H5Sclose(space);
+    return h5_agree(file, status);
+}
+
+/* A dataset with the box of one transfer selected in it, and the box in memory. */
+typedef struct Transfer {
+    hid_t dataset, in_file, in_memory, properties;
+} Transfer;
+
+static void transfer_end(Transfer *t)
+{
+    if (t->properties >= 0) H5Pclose(t->properties);
+    if (t->in_memory >= 0) H5Sclose(t->in_memory);
+    if (t->in_file >= 0) H5Sclose(t->in_file);
+    if (t->dataset >= 0) H5Dclose(t->dataset);
+}
+
+static Status select_box(Transfer *t, const H5File *file, const char *name, const Slab *slab)
+{
+    hsize_t first[PAL_MAX_DIMS], count[PAL_MAX_DIMS], dims[PAL_MAX_DIMS];
+    int num_dims = H5Sget_simple_extent_dims(t->in_file, dims, NULL);
+    bool empty = false;
+    for (int d = 0; d < num_dims; d++) {
+        if (slab->count[d] == 0) empty = true;
+        if (slab->first[d] < 0 || slab->count[d] < 0 ||
+            (uint64_t)slab->first[d] + (uint64_t)slab->count[d] > dims[d])
+            PAL_FAIL(PAL_ERROR_DATA, "%s: %s: elements %lld to %lld of dimension %d, which has %llu",
+                     file->path, name, (long long)slab->first[d],
+                     (long long)(slab->first[d] + slab->count[d]), d, (unsigned long long)dims[d]);
+        first[d] = (hsize_t)slab->first[d];
+        count[d] = (hsize_t)slab->count[d];
+    }
+
+    t->in_memory = H5Screate_simple(num_dims, num_dims > 0 ? count : NULL, NULL);
+    herr_t selected = 0;
+    if (empty)
+        selected = H5Sselect_none(t->in_file) < 0 ? -1 : H5Sselect_none(t->in_memory);
+    else if (num_dims > 0)
+        selected = H5Sselect_hyperslab(t->in_file, H5S_SELECT_SET, first, NULL, count, NULL);
+    if (t->in_memory < 0 || selected < 0)
+        return h5_fail(file->path, PAL_ERROR_INTERNAL, "a part of %s cannot be chosen", name);
+    return PAL_OK;
+}
+
+static Status transfer_begin(Transfer *t, const H5File *file, const char *name, const Slab *slab)
+{
+    *t = (Transfer){-1, -1, -1, -1};
+    t->dataset = H5Dopen2(file->id, name, H5P_DEFAULT);
+    if (t->dataset < 0)
+        return h5_fail(file->path, PAL_ERROR_DATA, "has no readable dataset %s", name);
+    t->in_file = H5Dget_space(t->dataset);
+    t->properties = H5Pcreate(H5P_DATASET_XFER);
+    if (t->in_file < 0 || H5Sget_simple_extent_ndims(t->in_file) > PAL_MAX_DIMS)
+        PAL_FAIL(PAL_ERROR_DATA, "%s: %s has more than %d dimensions", file->path, name,
+                 PAL_MAX_DIMS);
+    if (file->group != NULL && H5Pset_dxpl_mpio(t->properties, H5FD_MPIO_COLLECTIVE) < 0)
+        return h5_fail(file->path, PAL_ERROR_INTERNAL, "no collective transfer");
+    return select_box(t, file, name, slab);
+}
+
+Status h5_write_slab(H5File *file, const char *name, StoredType type, const Slab *slab,
+                     const void *data)
+{
+    Transfer t;
+    Status status = h5_agree(file, transfer_begin(&t, file, name, slab));
+    if (status == PAL_OK) {
+        if (H5Dwrite(t.dataset, h5_memory_type(type), t.in_memory, t.in_file, t.properties, data) < 0)
+            status = h5_fail(file->path, PAL_ERROR_IO, "%s cannot be written", name);
+        status = h5_agree(file, status);
+    }
+    transfer_end(&t);
+    return status;
+}
+
+static Slab whole_slab(Shape shape)
+{
+    Slab slab = {0};
+    for (int d = 0; d < shape.num_dims; d++) slab.count[d] = shape.dims[d];
+    return slab;
+}
+
+Status h5_write(H5File *file, const char *name, StoredType type, Shape shape, const void *data)
+{
+    PAL_TRY(h5_define(file, name, type, shape));
+    Slab slab = whole_slab(shape);
+    if (file->group != NULL && !group_is_root(file->group)) slab = (Slab){0};
+    return h5_write_slab(file, name, type, &slab, data);
+}
+
+Status h5_read_slab(H5File *file, const char *name, StoredType type, const Slab *slab, void *data)
+{
+    Transfer t;
+    Status status = h5_agree(file, transfer_begin(&t, file, name, slab));
+    if (status == PAL_OK) {
+        if (H5Dread(t.dataset, h5_memory_type(type), t.in_memory, t.in_file, t.properties, data) < 0)
+            status = h5_fail(file->path, PAL_ERROR_DATA, "%s cannot be read", name);
+        status = h5_agree(file, status);
+    }
+    transfer_end(&t);
+    return status;
+}
+
+Status h5_read(H5File *file, const char *name, StoredType type, Shape shape, void *data)
+{
+    Shape found;
+    PAL_TRY(h5_shape(file, name, &found));
+    if (!shape_equal(found, shape)) {
+        char is[96], wanted[96];
+        PAL_FAIL(PAL_ERROR_DATA, "%s: %s has shape %s in the file, expected %s", file->path, name,
+                 shape_text(found, is), shape_text(shape, wanted));
+    }
+    Slab slab = whole_slab(shape);
+    return h5_read_slab(file, name, type, &slab, data);
+}
+
+static Status space_shape(const H5File *file, const char *name, hid_t dataset, Shape *shape)
+{
+    hsize_t dims[H5S_MAX_RANK];
+    hid_t space = H5Dget_space(dataset);
+    int num_dims = space < 0 ? -1 : H5Sget_simple_extent_dims(space, dims, NULL);
+    if (space >= 0) H5Sclose(space);
+    if (num_dims < 0 || num_dims > PAL_MAX_DIMS)
+        PAL_FAIL(PAL_ERROR_DATA, "%s: %s has %d dimensions, expected at most %d", file->path, name,
+                 num_dims, PAL_MAX_DIMS);
+    *shape = (Shape){.num_dims = num_dims};
+    for (int d = 0; d < num_dims; d++) shape->dims[d] = (int64_t)dims[d];
+    return PAL_OK;
+}
+
+Status h5_shape(H5File *file, const char *name, Shape *shape)
+{
+    Status status = PAL_OK;
+    hid_t dataset = H5Dopen2(file->id, name, H5P_DEFAULT);
+    if (dataset < 0) {
+        status = h5_fail(file->path, PAL_ERROR_DATA, "has no readable dataset %s", name);
+    } else {
+        status = space_shape(file, name, dataset, shape);
+        H5Dclose(dataset);
+    }
+    return h5_agree(file, status);
+}
+
+bool h5_exists(H5File *file, const char *name)
+{
+    /* HDF5 wants every group on the way to be there before it is asked about the next. */
+    char part[1024];
+    size_t length = strlen(name);
+    if (length >= sizeof part) return false;
+    memcpy(part, name, length + 1);
+    for (size_t i = 1; i <= length; i++) {
+        if (name[i] != '/' && name[i] != '\0') continue;
+        part[i] = '\0';
+        if (H5Lexists(file->id, part, H5P_DEFAULT) <= 0) return false;
+        part[i] = name[i];
+    }
+    return true;
+}

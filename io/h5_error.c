@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From HDF5's stack of errors to one reason that a person can act on.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "io/h5_internal.h"
+#include "mpi/collectives.h"
+
+typedef struct Reason {
+    char text[256];
+    bool from_system;
+} Reason;
+
+/* Copies what stands between `before` and `after` in a description; false if it is not there. */
+static bool copy_between(Reason *reason, const char *description, const char *before,
+                         const char *after)
+{
+    const char *begin = strstr(description, before);
+    if (begin == NULL) return false;
+    begin += strlen(before);
+    const char *end = strstr(begin, after);
+    int length = end != NULL ? (int)(end - begin) : (int)strlen(begin);
+    snprintf(reason->text, sizeof reason->text, "%.*s", length, begin);
+    return true;
+}
+
+/* Called from the innermost error outwards. The drivers write the errno into the description:
+ * "file write failed: ..., errno = 28, error message = 'No space left on device', ..." */
+static herr_t look_at_error(unsigned depth, const H5E_error2_t *error, void *user)
+{
+    (void)depth;
+    Reason *reason = user;
+    if (error->desc == NULL || reason->from_system) return 0;
+    if (copy_between(reason, error->desc, "error message = '", "'")) {
+        reason->from_system = strcmp(reason->text, "Success") != 0;
+    } else if (copy_between(reason, error->desc, "MPI error string is '", "'")) {
+        reason->from_system = true;
+    } else if (reason->text[0] == '\0') {
+        snprintf(reason->text, sizeof reason->text, "%s", error->desc);
+    }
+    return 0;
+}
+
+Status h5_fail(const char *path, Status status, const char *format, ...)
+{
+    Reason reason = {0};
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, look_at_error, &reason);
+    if (reason.text[0] == '\0') snprintf(reason.text, sizeof reason.text, "no reason given");
+    if (reason.from_system && status == PAL_ERROR_DATA) status = PAL_ERROR_IO;
+
+    char what[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    return status_fail(status, __FILE__, __LINE__, "%s: %s: %s", path, what, reason.text);
+}
+
+Status h5_agree(H5File *file, Status mine)
+{
+    Status status = file->group != NULL ? group_agree(file->group, mine) : mine;
+    if (status != PAL_OK && file->writing) file->broken = true;
+    return status;
+}
+
+void h5_start(void)
+{
+    /* A file that could not be flushed on a full disk would be tried again, and again fail, in an exit
+     * handler; everything is closed explicitly, so there is nothing left for it to do. */
+    static bool started;
+    if (!started) (void)H5dont_atexit();
+    started = true;
+    (void)H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/h5_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io/h5_internal.h"
+#include "mpi/collectives.h"
+
+const char *shape_text(Shape shape, char text[96])
+{
+    size_t length = 0;
+    text[length++] = '(';
+    for (int d = 0; d < shape.num_dims; d++) {
+        int more = snprintf(text + length, 96 - length, "%s%lld", d > 0 ? ", " : "",
+                            (long long)shape.dims[d]);
+        if (more < 0 || length + (size_t)more > 94) break;
+        length += (size_t)more;
+    }
+    text[length++] = ')';
+    text[length] = '\0';
+    return text;
+}
+
+bool shape_equal(Shape a, Shape b)
+{
+    if (a.num_dims != b.num_dims) return false;
+    for (int d = 0; d < a.num_dims; d++)
+        if (a.dims[d] != b.dims[d]) return false;
+    return true;
+}
+
+const char *h5_path(const H5File *file) { return file->path; }
+
+/* A group of one works alone. */
+static Status file_allocate(H5File **file, const char *path, const Group *group, bool writing)
+{
+    *file = NULL;
+    H5File *f = calloc(1, sizeof *f);
+    char *copy = strdup(path);
+    if (f == NULL || copy == NULL) {
+        free(f);
+        free(copy);
+        PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", path);
+    }
+    f->path = copy;
+    f->id = -1;
+    f->group = group != NULL && group->size > 1 ? group : NULL;
+    f->writing = writing;
+    *file = f;
+    h5_start();
+    return PAL_OK;
+}
+
+static void file_free(H5File **file)
+{
+    free((*file)->path);
+    free(*file);
+    *file = NULL;
+}
+
+/* How files are accessed: format of HDF5 1.8 (checksums on all of HDF5's own structures), no locks
+ * (many cluster file systems have none), everything closed with the file. */
+static hid_t access_properties(const Group *group)
+{
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    if (access < 0) return -1;
+    bool good = H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
+                H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0;
+#if H5_VERSION_GE(1, 10, 7)
+    good = good && H5Pset_file_locking(access, false, true) >= 0;
+#endif
+    if (group != NULL)
+        good = good && H5Pset_fapl_mpio(access, group->comm, MPI_INFO_NULL) >= 0 &&
+               H5Pset_coll_metadata_write(access, true) >= 0 &&
+               H5Pset_all_coll_metadata_ops(access, true) >= 0;
+    if (good) return access;
+    H5Pclose(access);
+    return -1;
+}
+
+/* The system says more clearly than HDF5 why a file cannot be had. */
+static Status check_creatable(const char *path)
+{
+    int file = open(path, O_WRONLY | O_CREAT, 0666);
+    if (file < 0)
+        PAL_FAIL(PAL_ERROR_CANT_CREATE,
+                 "%s: cannot be created: %s; choose a folder that exists and that you may write to",
+                 path, strerror(errno));
+    close(file);
+    return PAL_OK;
+}
+
+static Status check_readable(const char *path)
+{
+    struct stat found;
+    int file = open(path, O_RDONLY);
+    if (file < 0)
+        PAL_FAIL(PAL_ERROR_NO_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
+    int result = fstat(file, &found);
+    close(file);
+    if (result != 0) PAL_FAIL(PAL_ERROR_NO_INPUT, "%s: %s", path, strerror(errno));
+    if (S_ISDIR(found.st_mode))
+        PAL_FAIL(PAL_ERROR_NO_INPUT, "%s: is a folder, expected an HDF5 file", path);
+    if (found.st_size == 0)
+        PAL_FAIL(PAL_ERROR_DATA, "%s: is empty, expected an HDF5 file", path);
+    return PAL_OK;
+}
+
+Status h5_create(H5File **file, const char *path, const Group *group)
+{
+    PAL_TRY(file_allocate(file, path, group, true));
+    H5File *f = *file;
+
+    Status status = f->group == NULL || group_is_root(f->group) ? check_creatable(path) : PAL_OK;
+    status = h5_agree(f, status);
+    if (status == PAL_OK) {
+        f->made = true;
+        hid_t access = access_properties(f->group);
+        f->id = access < 0 ? -1 : H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+        if (f->id < 0) status = h5_fail(path, PAL_ERROR_CANT_CREATE, "cannot be created");
+        if (access >= 0) H5Pclose(access);
+        status = h5_agree(f, status);
+    }
+    if (status != PAL_OK) h5_abandon(file);
+    return status;
+}
+
+static Status open_checked(H5File *f)
+{
+    hid_t access = access_properties(f->group);
+    f->id = access < 0 ? -1 : H5Fopen(f->path, H5F_ACC_RDONLY, access);
+    Status status = PAL_OK;
+    if (f->id < 0)
+        status = h5_fail(f->path, PAL_ERROR_DATA,
+                         "is not a whole HDF5 file (cut short, damaged, or of another kind)");
+    if (access >= 0) H5Pclose(access);
+    return status;
+}
+
+Status h5_open(H5File **file, const char *path, const Group *group)
+{
+    PAL_TRY(file_allocate(file, path, group, false));
+    H5File *f = *file;
+
+    Status status = h5_agree(f, check_readable(path));
+    if (status == PAL_OK) status = h5_agree(f, open_checked(f));
+    if (status != PAL_OK) h5_abandon(file);
+    return status;
+}
+
+/* HDF5 insists on writing what it still holds when it closes a file. Emptying the broken file first
+ * gives the full disk room for that. */
+static void discard_on_disk(const H5File *f)
+{
+    if (f->group == NULL || group_is_root(f->group)) {
+        if (truncate(f->path, 0) == 0) unlink(f->path);
+    }
+    if (f->group != NULL) group_barrier(f->group);
+}
+
+void h5_abandon(H5File **file)
+{
+    H5File *f = *file;
+    if (f == NULL) return;
+    char message[2048];
+    snprintf(message, sizeof message, "%s", status_message());
+
+    if (f->made) discard_on_disk(f);
+    if (f->id >= 0) (void)H5Fclose(f->id);
+    file_free(file);
+    status_set_message(message);
+}
+
+Status h5_close(H5File **file)
+{
+    H5File *f = *file;
+    if (f == NULL) return PAL_OK;
+
+    Status status = PAL_OK;
+    if (f->broken)
+        status = status_fail(PAL_ERROR_IO, __FILE__, __LINE__, "%s: was not written whole", f->path);
+    else if (f->writing && H5Fflush(f->id, H5F_SCOPE_GLOBAL) < 0)
+        status = h5_fail(f->path, PAL_ERROR_IO, "cannot be written");
+    status = h5_agree(f, status);
+    if (status != PAL_OK) {
+        h5_abandon(file);
+        return status;
+    }
+
+    if (H5Fclose(f->id) < 0) status = h5_fail(f->path, PAL_ERROR_IO, "cannot be closed");
+    f->id = -1;
+    status = h5_agree(f, status);
+    if (status != PAL_OK && f->writing) discard_on_disk(f);
+    file_free(file);
+    return status;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the h5_*.c files share; nobody else includes this.
+ */
+#ifndef PAL_IO_H5_INTERNAL_H
+#define PAL_IO_H5_INTERNAL_H
+
+#include <hdf5.h>
+
+#include "io/h5_file.h"
+
+struct H5File {
+    char *path;
+    hid_t id;
+    const Group *group; /* borrowed; NULL when opened alone */
+    bool writing;
+    bool made;   /* this program created the file, so it may remove it */
+    bool broken; /* a write failed: what is on the disk is worth nothing */
+};
+
+/* Local, directly after the HDF5 call that failed, before any other. The message is
+ * "PATH: what: reason", the reason being the system's (No space left on device) or HDF5's innermost.
+ * A system's reason turns PAL_ERROR_DATA into PAL_ERROR_IO. */
+Status h5_fail(const char *path, Status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Collective over the file's group: everyone gets the first failure. A failed write marks the file. */
+Status h5_agree(H5File *file, Status mine);
+
+/* Local. HDF5's type in memory and in the file. */
+hid_t h5_memory_type(StoredType type);
+hid_t h5_file_type(StoredType type);
+
+/* Local. Silences HDF5's own printing; before anything else of HDF5. */
+void h5_start(void);
+
+#endif

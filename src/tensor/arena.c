@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/tensor/arena.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "src/base/checked.h"
+#include "src/tensor/device.h"
+
+typedef struct Block {
+    void *start;
+    bool on_device; /* else host memory */
+} Block;
+
+struct Arena {
+    Device *device; /* borrowed */
+    Block *blocks;
+    size_t num_blocks, max_blocks;
+    size_t bytes[PURPOSE_COUNT]; /* asked for, whether or not it was there */
+    bool sealed, failed;
+    Purpose failed_purpose;
+};
+
+Status arena_create(Arena **arena, Device *device)
+{
+    *arena = calloc(1, sizeof **arena);
+    if (*arena == NULL)
+        PAL_FAIL(PAL_ERROR_UNAVAILABLE, "out of memory for an arena's book-keeping");
+    (*arena)->device = device;
+    return PAL_OK;
+}
+
+void arena_destroy(Arena **arena)
+{
+    if (*arena == NULL) return;
+    for (size_t i = 0; i < (*arena)->num_blocks; i++) {
+        Block block = (*arena)->blocks[i];
+        if (block.on_device)
+            (*arena)->device->op->release((*arena)->device, block.start);
+        else
+            free(block.start);
+    }
+    free((*arena)->blocks);
+    free(*arena);
+    *arena = NULL;
+}
+
+static bool room_for_one_more(Arena *arena)
+{
+    if (arena->num_blocks < arena->max_blocks) return true;
+    size_t wanted = arena->max_blocks == 0 ? 64 : 2 * arena->max_blocks;
+    Block *blocks = realloc(arena->blocks, wanted * sizeof *blocks);
+    if (blocks == NULL) return false;
+    arena->blocks = blocks;
+    arena->max_blocks = wanted;
+    return true;
+}
+
+/* Sums that do not fit stay at the largest number, so that the report stays an honest "too much". */
+static size_t saturating_add(size_t a, size_t b)
+{
+    size_t sum;
+    return __builtin_add_overflow(a, b, &sum) ? SIZE_MAX : sum;
+}
+
+static void *take(Arena *arena, Purpose purpose, size_t bytes, bool on_device)
+{
+    /* Not a PAL_ASSERT: allocation in the training loop must not pass unseen in any build. */
+    if (arena->sealed) status_assert_failed(__FILE__, __LINE__, "an arena that is not sealed");
+
+    arena->bytes[purpose] = saturating_add(arena->bytes[purpose], bytes);
+    void *start = NULL;
+    /* After a failure nothing more is taken: the run ends at arena_seal, only the counts matter. */
+    if (!arena->failed && bytes < SIZE_MAX && room_for_one_more(arena)) {
+        /* A tensor with no elements still exists, so it gets an address of its own. */
+        size_t at_least = bytes > 0 ? bytes : 1;
+        start = on_device ? arena->device->op->allocate(arena->device, at_least)
+                          : calloc(1, at_least);
+    }
+    if (start != NULL) {
+        arena->blocks[arena->num_blocks++] = (Block){start, on_device};
+    } else if (!arena->failed) {
+        arena->failed = true;
+        arena->failed_purpose = purpose;
+    }
+    return start;
+}
+
+Tensor arena_tensor(Arena *arena, Purpose purpose, int num_dims, const int64_t *dims)
+{
+    PAL_ASSERT(num_dims >= 1 && num_dims <= PAL_MAX_DIMS);
+    Tensor x = {.num_dims = num_dims};
+    size_t bytes = sizeof(Real);
+    bool fits = true, empty = false;
+    for (int i = 0; i < num_dims; i++) {
+        x.dims[i] = dims[i];
+        if (dims[i] == 0) empty = true;
+        if (__builtin_mul_overflow(bytes, checked_size(dims[i]), &bytes)) fits = false;
+    }
+    if (empty)
+        bytes = 0;
+    else if (!fits)
+        bytes = SIZE_MAX;
+    x.data = take(arena, purpose, bytes, true);
+    return x;
+}
+
+Tensor arena_tensor_1d(Arena *arena, Purpose purpose, int64_t a)
+{
+    return arena_tensor(arena, purpose, 1, (int64_t[]){a});
+}
+
+Tensor arena_tensor_2d(Arena *arena, Purpose purpose, int64_t a, int64_t b)
+{
+    return arena_tensor(arena, purpose, 2, (int64_t[]){a, b});
+}
+
+Tensor arena_tensor_3d(Arena *arena, Purpose purpose, int64_t a, int64_t b, int64_t c)
+{
+    return arena_tensor(arena, purpose, 3, (int64_t[]){a, b, c});
+}
+
+void *arena_host(Arena *arena, Purpose purpose, size_t bytes)
+{
+    return take(arena, purpose, bytes, false);
+}
+
+/* "weights 1.25 GiB, gradients 1.25 GiB, ..." without the purposes that nothing was asked for. */
+static void describe_bytes(const Arena *arena, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (int p = 0; p < PURPOSE_COUNT && used < size; p++) {
+        if (arena->bytes[p] == 0) continue;
+        int length = snprintf(text + used, size - used, "%s%s %.3f GiB", used == 0 ? "" : ", ",
+                              purpose_name((Purpose)p), (double)arena->bytes[p] * 0x1p-30);
+        if (length < 0) return;
+        used += (size_t)length;
+    }
+}
+
+Status arena_seal(Arena *arena)
+{
+    arena->sealed = true;
+    if (!arena->failed) return PAL_OK;
+
+    char parts[512];
+    describe_bytes(arena, parts, sizeof parts);
+    PAL_FAIL(PAL_ERROR_UNAVAILABLE,
+             "out of memory on the %s device while taking %s: the run needs %.3f GiB here (%s); try "
+             "fewer rows per rank, a shorter window or memory, or more ranks",
+             arena->device->op->name, purpose_name(arena->failed_purpose),
+             (double)arena_total_bytes(arena) * 0x1p-30, parts);
+}
+
+size_t arena_bytes(const Arena *arena, Purpose purpose) { return arena->bytes[purpose]; }
+
+size_t arena_total_bytes(const Arena *arena)
+{
+    size_t total = 0;
+    for (int p = 0; p < PURPOSE_COUNT; p++) total = saturating_add(total, arena->bytes[p]);
+    return total;
+}
+
+const char *purpose_name(Purpose purpose)
+{
+    switch (purpose) {
+#define PAL_PURPOSE_ENTRY(name, text)                                                              \
+    case name:                                                                                     \
+        return text;
+        PAL_PURPOSE_LIST(PAL_PURPOSE_ENTRY)
+#undef PAL_PURPOSE_ENTRY
+    case PURPOSE_COUNT:
+        break;
+    }
+    return "unknown purpose";
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/tensor/cpu/attention_work.h"
+
+#include "src/base/checked.h"
+#include "src/base/status.h"
+#include "src/tensor/cpu/attention_tiles.h"
+
+static int limited(int x, int low, int high) { return x < low ? low : x > high ? high : x; }
+
+AttentionCall attention_call(const AttentionQueries *queries, const AttentionSource *sources,
+                             int num_sources)
+{
+    PAL_ASSERT(num_sources >= 0 && num_sources <= PAL_MAX_SOURCES && queries->heads > 0);
+    AttentionCall call = {.queries = queries,
+                          .sources = sources,
+                          .num_sources = num_sources,
+                          .rows = checked_int(queries->q.dims[0]),
+                          .length = checked_int(queries->q.dims[1]),
+                          .heads = queries->heads,
+                          .width = queries->q.dims[2]};
+    PAL_ASSERT(call.width % call.heads == 0);
+    call.head_size = checked_int(call.width / call.heads);
+    call.padded_size = round_up(call.head_size, VECTOR_LANES);
+    int taking_part = call.length - attention_first_query(&call);
+    call.blocks = (taking_part + QUERY_BLOCK - 1) / QUERY_BLOCK;
+
+    int64_t slots = 0;
+    for (int i = 0; i < num_sources; i++) {
+        call.first_weight[i] = slots;
+        slots += attention_slots(&sources[i]);
+    }
+    call.weights_per_query = (slots + 3) / 4 * 4;
+    return call;
+}
+
+int attention_first_query(const AttentionCall *call)
+{
+    return limited(call->queries->first_query, 0, call->length);
+}
+
+int attention_last_query(const AttentionCall *call, int row)
+{
+    const int *counted = call->queries->counted;
+    return counted == NULL ? call->length : limited(counted[row], 0, call->length);
+}
+
+int attention_slots(const AttentionSource *source)
+{
+    return tensor_exists(source->k) ? (int)source->k.dims[1] : 0;
+}
+
+int attention_first_slot(const AttentionSource *source, int row)
+{
+    int slots = attention_slots(source);
+    return source->valid == NULL ? 0 : slots - limited(source->valid[row], 0, slots);
+}
+
+/* 0 + 1 + ... + n, or 0 for negative n */
+static int64_t triangle(int64_t n) { return n > 0 ? n * (n + 1) / 2 : 0; }
+
+int64_t attention_pairs(const AttentionSource *source, int row, int first, int last)
+{
+    int slots = attention_slots(source), hidden = attention_first_slot(source, row);
+    if (last <= first) return 0;
+    if (!source->causal) return (int64_t)(last - first) * (slots - hidden);
+    /* Query i sees slots hidden ... i; a causal source has a slot for every query. */
+    PAL_ASSERT(last <= slots);
+    return triangle(last - hidden) - triangle(first - hidden);
+}
+
+double attention_operations(const AttentionCall *call, int source)
+{
+    int64_t pairs = 0;
+    for (int row = 0; row < call->rows; row++)
+        pairs += attention_pairs(&call->sources[source], row, attention_first_query(call),
+                                 attention_last_query(call, row));
+    return 2.0 * call->head_size * call->heads * (double)pairs;
+}
+
+static void block_queries(const AttentionCall *call, int row, int block, int *first, int *last)
+{
+    int end = attention_last_query(call, row);
+    *first = attention_first_query(call) + block * QUERY_BLOCK;
+    *last = limited(*first + QUERY_BLOCK, 0, end);
+    if (*last < *first) *last = *first;
+}
+
+/* A block also costs something by itself, and so does each of its queries. */
+static int64_t block_cost(const AttentionCall *call, int row, int block)
+{
+    int first, last;
+    block_queries(call, row, block, &first, &last);
+    int64_t cost = 1 + 8 * (int64_t)(last - first);
+    for (int i = 0; i < call->num_sources; i++)
+        cost += attention_pairs(&call->sources[i], row, first, last);
+    return cost;
+}
+
+/* The number of items, from the beginning of the list, that come before `part` of `parts` equal
+ * parts of the cost. All heads cost the same. */
+static int64_t items_before(const AttentionCall *call, int part, int parts)
+{
+    int64_t head_cost = 0, head_items = (int64_t)call->rows * call->blocks;
+    for (int row = 0; row < call->rows; row++)
+        for (int block = 0; block < call->blocks; block++)
+            head_cost += block_cost(call, row, block);
+    if (head_cost == 0) return 0;
+
+    int64_t wanted = head_cost * call->heads * part / parts;
+    int64_t items = wanted / head_cost * head_items, rest = wanted % head_cost, passed = 0;
+    for (int row = 0; row < call->rows; row++)
+        for (int block = 0; block < call->blocks; block++) {
+            int64_t cost = block_cost(call, row, block);
+            if (passed + cost / 2 >= rest) return items;
+            passed += cost;
+            items++;
+        }
+    return items;
+}
+
+AttentionShare attention_share(const AttentionCall *call, int thread, int threads)
+{
+    return (AttentionShare){items_before(call, thread, threads),
+                            items_before(call, thread + 1, threads)};
+}
+
+bool attention_next(const AttentionCall *call, AttentionShare *share, AttentionWork *work)
+{
+    if (share->begin >= share->end) return false;
+    int64_t pair = share->begin / call->blocks;
+    int first_block = (int)(share->begin % call->blocks);
+    int64_t row_end = (pair + 1) * call->blocks;
+    int64_t end = row_end < share->end ? row_end : share->end;
+    int last_block = first_block + (int)(end - share->begin) - 1;
+
+    work->head = (int)(pair / call->rows);
+    work->row = (int)(pair % call->rows);
+    work->begins_row = first_block == 0;
+    work->begins_head = work->begins_row && work->row == 0;
+    int unused;
+    block_queries(call, work->row, first_block, &work->first, &unused);
+    block_queries(call, work->row, last_block, &unused, &work->last);
+    if (work->last < work->first) work->last = work->first;
+    share->begin = end;
+    return true;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the CPU device keeps between operations: scratch memory and the cache of matmul.c.
+ */
+#ifndef PAL_TENSOR_CPU_CONTEXT_H
+#define PAL_TENSOR_CPU_CONTEXT_H
+
+#include <stddef.h>
+
+#include "src/base/status.h"
+#include "src/tensor/device.h"
+
+typedef struct CpuContext {
+    void *workspace; /* owned */
+    size_t workspace_bytes;
+    void *matmul_cache; /* owned by matmul.c, which also frees it */
+} CpuContext;
+
+/* Sets device->context. Fails when out of memory. */
+Status cpu_context_create(Device *device);
+/* Frees the context and sets it NULL. The matmul cache must be gone by then. */
+void cpu_context_destroy(Device *device);
+
+static inline CpuContext *cpu_context(Device *device) { return device->context; }
+
+/* Scratch memory for one operation, 64-byte aligned, contents undefined. It grows when an operation
+ * asks for more than any before it, so the sizes settle in the first window and nothing is allocated
+ * after that. Stops the program when out of memory. */
+void *cpu_workspace(Device *device, size_t bytes);
+
+#endif

@@ -44,10 +44,10 @@ CheckpointTensor checkpoint_rows(const char *name, StoredType type, Shape shape,
                                  int64_t count, void *data);
 
 /* Collective over the group, same names, shapes and state on every rank, in the same order; every
- * element is written by exactly one rank. `folder` is RUN; keeps the newest `keep` files up to this
+ * element is written by exactly one rank. `run` is the folder RUN; keeps the newest `keep` files up to this
  * update. `path` receives the file's name; it may be NULL.
  * On failure nothing is left behind and earlier checkpoints stay as they were. */
-Status checkpoint_save(const Group *group, const char *folder, const CheckpointState *state,
+Status checkpoint_save(const Group *group, const char *run, const CheckpointState *state,
                        const CheckpointTensor *tensors, int num_tensors, int keep,
                        char path[PAL_PATH_SIZE]);
 

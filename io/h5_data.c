@@ -69,6 +69,7 @@ Status h5_define(H5File *file, const char *name, StoredType type, Shape shape)
 /* A dataset with the box of one transfer selected in it, and the box in memory. */
 typedef struct Transfer {
     hid_t dataset, in_file, in_memory, properties;
+    bool nothing; /* the dataset has no elements, so no rank transfers any */
 } Transfer;
 
 static void transfer_end(Transfer *t)
@@ -108,7 +109,7 @@ static Status select_box(Transfer *t, const H5File *file, const char *name, cons
 
 static Status transfer_begin(Transfer *t, const H5File *file, const char *name, const Slab *slab)
 {
-    *t = (Transfer){-1, -1, -1, -1};
+    *t = (Transfer){-1, -1, -1, -1, false};
     t->dataset = H5Dopen2(file->id, name, H5P_DEFAULT);
     if (t->dataset < 0)
         return h5_fail(file->path, PAL_ERROR_DATA, "has no readable dataset %s", name);
@@ -117,6 +118,7 @@ static Status transfer_begin(Transfer *t, const H5File *file, const char *name, 
     if (t->in_file < 0 || H5Sget_simple_extent_ndims(t->in_file) > PAL_MAX_DIMS)
         PAL_FAIL(PAL_ERROR_DATA, "%s: %s has more than %d dimensions", file->path, name,
                  PAL_MAX_DIMS);
+    t->nothing = H5Sget_simple_extent_npoints(t->in_file) == 0;
     if (file->group != NULL && H5Pset_dxpl_mpio(t->properties, H5FD_MPIO_COLLECTIVE) < 0)
         return h5_fail(file->path, PAL_ERROR_INTERNAL, "no collective transfer");
     return select_box(t, file, name, slab);
@@ -127,7 +129,7 @@ Status h5_write_slab(H5File *file, const char *name, StoredType type, const Slab
 {
     Transfer t;
     Status status = h5_agree(file, transfer_begin(&t, file, name, slab));
-    if (status == PAL_OK) {
+    if (status == PAL_OK && !t.nothing) {
         if (H5Dwrite(t.dataset, h5_memory_type(type), t.in_memory, t.in_file, t.properties, data) < 0)
             status = h5_fail(file->path, PAL_ERROR_IO, "%s cannot be written", name);
         status = h5_agree(file, status);
@@ -155,7 +157,7 @@ Status h5_read_slab(H5File *file, const char *name, StoredType type, const Slab 
 {
     Transfer t;
     Status status = h5_agree(file, transfer_begin(&t, file, name, slab));
-    if (status == PAL_OK) {
+    if (status == PAL_OK && !t.nothing) {
         if (H5Dread(t.dataset, h5_memory_type(type), t.in_memory, t.in_file, t.properties, data) < 0)
             status = h5_fail(file->path, PAL_ERROR_DATA, "%s cannot be read", name);
         status = h5_agree(file, status);

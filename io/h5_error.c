@@ -62,16 +62,20 @@ Status h5_fail(const char *path, Status status, const char *format, ...)
 Status h5_agree(H5File *file, Status mine)
 {
     Status status = file->group != NULL ? group_agree(file->group, mine) : mine;
-    if (status != PAL_OK && file->writing) file->broken = true;
+    if (status != PAL_OK && file->made && !file->broken) {
+        file->broken = true;
+        h5_discard(file);
+    }
     return status;
 }
 
-void h5_start(void)
+/* HDF5 keeps trying to write what a full disk did not take: when the program exits, and within
+ * MPI_Finalize if MPI was up before HDF5 (then it crashes, 1.10.8). Both are prevented by starting it
+ * here, before main(); all files are closed explicitly, so there is nothing left for it to do. */
+__attribute__((constructor)) static void start_before_main(void)
 {
-    /* A file that could not be flushed on a full disk would be tried again, and again fail, in an exit
-     * handler; everything is closed explicitly, so there is nothing left for it to do. */
-    static bool started;
-    if (!started) (void)H5dont_atexit();
-    started = true;
-    (void)H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    (void)H5dont_atexit();
+    (void)H5open();
 }
+
+void h5_silence(void) { (void)H5Eset_auto2(H5E_DEFAULT, NULL, NULL); }

@@ -53,7 +53,7 @@ static Status file_allocate(H5File **file, const char *path, const Group *group,
     f->group = group != NULL && group->size > 1 ? group : NULL;
     f->writing = writing;
     *file = f;
-    h5_start();
+    h5_silence();
     return PAL_OK;
 }
 
@@ -65,12 +65,14 @@ static void file_free(H5File **file)
 }
 
 /* How files are accessed: format of HDF5 1.8 (checksums on all of HDF5's own structures), no locks
- * (many cluster file systems have none), everything closed with the file. */
+ * (many cluster file systems have none), no sieve buffer (a write reaches the disk, or fails, at
+ * once), everything closed with the file. */
 static hid_t access_properties(const Group *group)
 {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     if (access < 0) return -1;
     bool good = H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
+                H5Pset_sieve_buf_size(access, 0) >= 0 &&
                 H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0;
 #if H5_VERSION_GE(1, 10, 7)
     good = good && H5Pset_file_locking(access, false, true) >= 0;
@@ -154,14 +156,12 @@ Status h5_open(H5File **file, const char *path, const Group *group)
     return status;
 }
 
-/* HDF5 insists on writing what it still holds when it closes a file. Emptying the broken file first
- * gives the full disk room for that. */
-static void discard_on_disk(const H5File *f)
+void h5_discard(const H5File *file)
 {
-    if (f->group == NULL || group_is_root(f->group)) {
-        if (truncate(f->path, 0) == 0) unlink(f->path);
+    if (file->group == NULL || group_is_root(file->group)) {
+        if (truncate(file->path, 0) == 0) unlink(file->path);
     }
-    if (f->group != NULL) group_barrier(f->group);
+    if (file->group != NULL) group_barrier(file->group);
 }
 
 void h5_abandon(H5File **file)
@@ -171,10 +171,35 @@ void h5_abandon(H5File **file)
     char message[2048];
     snprintf(message, sizeof message, "%s", status_message());
 
-    if (f->made) discard_on_disk(f);
+    if (f->made && !f->broken) h5_discard(f);
     if (f->id >= 0) (void)H5Fclose(f->id);
     file_free(file);
     status_set_message(message);
+}
+
+/* Local. Takes the blocks of the whole file from the file system, so that a full disk shows before HDF5
+ * begins to flush, which it cannot undo. File systems without fallocate() are believed. */
+static Status reserve_space(const H5File *f)
+{
+    hsize_t size = 0;
+    if (H5Fget_filesize(f->id, &size) < 0)
+        return h5_fail(f->path, PAL_ERROR_IO, "its size is unknown");
+    int file = open(f->path, O_WRONLY);
+    int result = file < 0 ? -1 : fallocate(file, 0, 0, (off_t)size);
+    int reason = errno;
+    if (file >= 0) close(file);
+    if (result == 0 || reason == EOPNOTSUPP || reason == ENOSYS || reason == EINTR) return PAL_OK;
+    PAL_FAIL(PAL_ERROR_IO, "%s: cannot be written: %s", f->path, strerror(reason));
+}
+
+static Status flush(H5File *f)
+{
+    bool acts = f->group == NULL || group_is_root(f->group);
+    PAL_TRY(h5_agree(f, acts ? reserve_space(f) : PAL_OK));
+    Status status = PAL_OK;
+    if (H5Fflush(f->id, H5F_SCOPE_GLOBAL) < 0)
+        status = h5_fail(f->path, PAL_ERROR_IO, "cannot be written");
+    return h5_agree(f, status);
 }
 
 Status h5_close(H5File **file)
@@ -185,18 +210,16 @@ Status h5_close(H5File **file)
     Status status = PAL_OK;
     if (f->broken)
         status = status_fail(PAL_ERROR_IO, __FILE__, __LINE__, "%s: was not written whole", f->path);
-    else if (f->writing && H5Fflush(f->id, H5F_SCOPE_GLOBAL) < 0)
-        status = h5_fail(f->path, PAL_ERROR_IO, "cannot be written");
-    status = h5_agree(f, status);
-    if (status != PAL_OK) {
-        h5_abandon(file);
-        return status;
+    else if (f->writing)
+        status = flush(f);
+    if (status == PAL_OK) {
+        if (H5Fclose(f->id) < 0) status = h5_fail(f->path, PAL_ERROR_IO, "cannot be closed");
+        f->id = -1;
+        status = h5_agree(f, status);
     }
-
-    if (H5Fclose(f->id) < 0) status = h5_fail(f->path, PAL_ERROR_IO, "cannot be closed");
-    f->id = -1;
-    status = h5_agree(f, status);
-    if (status != PAL_OK && f->writing) discard_on_disk(f);
-    file_free(file);
+    if (status != PAL_OK)
+        h5_abandon(file);
+    else
+        file_free(file);
     return status;
 }

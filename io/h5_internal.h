@@ -24,14 +24,19 @@ struct H5File {
 Status h5_fail(const char *path, Status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Collective over the file's group: everyone gets the first failure. A failed write marks the file. */
+/* Collective over the file's group: everyone gets the first failure. The first one of a file that is
+ * being written ends its life on the disk (h5_discard). */
 Status h5_agree(H5File *file, Status mine);
 
 /* Local. HDF5's type in memory and in the file. */
 hid_t h5_memory_type(StoredType type);
 hid_t h5_file_type(StoredType type);
 
-/* Local. Silences HDF5's own printing; before anything else of HDF5. */
-void h5_start(void);
+/* Collective over the file's group. Empties and removes the file that is being written: HDF5 insists on
+ * writing what it still holds, and on the full disk that gives it the room. */
+void h5_discard(const H5File *file);
+
+/* Local. Keeps HDF5 from printing its errors. */
+void h5_silence(void);
 
 #endif

@@ -10,10 +10,15 @@
 # file a book; metadata.csv); without it the text is the King James Bible. Everything written lies
 # under build/ and runs/. Every run trains from the start, in a run folder of its own.
 set -euo pipefail
+
+books=${1:+$(realpath "$1")}
+ranks=2
 cd "$(dirname "$0")/.."
 
-books=${1:-}
-ranks=2
+if [ $# -gt 1 ] || { [ -n "$books" ] && [ ! -d "$books/train" ]; }; then
+    echo "usage: $0 [BOOKS]    BOOKS: a folder that holds train/ validation/ test/" >&2
+    exit 64
+fi
 
 step=0
 heading() {
@@ -23,7 +28,14 @@ heading() {
 
 # Shows a command as one would type it, and runs it.
 run() {
-    printf '$ %s\n' "$*"
+    local argument line='$'
+    for argument in "$@"; do
+        case $argument in
+            *[!A-Za-z0-9_./=:,-]*) line+=" '$argument'" ;;
+            *) line+=" $argument" ;;
+        esac
+    done
+    printf '%s\n' "$line"
     "$@"
 }
 

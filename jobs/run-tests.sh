@@ -48,6 +48,21 @@ install_packages() {
     fi
 }
 
+# The Python that has most of what the tests import: a python3 that comes first in PATH (pyenv,
+# conda) may not be the one that the packages are for.
+best_python() {
+    local modules python
+    for modules in "numpy, h5py, torch" "numpy, h5py"; do
+        for python in "$(command -v python3)" /usr/bin/python3; do
+            if "$python" -c "import $modules" 2>/dev/null; then
+                echo "$python"
+                return
+            fi
+        done
+    done
+    command -v python3
+}
+
 # suite NAME SECONDS CMAKE_OPTION... -- CTEST_OPTION...
 suite() {
     local name=$1 seconds=$2 folder=build/tests-$1
@@ -61,7 +76,8 @@ suite() {
 
     printf '\n== %s: build in %s  (%d s since the start)\n' "$name" "$folder" "$SECONDS"
     mkdir -p "$folder"
-    if ! { cmake -B "$folder" -DPALIMPSEST_WERROR=ON -DPALIMPSEST_TESTS=ON "${options[@]}" &&
+    options+=(-DPALIMPSEST_WERROR=ON -DPALIMPSEST_TESTS=ON "-DPython3_EXECUTABLE=$(best_python)")
+    if ! { cmake -B "$folder" "${options[@]}" &&
         cmake --build "$folder" --parallel "$(nproc)"; } >"$folder/build.log" 2>&1; then
         grep -nE -A 5 'error:|Error at|Error:' "$folder/build.log" | head -n 60
         printf 'run-tests: the build failed; all of its output is in %s\n' "$folder/build.log"

@@ -11,6 +11,7 @@
 static struct {
     int rank;
     bool quiet;
+    bool to_stderr;
     bool progress_shown;
     FILE *file;
 } tag;
@@ -20,6 +21,8 @@ void log_set_rank(int rank, bool speaks)
     tag.rank = rank;
     tag.quiet = !speaks;
 }
+
+void log_to_stderr(void) { tag.to_stderr = true; }
 
 bool log_is_terminal(void) { return isatty(STDERR_FILENO) != 0; }
 
@@ -70,7 +73,7 @@ void log_info(const char *format, ...)
     if (tag.quiet) return;
     va_list arguments;
     va_start(arguments, format);
-    write_everywhere(stdout, "", format, arguments);
+    write_everywhere(tag.to_stderr ? stderr : stdout, "", format, arguments);
     va_end(arguments);
 }
 

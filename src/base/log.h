@@ -15,6 +15,9 @@
 /* Only a rank with `speaks` prints log_info, log_warn and log_progress. */
 void log_set_rank(int rank, bool speaks);
 
+/* log_info goes to stderr from now on: stdout is for a command's own output, e.g. text. */
+void log_to_stderr(void);
+
 /* Also appends everything to this file from now on; NULL stops that. */
 Status log_open_file(const char *path);
 void log_close_file(void);

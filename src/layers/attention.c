@@ -102,8 +102,8 @@ void attention_project_positions(Device *device, AttentionLayer *layer)
                        layer->position_compressed, weight_none);
 }
 
-static AttentionQueries describe_queries(const AttentionLayer *layer, const Window *window,
-                                         bool training)
+AttentionQueries attention_describe_queries(const AttentionLayer *layer, const Window *window,
+                                            bool training)
 {
     int64_t width = layer->q.dims[2];
     return (AttentionQueries){
@@ -119,8 +119,8 @@ static AttentionQueries describe_queries(const AttentionLayer *layer, const Wind
 }
 
 /* positions.h says which row of which table belongs to (query, slot). */
-static void describe_sources(const AttentionLayer *layer, const AttentionInput *input,
-                             AttentionSource sources[SOURCE_COUNT])
+void attention_describe_sources(const AttentionLayer *layer, const AttentionInput *input,
+                                AttentionSource sources[SOURCE_COUNT])
 {
     int64_t compressed_slots = layer->k[SOURCE_COMPRESSED].dims[1];
     for (int s = 0; s < SOURCE_COUNT; s++)
@@ -149,9 +149,9 @@ void attention_forward(Device *device, AttentionLayer *layer, Tensor y,
     }
 
     phase_begin(device->times, PHASE_ATTENTION_FORWARD);
-    AttentionQueries queries = describe_queries(layer, window, training);
+    AttentionQueries queries = attention_describe_queries(layer, window, training);
     AttentionSource sources[SOURCE_COUNT];
-    describe_sources(layer, input, sources);
+    attention_describe_sources(layer, input, sources);
     device->op->attention_forward(device, layer->o, layer->lse, &queries, sources, SOURCE_COUNT);
 
     phase_begin(device->times, PHASE_PROJECTION);
@@ -212,9 +212,9 @@ void attention_backward(Device *device, AttentionLayer *layer, AttentionWorkspac
 
     /* o = softmax(logits) v */
     phase_begin(device->times, PHASE_ATTENTION_BACKWARD);
-    AttentionQueries queries = describe_queries(layer, window, true);
+    AttentionQueries queries = attention_describe_queries(layer, window, true);
     AttentionSource sources[SOURCE_COUNT];
-    describe_sources(layer, input, sources);
+    attention_describe_sources(layer, input, sources);
     prepare_gradients(device, layer, work, &queries, sources);
     device->op->attention_backward(device, &queries, sources, SOURCE_COUNT, layer->o, layer->lse,
                                    dout);
@@ -234,8 +234,8 @@ void attention_backward(Device *device, AttentionLayer *layer, AttentionWorkspac
 void attention_usage(Device *device, AttentionLayer *layer, Tensor usage, SourceKind source,
                      const AttentionInput *input, const Window *window)
 {
-    AttentionQueries queries = describe_queries(layer, window, false);
+    AttentionQueries queries = attention_describe_queries(layer, window, false);
     AttentionSource sources[SOURCE_COUNT];
-    describe_sources(layer, input, sources);
+    attention_describe_sources(layer, input, sources);
     device->op->attention_usage(device, usage, &queries, &sources[source], layer->lse);
 }

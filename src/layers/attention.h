@@ -57,6 +57,12 @@ void attention_create(AttentionLayer *layer, Arena *arena, PositionTables *table
 void attention_workspace_create(AttentionWorkspace *work, Arena *arena,
                                 const ModelOptions *options, int rows);
 
+/* The layer's queries and sources of keys as the device wants them; also for attention_step.c. */
+AttentionQueries attention_describe_queries(const AttentionLayer *layer, const Window *window,
+                                            bool training);
+void attention_describe_sources(const AttentionLayer *layer, const AttentionInput *input,
+                                AttentionSource sources[SOURCE_COUNT]);
+
 /* r of both axes; once after every change of the weights. */
 void attention_project_positions(Device *device, AttentionLayer *layer);
 

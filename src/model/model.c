@@ -68,6 +68,7 @@ Status model_create(Model *model, Device *device, Arena *arena, const ModelOptio
                      .rows = rows,
                      .training = training,
                      .keep_memory = keep_memory};
+    if (parameters->table == NULL) return arena_seal(arena); /* says what was missing */
     PAL_TRY(take_lists(model, arena));
     model->compression_loss = compression_loss_find(options->compression_loss);
     model->embedding = parameters_get(parameters, "embedding/table");

@@ -75,11 +75,11 @@ static void *take(Arena *arena, Purpose purpose, size_t bytes, bool on_device)
     if (!arena->failed && bytes < SIZE_MAX && room_for_one_more(arena)) {
         /* A tensor with no elements still exists, so it gets an address of its own. */
         size_t at_least = bytes > 0 ? bytes : 1;
-        start = on_device ? arena->device->op->allocate(arena->device, at_least)
-                          : calloc(1, at_least);
+        start =
+            on_device ? arena->device->op->allocate(arena->device, at_least) : calloc(1, at_least);
     }
     if (start != NULL) {
-        arena->blocks[arena->num_blocks++] = (Block){start, on_device};
+        arena->blocks[arena->num_blocks++] = (Block){ start, on_device };
     } else if (!arena->failed) {
         arena->failed = true;
         arena->failed_purpose = purpose;
@@ -90,7 +90,7 @@ static void *take(Arena *arena, Purpose purpose, size_t bytes, bool on_device)
 Tensor arena_tensor(Arena *arena, Purpose purpose, int num_dims, const int64_t *dims)
 {
     PAL_ASSERT(num_dims >= 1 && num_dims <= PAL_MAX_DIMS);
-    Tensor x = {.num_dims = num_dims};
+    Tensor x = { .num_dims = num_dims };
     size_t bytes = sizeof(Real);
     bool fits = true, empty = false;
     for (int i = 0; i < num_dims; i++) {
@@ -108,17 +108,17 @@ Tensor arena_tensor(Arena *arena, Purpose purpose, int num_dims, const int64_t *
 
 Tensor arena_tensor_1d(Arena *arena, Purpose purpose, int64_t a)
 {
-    return arena_tensor(arena, purpose, 1, (int64_t[]){a});
+    return arena_tensor(arena, purpose, 1, (int64_t[]){ a });
 }
 
 Tensor arena_tensor_2d(Arena *arena, Purpose purpose, int64_t a, int64_t b)
 {
-    return arena_tensor(arena, purpose, 2, (int64_t[]){a, b});
+    return arena_tensor(arena, purpose, 2, (int64_t[]){ a, b });
 }
 
 Tensor arena_tensor_3d(Arena *arena, Purpose purpose, int64_t a, int64_t b, int64_t c)
 {
-    return arena_tensor(arena, purpose, 3, (int64_t[]){a, b, c});
+    return arena_tensor(arena, purpose, 3, (int64_t[]){ a, b, c });
 }
 
 void *arena_host(Arena *arena, Purpose purpose, size_t bytes)
@@ -147,14 +147,18 @@ Status arena_seal(Arena *arena)
 
     char parts[512];
     describe_bytes(arena, parts, sizeof parts);
-    PAL_FAIL(PAL_ERROR_UNAVAILABLE,
-             "out of memory on the %s device while taking %s: the run needs %.3f GiB here (%s); try "
-             "fewer rows per rank, a shorter window or memory, or more ranks",
-             arena->device->op->name, purpose_name(arena->failed_purpose),
-             (double)arena_total_bytes(arena) * 0x1p-30, parts);
+    PAL_FAIL(
+        PAL_ERROR_UNAVAILABLE,
+        "out of memory on the %s device while taking %s: the run needs %.3f GiB here (%s); try "
+        "fewer rows per rank, a shorter window or memory, or more ranks",
+        arena->device->op->name, purpose_name(arena->failed_purpose),
+        (double)arena_total_bytes(arena) * 0x1p-30, parts);
 }
 
-size_t arena_bytes(const Arena *arena, Purpose purpose) { return arena->bytes[purpose]; }
+size_t arena_bytes(const Arena *arena, Purpose purpose)
+{
+    return arena->bytes[purpose];
+}
 
 size_t arena_total_bytes(const Arena *arena)
 {
@@ -166,13 +170,11 @@ size_t arena_total_bytes(const Arena *arena)
 const char *purpose_name(Purpose purpose)
 {
     switch (purpose) {
-#define PAL_PURPOSE_ENTRY(name, text)                                                              \
-    case name:                                                                                     \
-        return text;
+#define PAL_PURPOSE_ENTRY(name, text) \
+    case name: return text;
         PAL_PURPOSE_LIST(PAL_PURPOSE_ENTRY)
 #undef PAL_PURPOSE_ENTRY
-    case PURPOSE_COUNT:
-        break;
+    case PURPOSE_COUNT: break;
     }
     return "unknown purpose";
 }

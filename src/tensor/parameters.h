@@ -33,7 +33,7 @@ typedef enum ParameterGroup {
 } ParameterGroup;
 
 typedef struct Parameter {
-    char name[64]; /* under /weights, e.g. "layers/00/attention/query"               */
+    char name[96]; /* under /weights, e.g. "layers/00/attention/query"               */
     int num_dims;
     int64_t dims[2];
     Initializer initializer;

@@ -4,14 +4,13 @@ import torch
 import compression
 import configs
 import model
-from check_model import near, random, settings_of
+from data import document_windows
+from fixtures import TEXT, near, random, settings_of
 from initial import lively_weights
 from memory import after_window, empty_memory
 from parameters import is_compression
 from settings import from_ini
 from train import as_tensors, gradients_of, update_losses
-from data import document_windows
-from check_model import TEXT
 
 MEAN = {"compression": "mean", "compression_loss": "none"}
 
@@ -192,6 +191,22 @@ def check_task_gradient_reaches_bptt_windows():
         assert len(attached) == reach
         gradients.append(torch.autograd.grad(nats.sum(), conv)[0])
     assert float((gradients[0] - gradients[1]).abs().max()) > 1e-6
+
+
+def check_task_gradient_leaves_the_slots_alone():
+    """Blocks with a gradient stand where the stored slots of the same value stand."""
+    for N in (3, 8):
+        changes = {"compression_loss": "task", "bptt_windows": 2, "compressed_memory": N}
+        settings = from_ini(configs.ini_text("base", "none", {"train.update_every": 3, **{
+            f"model.{key}": value for key, value in changes.items()}}))
+        tensors = as_tensors(lively_weights(settings), settings)
+        memories = model.empty_memories(settings, torch.float64)
+        for window in document_windows(TEXT, 8):
+            _, memories, _ = model.read_window(
+                torch.tensor(window.inputs), torch.tensor(window.targets), memories, tensors,
+                settings)
+            for memory in memories:
+                assert torch.equal(memory.readable_compressed(), memory.compressed)
 
 
 CHECKS = [value for name, value in list(globals().items()) if name.startswith("check_")]

@@ -3,31 +3,11 @@ import torch
 import torch.nn.functional as F
 
 import compression
-import configs
 import model
 from data import document_windows
+from fixtures import TEXT, near, random, settings_of
 from initial import lively_weights
-from settings import from_ini
 from train import as_tensors
-
-TEXT = torch.randint(0, 256, (48,), generator=torch.Generator().manual_seed(3)).numpy()
-
-
-def settings_of(**changes):
-    """The base configuration with changes of its [model] section."""
-    return from_ini(configs.ini_text("base", "none", {f"model.{key}": value
-                                                      for key, value in changes.items()}))
-
-
-def near(a, b, tolerance=1e-10):
-    assert a.shape == b.shape, (a.shape, b.shape)
-    error = float((a - b).abs().max())
-    assert error < tolerance, f"error {error}"
-
-
-def random(*shape, seed=1):
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
 
 def read(settings, weights, document=TEXT, memories=None):
     """Nats of a whole document. -> (nats, memories at the end)"""

@@ -78,7 +78,7 @@ def compare_all(palimpsest, names, verbose):
 
     def report(passed, name, text):
         counts[passed] += 1
-        print(f"{'ok  ' if passed else 'FAIL'} {name:27s} {text}", flush=True)
+        print(f"{'ok  ' if passed else 'FAIL'} {name:27s} {text}".rstrip(), flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
         try:

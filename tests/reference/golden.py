@@ -1,11 +1,11 @@
 """The committed reference values, golden.h5: one group per configuration.
 
-    /NAME/values     float32, all arrays of the result one after another, compressed
-    /NAME/layout     JSON: [[array name, shape], ...] in the order of `values`
-    /NAME/initial    JSON: {weight name: [sum, sum of squares, sum of |w|]} of the initial weights
+    /NAME/values     int16, all arrays of the result one after another, compressed
+    /NAME/layout     compressed JSON: [[array name, shape, step], ...] in the order of `values`
+    /NAME/initial    compressed JSON: {weight name: [sum, sum of squares, sum of absolute values]}
 
-To keep the file small every array is rounded to steps of 2^-17 of its largest value, far below
-the tolerance of the comparison.
+To keep the file small every array is counted in steps of 1/32767 of its largest value, which
+rounds by 1.5e-5 of it: far below the tolerance of the comparison. nan is the count -32768.
 """
 import json
 import os
@@ -14,16 +14,22 @@ import h5py
 import numpy as np
 
 PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden.h5")
-STEPS = 2.0 ** 17
+STEPS = 32767
+NAN = -32768
 INITIAL_TOLERANCE = 1e-6
 
 
-def rounded(array):
-    """The array in steps of largest / 2^17, as float32."""
-    array = np.asarray(array, dtype=np.float64)
+def counted(array):
+    """-> the array in int16 steps, and the step"""
+    array = np.asarray(array, dtype=np.float64).ravel()
     largest = np.nanmax(np.abs(array), initial=0.0)
-    step = 2.0 ** np.ceil(np.log2(largest)) / STEPS if largest > 0 else 1.0
-    return (np.round(array / step) * step).astype(np.float32)
+    step = largest / STEPS if largest > 0 else 1.0
+    return np.where(np.isnan(array), NAN, np.round(array / step)).astype(np.int16), step
+
+
+def restored(counts, step, shape):
+    """The array that `counted` was given, as float64."""
+    return np.where(counts == NAN, np.nan, counts * step).reshape(shape)
 
 
 def summary(initial):
@@ -35,19 +41,30 @@ def summary(initial):
     return sums
 
 
+def json_bytes(value):
+    return np.frombuffer(json.dumps(value).encode(), np.uint8)
+
+
+def write_compressed(group, name, values):
+    group.create_dataset(name, data=values, chunks=values.shape, shuffle=True,
+                         compression="gzip", compression_opts=9)
+
+
 def write(path, name, initial, result):
     """Adds or replaces one configuration."""
-    names = sorted(result)
-    layout = [[key, list(np.shape(result[key]))] for key in names]
-    values = np.concatenate([rounded(result[key]).ravel() for key in names])
+    layout, parts = [], []
+    for key in sorted(result):
+        counts, step = counted(result[key])
+        layout.append([key, list(np.shape(result[key])), step])
+        parts.append(counts)
+    values = np.concatenate(parts)
     with h5py.File(path, "a") as file:
         if name in file:
             del file[name]
         group = file.create_group(name)
-        group.create_dataset("values", data=values, compression="gzip", compression_opts=9,
-                             shuffle=True, chunks=values.shape)
-        group["layout"] = json.dumps(layout)
-        group["initial"] = json.dumps(summary(initial))
+        write_compressed(group, "values", values)
+        write_compressed(group, "layout", json_bytes(layout))
+        write_compressed(group, "initial", json_bytes(summary(initial)))
 
 
 def read(path, name):
@@ -57,12 +74,12 @@ def read(path, name):
             return None
         group = file[name]
         values = group["values"][:]
-        layout = json.loads(group["layout"].asstr()[()])
-        initial = json.loads(group["initial"].asstr()[()])
+        layout = json.loads(group["layout"][:].tobytes())
+        initial = json.loads(group["initial"][:].tobytes())
     result, at = {}, 0
-    for key, shape in layout:
+    for key, shape, step in layout:
         size = int(np.prod(shape))
-        result[key] = values[at:at + size].reshape(shape)
+        result[key] = restored(values[at:at + size], step, shape)
         at += size
     return initial, result
 

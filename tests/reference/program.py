@@ -86,7 +86,7 @@ def read_nats(path):
             if name.startswith("documents/") and name.endswith("/nats")}
 
 
-# ---- running --------------------------------------------------------------------------------------
+# ---- running ------------------------------------------------------------------------------------
 
 def write_config(program, name, data, folder):
     """-> path of the INI file that the configuration runs from"""

@@ -157,7 +157,9 @@ static void transpose_square(Real *y, ptrdiff_t y_row, const Real *x, ptrdiff_t 
 
 void tile_transpose(Real *y, ptrdiff_t y_row, const Real *x, ptrdiff_t x_row, int m, int n)
 {
-    for (int i = 0; i < m; i += VECTOR_LANES)
+    for (int i = 0; i < m; i += VECTOR_LANES) {
+        for (int p = i + VECTOR_LANES; p < smaller(m, i + 2 * VECTOR_LANES); p++)
+            prefetch_row(x + p * x_row, n);
         for (int j = 0; j < n; j += VECTOR_LANES) {
             const Real *from = x + i * x_row + j;
             Real *to = y + j * y_row + i;
@@ -169,4 +171,5 @@ void tile_transpose(Real *y, ptrdiff_t y_row, const Real *x, ptrdiff_t x_row, in
                 for (int q = 0; q < smaller(VECTOR_LANES, n - j); q++)
                     to[q * y_row + p] = from[p * x_row + q];
         }
+    }
 }

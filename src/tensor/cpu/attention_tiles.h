@@ -79,6 +79,16 @@ static inline Vector vector_all(Real x) { return x - (Vector){0}; }
 
 static inline int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
+/* Asks for n numbers that will be read soon. Slices of one head are short pieces of long rows, which
+ * the processor does not foresee. */
+static inline void prefetch_row(const Real *x, int n)
+{
+    for (int j = 0; j < n; j += 64 / (int)sizeof(Real)) __builtin_prefetch(x + j);
+}
+
+/* Rows ahead that are asked for. */
+enum { PREFETCH_ROWS = 16 };
+
 /* The row length of a tile with n columns: room for whole vectors, and an odd number of cache lines,
  * since with a power of two all rows would share a few cache sets. */
 static inline int tile_width(int n)

@@ -5,7 +5,12 @@
 #include "src/base/status.h"
 #include "src/tensor/cpu/attention_tiles.h"
 
-static int limited(int x, int low, int high) { return x < low ? low : x > high ? high : x; }
+/* `low` wins where it is larger than `high`. */
+static int limited(int x, int low, int high)
+{
+    int lowered = x > high ? high : x;
+    return lowered < low ? low : lowered;
+}
 
 AttentionCall attention_call(const AttentionQueries *queries, const AttentionSource *sources,
                              int num_sources)
@@ -79,10 +84,8 @@ double attention_operations(const AttentionCall *call, int source)
 
 static void block_queries(const AttentionCall *call, int row, int block, int *first, int *last)
 {
-    int end = attention_last_query(call, row);
     *first = attention_first_query(call) + block * QUERY_BLOCK;
-    *last = limited(*first + QUERY_BLOCK, 0, end);
-    if (*last < *first) *last = *first;
+    *last = limited(*first + QUERY_BLOCK, *first, attention_last_query(call, row));
 }
 
 /* A block also costs something by itself, and so does each of its queries. */
@@ -137,10 +140,10 @@ bool attention_next(const AttentionCall *call, AttentionShare *share, AttentionW
     work->row = (int)(pair % call->rows);
     work->begins_row = first_block == 0;
     work->begins_head = work->begins_row && work->row == 0;
-    int unused;
-    block_queries(call, work->row, first_block, &work->first, &unused);
-    block_queries(call, work->row, last_block, &unused, &work->last);
-    if (work->last < work->first) work->last = work->first;
+    int first_query = attention_first_query(call);
+    work->first = first_query + first_block * QUERY_BLOCK;
+    work->last = limited(first_query + (last_block + 1) * QUERY_BLOCK, work->first,
+                         attention_last_query(call, work->row));
     share->begin = end;
     return true;
 }

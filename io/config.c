@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reading: defaults, then the text of a file, then assignments of the command line.
+ */
+#include "io/config.h"
+
+#include <errno.h>
+#include <ini.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/config_keys.h"
+
+void config_defaults(Config *config)
+{
+    memset(config, 0, sizeof *config);
+    for (int i = 0; i < num_config_keys; i++) {
+        const ConfigKey *key = &config_keys[i];
+        if (key->fallback == NULL) continue;
+        Status status = config_key_parse(key, config, key->fallback, "defaults");
+        PAL_ASSERT(status == PAL_OK);
+        (void)status;
+    }
+}
+
+/* --- the text of a file ---------------------------------------------------------------------- */
+
+typedef struct IniText {
+    Config *config;
+    const char *name;
+    const char *next;   /* what has not been read yet                        */
+    const char *line;   /* the current line, all of it                       */
+    size_t length;      /* of the current line                               */
+    bool cut;           /* it was too long for inih's buffer                 */
+    int number;         /* of the current line, from 1                       */
+    int *seen;          /* line of each key, 0: not yet                      */
+    Status status;      /* of the first failure, at line failed_at           */
+    int failed_at;
+} IniText;
+
+/* inih's fgets. Leading blanks go, so that an indented line is not taken for a continuation; a line
+ * longer than the buffer is cut, and on_value() looks at the whole one. */
+static char *next_line(char *buffer, int size, void *stream)
+{
+    IniText *text = stream;
+    if (*text->next == '\0') return NULL;
+    text->number++;
+    text->line = text->next + strspn(text->next, " \t");
+    text->length = strcspn(text->line, "\n");
+    text->next = text->line + text->length;
+    if (*text->next == '\n') text->next++;
+
+    size_t room = (size_t)size - 2;
+    text->cut = text->length > room;
+    size_t copied = text->cut ? room : text->length;
+    memcpy(buffer, text->line, copied);
+    buffer[copied] = '\n';
+    buffer[copied + 1] = '\0';
+    return buffer;
+}
+
+/* The value of a line that was too long for inih, by its rules: from the first = or : on, up to a
+ * comment, without blanks around. The caller frees it. */
+static char *long_value(const IniText *text)
+{
+    char *line = strndup(text->line, text->length);
+    if (line == NULL) return NULL;
+    char *value = line + strcspn(line, "=:");
+    if (*value != '\0') value++;
+    char *comment = strchr(value, ';');
+    while (comment != NULL && strchr(" \t", comment[-1]) == NULL)
+        comment = strchr(comment + 1, ';');
+    if (comment != NULL) *comment = '\0';
+    value += strspn(value, " \t");
+    size_t end = strlen(value);
+    while (end > 0 && strchr(" \t\r", value[end - 1]) != NULL) end--;
+    memmove(line, value, end);
+    line[end] = '\0';
+    return line;
+}
+
+static Status unknown_key(const char *section, const char *name, const char *where)
+{
+    const ConfigKey *near = config_key_nearest(section, name);
+    if (section[0] == '\0')
+        PAL_FAIL(PAL_ERROR_CONFIG, "%s: '%s' stands outside a section; did you mean %s in [%s]?",
+                 where, name, near->name, near->section);
+    if (!config_section_exists(section))
+        PAL_FAIL(PAL_ERROR_CONFIG,
+                 "%s: unknown section [%s]; the sections are model, data, batch, train, parallel, "
+                 "checkpoint, device; did you mean %s in [%s]?",
+                 where, section, near->name, near->section);
+    PAL_FAIL(PAL_ERROR_CONFIG, "%s: unknown key %s.%s; did you mean %s.%s?", where, section, name,
+             near->section, near->name);
+}
+
+static Status take_value(IniText *text, const char *section, const char *name, const char *value)
+{
+    char where[PAL_PATH_SIZE + 16];
+    snprintf(where, sizeof where, "%s:%d", text->name, text->number);
+    const ConfigKey *key = config_key_find(section, name);
+    if (key == NULL) return unknown_key(section, name, where);
+
+    int *seen = &text->seen[key - config_keys];
+    if (*seen != 0)
+        PAL_FAIL(PAL_ERROR_CONFIG, "%s: %s.%s is given again, first in line %d; remove one", where,
+                 section, name, *seen);
+    *seen = text->number;
+    return config_key_parse(key, text->config, value, where);
+}
+
+/* inih's handler; goes on after a failure but remembers the first only. */
+static int on_value(void *user, const char *section, const char *name, const char *value)
+{
+    IniText *text = user;
+    if (text->status != PAL_OK) return 1;
+    char *whole = text->cut ? long_value(text) : NULL;
+    text->status = take_value(text, section, name, whole != NULL ? whole : value);
+    text->failed_at = text->number;
+    free(whole);
+    return 1;
+}
+
+static Status parse_ini(Config *config, const char *content, const char *name)
+{
+    int *seen = calloc((size_t)num_config_keys, sizeof *seen);
+    if (seen == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", name);
+
+    IniText text = {.config = config, .name = name, .next = content, .seen = seen};
+    int bad_line = ini_parse_stream(next_line, &text, on_value, &text);
+    free(seen);
+    if (bad_line > 0 && (text.status == PAL_OK || bad_line < text.failed_at))
+        PAL_FAIL(PAL_ERROR_CONFIG, "%s:%d: expected 'key = value', '[section]' or a # comment", name,
+                 bad_line);
+    if (bad_line < 0) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", name);
+    return text.status;
+}
+
+/* --- the command line ------------------------------------------------------------------------ */
+
+Status config_set(Config *config, const char *assignment)
+{
+    const char *equals = strchr(assignment, '=');
+    const char *dot = strchr(assignment, '.');
+    char section[64], name[64];
+    if (equals == NULL || dot == NULL || dot > equals)
+        PAL_FAIL(PAL_ERROR_CONFIG, "--set %.200s: expected section.key=value, e.g. batch.rows=4",
+                 assignment);
+    snprintf(section, sizeof section, "%.*s", (int)(dot - assignment), assignment);
+    snprintf(name, sizeof name, "%.*s", (int)(equals - dot - 1), dot + 1);
+
+    const ConfigKey *key = config_key_find(section, name);
+    if (key == NULL) return unknown_key(section, name, "--set");
+    return config_key_parse(key, config, equals + 1, "--set");
+}
+
+Status config_parse_text(Config *config, const char *text, const char *name,
+                         const char *const *sets, int num_sets)
+{
+    config_defaults(config);
+    PAL_TRY(parse_ini(config, text, name));
+    for (int i = 0; i < num_sets; i++) PAL_TRY(config_set(config, sets[i]));
+
+    Status status = config_check(config);
+    if (status != PAL_OK) {
+        char message[1024];
+        snprintf(message, sizeof message, "%s", status_message());
+        PAL_FAIL(status, "%s: %s", name, message);
+    }
+    return PAL_OK;
+}
+
+static Status read_text(const char *path, char **text)
+{
+    enum { LARGEST = 1 << 20 };
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        PAL_FAIL(PAL_ERROR_NO_INPUT, "%s: the configuration cannot be opened: %s", path,
+                 strerror(errno));
+    char *content = malloc(LARGEST + 1);
+    size_t length = content != NULL ? fread(content, 1, LARGEST + 1, file) : 0;
+    int failed = ferror(file) ? errno : 0;
+    fclose(file);
+
+    Status status = PAL_OK;
+    if (content == NULL)
+        status = status_fail(PAL_ERROR_UNAVAILABLE, __FILE__, __LINE__, "%s: out of memory", path);
+    else if (failed != 0)
+        status = status_fail(PAL_ERROR_NO_INPUT, __FILE__, __LINE__,
+                             "%s: the configuration cannot be read: %s", path, strerror(failed));
+    else if (length > LARGEST)
+        status = status_fail(PAL_ERROR_CONFIG, __FILE__, __LINE__,
+                             "%s: is larger than 1 MiB, expected an INI file", path);
+    if (status != PAL_OK) {
+        free(content);
+        return status;
+    }
+    content[length] = '\0';
+    *text = content;
+    return PAL_OK;
+}
+
+Status config_read(Config *config, const char *path, const char *const *sets, int num_sets)
+{
+    char *text = NULL;
+    PAL_TRY(read_text(path, &text));
+    Status status = config_parse_text(config, text, path, sets, num_sets);
+    free(text);
+    return status;
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/dataset.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Tokens that one read fetches for a row. */
+enum { BLOCK_TOKENS = 64 * 1024 };
+
+struct TokenBlock {
+    uint16_t *tokens; /* (BLOCK_TOKENS) */
+    Split split;
+    int64_t first, count; /* count 0: nothing read yet */
+};
+
+static const char *const split_names[SPLIT_COUNT] = {"train", "validation", "test"};
+
+const char *split_name(Split split) { return split_names[split]; }
+
+Status split_parse(const char *name, Split *split)
+{
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        if (strcmp(name, split_names[s]) != 0) continue;
+        *split = (Split)s;
+        return PAL_OK;
+    }
+    PAL_FAIL(PAL_ERROR_USAGE, "'%.60s' is no split; expected train, validation or test", name);
+}
+
+/* --- opening --------------------------------------------------------------------------------- */
+
+static Status read_list(H5File *file, const char *split, const char *name, int64_t count,
+                        int64_t **list)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/%s/%s", split, name);
+    *list = calloc((size_t)count + 1, sizeof **list);
+    if (*list == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", h5_path(file));
+    return h5_read(file, path, STORED_INT64, (Shape){1, {count}}, *list);
+}
+
+static Status check_offsets(const H5File *file, const char *name, const DataSplit *split)
+{
+    bool good = split->offsets[0] == 0 && split->offsets[split->documents] == split->tokens;
+    if (!good)
+        PAL_FAIL(PAL_ERROR_DATA,
+                 "%s: /%s/offsets run from %lld to %lld, expected from 0 to %lld, the number of "
+                 "tokens; prepare the data again",
+                 h5_path(file), name, (long long)split->offsets[0],
+                 (long long)split->offsets[split->documents], (long long)split->tokens);
+    for (int64_t d = 0; d < split->documents; d++)
+        if (split->offsets[d + 1] <= split->offsets[d])
+            PAL_FAIL(PAL_ERROR_DATA, "%s: /%s: document %lld ('%.60s') is empty", h5_path(file),
+                     name, (long long)d, split->names[d]);
+    return PAL_OK;
+}
+
+static Status read_split(H5File *file, const char *name, DataSplit *split)
+{
+    char path[64];
+    Shape shape;
+    snprintf(path, sizeof path, "/%s/tokens", name);
+    PAL_TRY(h5_shape(file, path, &shape));
+    if (shape.num_dims != 1)
+        PAL_FAIL(PAL_ERROR_DATA, "%s: %s has %d dimensions, expected 1", h5_path(file), path,
+                 shape.num_dims);
+    split->tokens = shape.dims[0];
+
+    snprintf(path, sizeof path, "/%s/names", name);
+    PAL_TRY(h5_read_texts(file, path, &split->names, &split->documents));
+    PAL_TRY(read_list(file, name, "offsets", split->documents + 1, &split->offsets));
+    PAL_TRY(read_list(file, name, "words", split->documents, &split->words));
+    PAL_TRY(read_list(file, name, "bytes", split->documents, &split->bytes));
+    for (int64_t d = 0; d < split->documents; d++) {
+        split->total_words += split->words[d];
+        split->total_bytes += split->bytes[d];
+    }
+    return check_offsets(file, name, split);
+}
+
+static Status read_header(Dataset *dataset)
+{
+    H5File *file = dataset->file;
+    int64_t vocabulary, document_token;
+    PAL_TRY(h5_expect_format(file, PAL_DATA_FORMAT, PAL_DATA_VERSION));
+    PAL_TRY(h5_get_text(file, "/", "tokenizer", &dataset->tokenizer));
+    PAL_TRY(h5_get_integer(file, "/", "vocabulary", &vocabulary));
+    PAL_TRY(h5_get_integer(file, "/", "document_token", &document_token));
+    if (vocabulary < 1 || vocabulary > UINT16_MAX + 1 || document_token < 0 ||
+        document_token >= vocabulary)
+        PAL_FAIL(PAL_ERROR_DATA, "%s: vocabulary %lld with document token %lld is not possible",
+                 dataset->path, (long long)vocabulary, (long long)document_token);
+    dataset->vocabulary = (int)vocabulary;
+    dataset->document_token = (int)document_token;
+    for (int s = 0; s < SPLIT_COUNT; s++)
+        PAL_TRY(read_split(file, split_names[s], &dataset->splits[s]));
+    return PAL_OK;
+}
+
+static Status allocate_blocks(Dataset *dataset, int slots)
+{
+    dataset->blocks = calloc((size_t)slots, sizeof *dataset->blocks);
+    if (dataset->blocks == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", dataset->path);
+    dataset->num_slots = slots;
+    for (int s = 0; s < slots; s++) {
+        dataset->blocks[s].tokens = malloc(BLOCK_TOKENS * sizeof(uint16_t));
+        if (dataset->blocks[s].tokens == NULL)
+            PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory for %d rows", dataset->path, slots);
+    }
+    return PAL_OK;
+}
+
+static Status open_parts(Dataset *dataset, const char *path, int slots)
+{
+    dataset->path = strdup(path);
+    if (dataset->path == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", path);
+    PAL_TRY(h5_open(&dataset->file, path, NULL));
+    PAL_TRY(read_header(dataset));
+    return allocate_blocks(dataset, slots);
+}
+
+Status dataset_open(Dataset **dataset, const char *path, int slots)
+{
+    PAL_ASSERT(slots >= 1);
+    *dataset = calloc(1, sizeof **dataset);
+    if (*dataset == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", path);
+    Status status = open_parts(*dataset, path, slots);
+    if (status != PAL_OK) dataset_close(dataset);
+    return status;
+}
+
+void dataset_close(Dataset **dataset)
+{
+    Dataset *d = *dataset;
+    if (d == NULL) return;
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        DataSplit *split = &d->splits[s];
+        h5_texts_free(&split->names, split->documents);
+        free(split->offsets);
+        free(split->words);
+        free(split->bytes);
+    }
+    for (int s = 0; s < d->num_slots; s++) free(d->blocks[s].tokens);
+    free(d->blocks);
+    h5_abandon(&d->file); /* nothing was written; keeps the message of a failure */
+    free(d->tokenizer);
+    free(d->path);
+    free(d);
+    *dataset = NULL;
+}
+
+/* --- reading --------------------------------------------------------------------------------- */
+
+static Status load_block(Dataset *dataset, Split split, TokenBlock *block, int64_t first)
+{
+    int64_t left = dataset->splits[split].tokens - first;
+    int64_t count = left < BLOCK_TOKENS ? left : BLOCK_TOKENS;
+    Slab slab = {.first = {first}, .count = {count}};
+    char path[64];
+    snprintf(path, sizeof path, "/%s/tokens", split_names[split]);
+    block->count = 0; /* until it is read */
+    PAL_TRY(h5_read_slab(dataset->file, path, STORED_UINT16, &slab, block->tokens));
+
+    for (int64_t i = 0; i < count; i++)
+        if (block->tokens[i] >= dataset->vocabulary)
+            PAL_FAIL(PAL_ERROR_DATA, "%s: %s[%lld] is %d, the vocabulary has %d; prepare the data "
+                     "again", dataset->path, path, (long long)(first + i), (int)block->tokens[i],
+                     dataset->vocabulary);
+    block->split = split;
+    block->first = first;
+    block->count = count;
+    return PAL_OK;
+}
+
+Status dataset_read_tokens(Dataset *dataset, Split split, int slot, int64_t first, int64_t count,
+                           int32_t *tokens)
+{
+    PAL_ASSERT(slot >= 0 && slot < dataset->num_slots);
+    PAL_ASSERT(first >= 0 && first + count <= dataset->splits[split].tokens);
+    TokenBlock *block = &dataset->blocks[slot];
+    while (count > 0) {
+        bool inside = block->count > 0 && block->split == split && first >= block->first &&
+                      first < block->first + block->count;
+        if (!inside) PAL_TRY(load_block(dataset, split, block, first));
+        int64_t here = block->first + block->count - first;
+        if (here > count) here = count;
+        const uint16_t *from = block->tokens + (first - block->first);
+        for (int64_t i = 0; i < here; i++) tokens[i] = from[i];
+        tokens += here;
+        first += here;
+        count -= here;
+    }
+    return PAL_OK;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * palimpsest bench CONFIG.ini: how fast training updates are, as a fraction of what the same machine
+ * reaches in a plain matrix product, and where the time goes.
+ *
+ * Counted operations are 2 m n k of every product that training needs: projections, feed-forward,
+ * output, compression, positions, forward and backward; for attention 3 products per visible (query,
+ * key) pair forward and 6 backward. What backward computes a second time, so as not to store it, and
+ * masked pairs are not counted; nor is anything that is not a product.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mpi/collectives.h"
+#include "src/base/log.h"
+#include "src/run/commands.h"
+#include "src/run/machine.h"
+#include "src/run/training.h"
+
+enum { MOST_UPDATES = 1000, MOST_SWEEP = 16, RATE_RUNS = 5, BYTE_VOCABULARY = 257 };
+
+typedef struct BenchArguments {
+    const char *config;
+    TextList sets;
+    int64_t updates;
+    const char *sweep;
+} BenchArguments;
+
+/* Of one configuration; medians over the timed updates. */
+typedef struct BenchResult {
+    double seconds, tokens, operations; /* per update, on this rank              */
+    double rate, fraction;              /* product rate; operations rate over it */
+    double phase_seconds[PHASE_COUNT], phase_operations[PHASE_COUNT]; /* means   */
+} BenchResult;
+
+static int ascending(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+static double median(double *values, int64_t count)
+{
+    qsort(values, (size_t)count, sizeof *values, ascending);
+    return values[count / 2];
+}
+
+/* Updates until every memory is full: only then does every update do all the work. */
+static int64_t warm_up_updates(const Training *training)
+{
+    const ModelOptions *o = &training->model.options;
+    int most = 0;
+    for (int l = 0; l < o->layers; l++) {
+        int windows = (o->memory[l] + o->window - 1) / o->window +
+                      (o->compressed_memory[l] * o->compression_rate + o->window - 1) / o->window;
+        if (windows > most) most = windows;
+    }
+    return most / training->session->config.train.update_every + 1;
+}
+
+/* Every update is followed by a measurement of the product rate, so that each pair sees the machine
+ * in the same state. */
+static Status time_updates(Training *training, int64_t updates, BenchResult *result)
+{
+    static double seconds[MOST_UPDATES], rates[MOST_UPDATES], fractions[MOST_UPDATES];
+    PhaseTimes *times = &training->session->times;
+    UpdateReport report;
+    for (int64_t i = warm_up_updates(training); i > 0; i--) {
+        PAL_TRY(training_update(training, &report));
+        log_progress("filling the memory: %lld updates to go", (long long)i);
+    }
+    memset(times, 0, sizeof *times);
+
+    for (int64_t i = 0; i < updates; i++) {
+        PAL_TRY(training_update(training, &report));
+        seconds[i] = report.seconds;
+        rates[i] = machine_product_rate(training->session->device, RATE_RUNS);
+        fractions[i] = report.operations / report.seconds / rates[i];
+        log_progress("update %lld of %lld: %.3f s", (long long)i + 1, (long long)updates,
+                     report.seconds);
+    }
+    result->seconds = median(seconds, updates);
+    result->rate = median(rates, updates);
+    result->fraction = median(fractions, updates);
+    result->tokens = (double)report.tokens;
+    result->operations = report.operations;
+    for (int p = 0; p < PHASE_COUNT; p++) {
+        result->phase_seconds[p] = times->seconds[p] / (double)updates;
+        result->phase_operations[p] = times->operations[p] / (double)updates;
+    }
+    return PAL_OK;
+}
+
+static void print_phases(const BenchResult *result)
+{
+    double total = 0.0;
+    for (int p = 0; p < PHASE_COUNT; p++) total += result->phase_seconds[p];
+    log_info("%-26s %10s %7s %10s %10s %9s", "phase", "ms", "share", "GFLOP", "GFLOP/s",
+             "of rate");
+    for (int p = 0; p < PHASE_COUNT; p++) {
+        double seconds = result->phase_seconds[p], operations = result->phase_operations[p];
+        if (seconds == 0.0) continue;
+        if (operations > 0.0)
+            log_info("%-26s %10.2f %6.1f%% %10.3f %10.1f %8.2f", phase_name((Phase)p),
+                     1e3 * seconds, 100.0 * seconds / total, 1e-9 * operations,
+                     1e-9 * operations / seconds, operations / seconds / result->rate);
+        else
+            log_info("%-26s %10.2f %6.1f%% %10s", phase_name((Phase)p), 1e3 * seconds,
+                     100.0 * seconds / total, "-");
+    }
+}
+
+static void print_result(const Session *session, const BenchResult *result)
+{
+    print_phases(result);
+    log_info("update: %.1f ms (median), %.0f tokens/s, %.2f GFLOP counted", 1e3 * result->seconds,
+             result->tokens / result->seconds, 1e-9 * result->operations);
+    log_info("rate: %.1f GFLOP/s per rank of %.1f GFLOP/s in a 1024^3 product: fraction %.3f "
+             "(median of pairs)",
+             1e-9 * result->operations / result->seconds, 1e-9 * result->rate, result->fraction);
+    log_info("peak resident memory %.1f MiB, of which %.1f MiB numbers of the run",
+             machine_peak_bytes() / 1048576.0,
+             (double)arena_total_bytes(session->arena) / 1048576.0);
+}
+
+static Status bench_one(Grid *grid, const BenchArguments *arguments, const TextList *sets,
+                        BenchResult *result)
+{
+    Session session;
+    Training training = {0};
+    PAL_TRY(session_read_config(&session, grid, arguments->config, sets));
+    session.config.model.vocabulary = BYTE_VOCABULARY;
+    Status status = session_start(&session);
+    if (status == PAL_OK) status = training_create(&training, &session, true);
+    if (status == PAL_OK) status = session_seal(&session);
+    if (status == PAL_OK) {
+        training_start(&training);
+        status = time_updates(&training, arguments->updates, result);
+    }
+    if (status == PAL_OK) print_result(&session, result);
+    training_destroy(&training);
+    session_stop(&session);
+    return status;
+}
+
+/* How far the times are from the straight line through them (least squares). */
+static void print_line(const double *slots, const double *seconds, int count)
+{
+    double sx = 0, sy = 0, sxx = 0, sxy = 0, worst = 0;
+    for (int i = 0; i < count; i++) {
+        sx += slots[i];
+        sy += seconds[i];
+        sxx += slots[i] * slots[i];
+        sxy += slots[i] * seconds[i];
+    }
+    double slope = (count * sxy - sx * sy) / (count * sxx - sx * sx);
+    double start = (sy - slope * sx) / count;
+    log_info("%12s %14s %14s %10s", "M + N", "ms per update", "straight line", "off by");
+    for (int i = 0; i < count; i++) {
+        double line = start + slope * slots[i], off = seconds[i] / line - 1.0;
+        if (fabs(off) > worst) worst = fabs(off);
+        log_info("%12.0f %14.1f %14.1f %9.1f%%", slots[i], 1e3 * seconds[i], 1e3 * line,
+                 100.0 * off);
+    }
+    log_info("time per update = %.1f ms + %.4f ms x (M + N), within %.1f %%", 1e3 * start,
+             1e3 * slope, 100.0 * worst);
+}
+
+/* One bench for every size in the list, half of it memory and half compressed memory. */
+static Status bench_sweep(Grid *grid, const BenchArguments *arguments)
+{
+    double slots[MOST_SWEEP], seconds[MOST_SWEEP];
+    int count = 0;
+    for (const char *at = arguments->sweep; *at != '\0';) {
+        char *end, memory[64], compressed[64];
+        long size = strtol(at, &end, 10);
+        if (end == at || size < 0 || (*end != ',' && *end != '\0') || count == MOST_SWEEP)
+            PAL_FAIL(PAL_ERROR_USAGE, "bench: --sweep wants sizes like 0,512,1024, not '%s'",
+                     arguments->sweep);
+        at = *end == ',' ? end + 1 : end;
+
+        TextList sets = arguments->sets;
+        if (sets.count > PAL_MAX_LISTED - 2)
+            PAL_FAIL(PAL_ERROR_USAGE, "bench: too many --set beside --sweep");
+        snprintf(memory, sizeof memory, "model.memory=%ld", size - size / 2);
+        snprintf(compressed, sizeof compressed, "model.compressed_memory=%ld", size / 2);
+        sets.texts[sets.count++] = memory;
+        sets.texts[sets.count++] = compressed;
+        log_info("--- M + N = %ld", size);
+        BenchResult result;
+        PAL_TRY(bench_one(grid, arguments, &sets, &result));
+        slots[count] = (double)size;
+        seconds[count++] = result.seconds;
+    }
+    print_line(slots, seconds, count);
+    return PAL_OK;
+}
+
+Status command_bench(const Command *command, Grid *grid, int argc, char **argv)
+{
+    BenchArguments arguments = {.updates = 5};
+    /* No text is read; the key must have a value all the same. */
+    arguments.sets.texts[arguments.sets.count++] = "data.path=(random tokens)";
+    const Option options[] = {
+        {"set", OPTION_LIST, &arguments.sets, "SECTION.KEY=VALUE", "change one key"},
+        {"updates", OPTION_INTEGER, &arguments.updates, "N", "timed updates (default 5)"},
+        {"sweep", OPTION_TEXT, &arguments.sweep, "SIZES",
+         "M + N of each run, e.g. 0,512,1024,2048,4096"},
+    };
+    bool helped;
+    PAL_TRY(arguments_parse(command, options, 3, argc, argv, &arguments.config, 1,
+                            group_is_root(&grid->world), &helped));
+    if (helped) return PAL_OK;
+    if (arguments.updates < 1 || arguments.updates > MOST_UPDATES)
+        PAL_FAIL(PAL_ERROR_USAGE, "bench: --updates is 1 to %d", MOST_UPDATES);
+    if (arguments.sweep != NULL) return bench_sweep(grid, &arguments);
+    BenchResult result;
+    return bench_one(grid, &arguments, &arguments.sets, &result);
+}

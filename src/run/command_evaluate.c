@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * palimpsest evaluate CHECKPOINT --data data.h5 --split test
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "mpi/collectives.h"
+#include "src/base/checked.h"
+#include "src/base/log.h"
+#include "src/run/commands.h"
+#include "src/run/evaluation.h"
+#include "src/run/trained.h"
+
+typedef struct EvaluateArguments {
+    const char *checkpoint, *data, *split, *losses;
+    TextList sets;
+    int64_t rows;
+    bool json, documents;
+} EvaluateArguments;
+
+static void print_documents(const Evaluation *e, const EvaluationResult *result)
+{
+    const DataSplit *split = &e->dataset->splits[e->split];
+    log_info("%-24s %12s %14s %12s %10s", "document", "tokens", "nats", "bits/byte", "word ppl");
+    for (int64_t d = 0; d < split->documents; d++) {
+        EvaluationResult one = {.nats = result->document_nats[d],
+                                .bytes = split->bytes[d],
+                                .words = split->words[d]};
+        log_info("%-24s %12lld %14.2f %12.4f %10.2f", split->names[d],
+                 (long long)(split->offsets[d + 1] - split->offsets[d]), one.nats,
+                 evaluation_bits_per_byte(&one), evaluation_word_perplexity(&one));
+    }
+}
+
+static void print_totals(const Evaluation *e, const EvaluationResult *result)
+{
+    log_info("%s, %s: %lld documents, %lld tokens, %lld bytes, %lld words (counted by white space)",
+             e->path, split_name(e->split),
+             (long long)e->dataset->splits[e->split].documents, (long long)result->tokens,
+             (long long)result->bytes, (long long)result->words);
+    log_info("total %.2f nats, %.4f nats/token, %.4f bits per byte, word-level perplexity %.2f",
+             result->nats, result->nats / (double)result->tokens,
+             evaluation_bits_per_byte(result), evaluation_word_perplexity(result));
+    log_info("%.1f s, %.0f tokens/s", result->seconds, (double)result->tokens / result->seconds);
+}
+
+static Status print_json(const Trained *trained, const Evaluation *e,
+                         const EvaluationResult *result)
+{
+    Metrics *metrics = NULL;
+    PAL_TRY(metrics_open(&metrics, NULL, false));
+    metrics_begin(metrics, "evaluate");
+    metrics_integer(metrics, "update", trained->update);
+    evaluation_report(metrics, e, result);
+    Status status = metrics_end(metrics);
+    if (status == PAL_OK) log_info("%s", metrics_line(metrics));
+    Status closed = metrics_close(&metrics);
+    return status == PAL_OK ? closed : status;
+}
+
+static Status evaluate(Trained *trained, const EvaluateArguments *arguments)
+{
+    Split split;
+    PAL_TRY(split_parse(arguments->split, &split));
+    const char *data =
+        arguments->data != NULL ? arguments->data : trained->session.config.data.path;
+    Evaluation evaluation;
+    PAL_TRY(evaluation_create(&evaluation, &trained->session, trained->session.arena,
+                              &trained->parameters, data, split, checked_int(arguments->rows)));
+    EvaluationResult result = {0};
+    Status status = trained_check_vocabulary(trained, evaluation.dataset, data);
+    if (status == PAL_OK) status = session_seal(&trained->session);
+    if (status == PAL_OK) status = trained_load(trained);
+    if (status == PAL_OK) {
+        evaluation_start(&evaluation);
+        status = evaluation_run(&evaluation, arguments->losses, split_name(split), &result);
+    }
+    if (status == PAL_OK) {
+        print_documents(&evaluation, &result);
+        print_totals(&evaluation, &result);
+        if (arguments->json) status = print_json(trained, &evaluation, &result);
+    }
+    free(result.document_nats);
+    evaluation_destroy(&evaluation);
+    return status;
+}
+
+Status command_evaluate(const Command *command, Grid *grid, int argc, char **argv)
+{
+    EvaluateArguments arguments = {.split = "test", .rows = 8};
+    const Option options[] = {
+        {"data", OPTION_TEXT, &arguments.data, "data.h5", "data file (default: that of training)"},
+        {"split", OPTION_TEXT, &arguments.split, "NAME", "train, validation or test (default)"},
+        {"set", OPTION_LIST, &arguments.sets, "SECTION.KEY=VALUE",
+         "e.g. model.memory, model.compressed_memory, model.window"},
+        {"losses", OPTION_TEXT, &arguments.losses, "FILE.h5",
+         "nats of every token, /documents/NAME/nats"},
+        {"rows", OPTION_INTEGER, &arguments.rows, "N",
+         "documents side by side on each rank (default 8)"},
+        {"json", OPTION_FLAG, &arguments.json, NULL, "last line: the totals as a JSON object"},
+    };
+    bool helped;
+    PAL_TRY(arguments_parse(command, options, 6, argc, argv, &arguments.checkpoint, 1,
+                            group_is_root(&grid->world), &helped));
+    if (helped) return PAL_OK;
+    if (arguments.rows < 1 || arguments.rows > 65536)
+        PAL_FAIL(PAL_ERROR_USAGE, "evaluate: --rows is 1 to 65536");
+
+    Trained trained;
+    Status status = trained_open(&trained, grid, arguments.checkpoint, &arguments.sets);
+    if (status == PAL_OK) status = evaluate(&trained, &arguments);
+    trained_close(&trained);
+    return status;
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * palimpsest train CONFIG.ini: a run and its folder.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/metrics.h"
+#include "mpi/collectives.h"
+#include "src/base/log.h"
+#include "src/run/commands.h"
+#include "src/run/evaluation.h"
+#include "src/run/progress.h"
+#include "src/run/run_folder.h"
+#include "src/run/snapshot.h"
+#include "src/run/training.h"
+
+typedef struct TrainRun {
+    Session session;
+    Training training;
+    Evaluation evaluation; /* of the validation split, when train.evaluate_every > 0 */
+    bool evaluates;
+    Metrics *metrics;      /* on rank 0 */
+    char folder[PAL_PATH_SIZE];
+    double started, saved;
+    double seconds;        /* in updates since the last step line */
+    int64_t line_tokens;
+    double line_operations;
+} TrainRun;
+
+static Status save(TrainRun *run)
+{
+    Training *t = &run->training;
+    char *configuration = NULL, path[PAL_PATH_SIZE];
+    double start = timer_seconds();
+    Status status = config_text(&run->session.config, &configuration);
+    status = group_agree(&run->session.grid->world, status);
+    if (status == PAL_OK) {
+        CheckpointState state = {
+            .update = t->update,
+            .windows = t->windows,
+            .tokens = t->tokens,
+            .next = t->feed.order->next,
+            .rows = t->feed.order->rows,
+            .cursors = t->feed.order->cursors,
+            .configuration = configuration,
+        };
+        status = snapshot_save(&run->session.grid->world, run->folder, &state, &t->model, t->rows,
+                               run->session.config.checkpoint.keep, path);
+    }
+    free(configuration);
+    if (status != PAL_OK) return status;
+    run->saved = timer_seconds();
+    log_info("saved %s in %.2f s", path, run->saved - start);
+    return PAL_OK;
+}
+
+/* update 120/2000  loss 2.1034  compression 0.0123  norms 0.41 0.02  lr 3.0e-04  41230 tok/s ... */
+static void show_step(TrainRun *run, const UpdateReport *report)
+{
+    const Training *t = &run->training;
+    int64_t updates = run->session.config.train.updates;
+    double per_update = (timer_seconds() - run->started) / (double)t->update;
+    double rate = run->session.product_rate * run->seconds;
+    char left[32];
+    duration_text(per_update * (double)(updates - t->update), left);
+    log_info("update %lld/%lld  loss %.4f  compression %.4g  norms %.3g %.3g  lr %.2e  "
+             "%.0f tok/s  %.0f%% of product rate  %s left",
+             (long long)t->update, (long long)updates, report->loss, report->compression_loss,
+             report->norms[GROUP_MAIN], report->norms[GROUP_COMPRESSION], report->learning_rate,
+             (double)run->line_tokens / run->seconds,
+             rate > 0.0 ? 100.0 * run->line_operations / rate : 0.0, left);
+    run->seconds = 0.0;
+    run->line_tokens = 0;
+    run->line_operations = 0.0;
+}
+
+static Status record_step(TrainRun *run, const UpdateReport *report)
+{
+    Metrics *m = run->metrics;
+    metrics_begin(m, "train");
+    metrics_integer(m, "update", report->update);
+    metrics_number(m, "loss", report->loss);
+    metrics_number(m, "compression_loss", report->compression_loss);
+    metrics_number(m, "gradient_norm", report->norms[GROUP_MAIN]);
+    metrics_number(m, "compression_gradient_norm", report->norms[GROUP_COMPRESSION]);
+    metrics_number(m, "learning_rate", report->learning_rate);
+    metrics_integer(m, "windows", report->windows);
+    metrics_integer(m, "tokens", run->training.tokens);
+    metrics_number(m, "seconds", report->seconds);
+    metrics_number(m, "tokens_per_second", (double)report->tokens / report->seconds);
+    return m == NULL ? PAL_OK : metrics_end(m);
+}
+
+static Status validate(TrainRun *run)
+{
+    EvaluationResult result;
+    Status status = evaluation_run(&run->evaluation, NULL, "validation", &result);
+    if (status == PAL_OK) {
+        log_info("update %lld  validation: %.4f nats/token  %.4f bits/byte  word perplexity %.1f  "
+                 "(%lld tokens, %.1f s)",
+                 (long long)run->training.update, result.nats / (double)result.tokens,
+                 evaluation_bits_per_byte(&result), evaluation_word_perplexity(&result),
+                 (long long)result.tokens, result.seconds);
+        metrics_begin(run->metrics, "evaluate");
+        metrics_integer(run->metrics, "update", run->training.update);
+        evaluation_report(run->metrics, &run->evaluation, &result);
+        if (run->metrics != NULL) status = metrics_end(run->metrics);
+        status = group_agree(&run->session.grid->world, status);
+    }
+    free(result.document_nats);
+    return status;
+}
+
+static bool due(int64_t update, int64_t every) { return every > 0 && update % every == 0; }
+
+/* Clocks differ between ranks, so rank 0's decides. */
+static bool time_is_up(const TrainRun *run, double since, double minutes)
+{
+    if (minutes <= 0.0) return false;
+    int up = timer_seconds() - since >= 60.0 * minutes;
+    group_broadcast(&run->session.grid->world, &up, sizeof up, 0);
+    return up != 0;
+}
+
+static Status one_update(TrainRun *run)
+{
+    const TrainConfig *train = &run->session.config.train;
+    UpdateReport report;
+    PAL_TRY(training_update(&run->training, &report));
+    run->seconds += report.seconds;
+    run->line_tokens += report.tokens;
+    run->line_operations += report.operations;
+
+    PAL_TRY(group_agree(&run->session.grid->world, record_step(run, &report)));
+    if (due(report.update, train->log_every) || report.update == train->updates)
+        show_step(run, &report);
+    else
+        log_progress("update %lld/%lld  loss %.4f", (long long)report.update,
+                     (long long)train->updates, report.loss);
+    return PAL_OK;
+}
+
+static Status train(TrainRun *run)
+{
+    const Config *config = &run->session.config;
+    int64_t updates = config->train.updates, last_saved = -1;
+    run->started = run->saved = timer_seconds();
+    while (run->training.update < updates) {
+        PAL_TRY(one_update(run));
+        int64_t update = run->training.update;
+        if (run->evaluates && due(update, config->train.evaluate_every)) PAL_TRY(validate(run));
+        bool stops = time_is_up(run, run->started, config->train.minutes);
+        if (stops || due(update, config->checkpoint.every) ||
+            time_is_up(run, run->saved, config->checkpoint.minutes)) {
+            PAL_TRY(save(run));
+            last_saved = update;
+        }
+        if (stops && update < updates) {
+            log_info("train.minutes is over at update %lld of %lld: stopped with a checkpoint",
+                     (long long)update, (long long)updates);
+            return PAL_STOPPED_EARLY;
+        }
+    }
+    return last_saved == updates ? PAL_OK : save(run);
+}
+
+static Status create(TrainRun *run)
+{
+    Session *session = &run->session;
+    const Config *config = &session->config;
+    PAL_TRY(session_start(session));
+    PAL_TRY(training_create(&run->training, session, false));
+    run->evaluates = config->train.evaluate_every > 0 &&
+                     run->training.feed.dataset->splits[SPLIT_VALIDATION].documents > 0;
+    if (run->evaluates)
+        PAL_TRY(evaluation_create(&run->evaluation, session, session->arena,
+                                  &run->training.parameters, config->data.path, SPLIT_VALIDATION,
+                                  (int)run->training.rows.count));
+    PAL_TRY(session_seal(session));
+    training_start(&run->training);
+    if (run->evaluates) evaluation_start(&run->evaluation);
+    log_info("model: %lld weights, temporal range %lld tokens, %lld documents of %lld tokens, "
+             "%d rows",
+             (long long)parameters_total(&run->training.parameters),
+             (long long)run_temporal_range(&config->model),
+             (long long)run->training.feed.dataset->splits[SPLIT_TRAIN].documents,
+             (long long)run->training.feed.dataset->splits[SPLIT_TRAIN].tokens, config->batch.rows);
+    return PAL_OK;
+}
+
+static void destroy(TrainRun *run)
+{
+    if (run->evaluates) evaluation_destroy(&run->evaluation);
+    training_destroy(&run->training);
+    session_stop(&run->session);
+}
+
+Status command_train(const Command *command, Grid *grid, int argc, char **argv)
+{
+    const char *config_path = NULL, *folder = NULL;
+    TextList sets = {0};
+    const Option options[] = {
+        {"set", OPTION_LIST, &sets, "SECTION.KEY=VALUE", "change one key; may be repeated"},
+        {"run", OPTION_TEXT, &folder, "DIR", "run folder (default: runs/ and CONFIG's name)"},
+    };
+    bool helped;
+    PAL_TRY(arguments_parse(command, options, 2, argc, argv, &config_path, 1,
+                            group_is_root(&grid->world), &helped));
+    if (helped) return PAL_OK;
+
+    TrainRun *run = calloc(1, sizeof *run);
+    if (run == NULL) abort();
+    Status status = session_read_config(&run->session, grid, config_path, &sets);
+    if (status == PAL_OK) status = training_read_vocabulary(&run->session);
+    if (status == PAL_OK)
+        status = run_folder_create(&run->session, folder, config_path, run->folder, &run->metrics);
+    if (status == PAL_OK) status = create(run);
+    if (status == PAL_OK) status = train(run);
+    Status closed = group_agree(&grid->world, metrics_close(&run->metrics));
+    if (status == PAL_OK) status = closed;
+    destroy(run);
+    free(run);
+    return status;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/run/commands.h"
+
+const Command commands[] = {
+    {"prepare", "DIR|FILE -o data.h5 [options]", "Turns text into a data file.",
+     "DIR has the layout of PG-19: train/ID.txt validation/ID.txt test/ID.txt, one document a file.\n"
+     "FILE is one text, cut into train, validation and test at two byte offsets.",
+     command_prepare},
+    {"train", "CONFIG.ini [options]", "Trains a model; started by mpirun or srun, or alone.",
+     "Writes RUN/config.ini (complete), RUN/log.txt, RUN/metrics.jsonl and RUN/checkpoints/.\n"
+     "`palimpsest --help-config` lists every key of the configuration.",
+     command_train},
+    {"evaluate", "CHECKPOINT --data data.h5 [options]",
+     "Loss of every token of a split: nats, bits per byte, word-level perplexity.",
+     "CHECKPOINT is a file, or a run folder for its latest one. Window and memory sizes may differ\n"
+     "from training: --set model.compressed_memory=1024",
+     command_evaluate},
+    {"generate", "CHECKPOINT [options]", "Continues a prompt of any length.",
+     "The prompt goes through the memory window by window, as in training.", command_generate},
+    {"inspect", "FILE", "Shows what is inside a checkpoint or a data file.", NULL,
+     command_inspect},
+    {"bench", "CONFIG.ini [options]",
+     "Times training updates against the machine's own matrix-product rate.", NULL,
+     command_bench},
+    {0},
+};

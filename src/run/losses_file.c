@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/run/losses_file.h"
+
+#include <stdio.h>
+
+#include "io/h5_file.h"
+
+static Status write_document(H5File *file, const DataSplit *split, int64_t d, const float *nats)
+{
+    char name[1024];
+    int64_t tokens = split->offsets[d + 1] - split->offsets[d];
+    snprintf(name, sizeof name, "/documents/%s/nats", split->names[d]);
+    Slab slab = {{0}, {nats != NULL ? tokens : 0}};
+    PAL_TRY(h5_define(file, name, STORED_FLOAT32, (Shape){1, {tokens}}));
+    return h5_write_slab(file, name, STORED_FLOAT32, &slab, nats);
+}
+
+Status losses_file_write(const char *path, const Group *group, const DataSplit *split,
+                         float *const *nats)
+{
+    H5File *file = NULL;
+    PAL_TRY(h5_create(&file, path, group));
+    Status status = PAL_OK;
+    for (int64_t d = 0; status == PAL_OK && d < split->documents; d++)
+        status = write_document(file, split, d, nats[d]);
+    if (status == PAL_OK) return h5_close(&file);
+    h5_abandon(&file);
+    return status;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/run/machine.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "src/base/log.h"
+#include "src/base/timer.h"
+
+enum { PRODUCT_SIZE = 1024, MOST_RUNS = 64 };
+
+int machine_threads(const Grid *grid, int wanted)
+{
+    int usable = omp_get_num_procs(); /* the process's own binding counts */
+    int online = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    int bound = usable < online;
+    int share = bound ? usable : usable / grid->node.size;
+    int threads = wanted > 0 ? wanted : share > 0 ? share : 1;
+    int needed = bound ? threads : threads * grid->node.size;
+    if (needed > usable)
+        log_warn("%d ranks x %d threads on %d cores of this node: expect them to wait for each "
+                 "other; start fewer ranks or set parallel.threads",
+                 grid->node.size, threads, usable);
+    if (wanted == 0 && bound && grid->node.size * usable < online)
+        log_warn("the launcher bound each rank to %d of %d cores; with mpirun, --bind-to none or "
+                 "--map-by slot:PE=n gives it more",
+                 usable, online);
+    return threads;
+}
+
+static int ascending(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+static double time_products(Device *device, Tensor c, Tensor a, Tensor b, int runs)
+{
+    double seconds[MOST_RUNS];
+    if (runs > MOST_RUNS) runs = MOST_RUNS;
+    device->op->matmul(device, c, a, b, (MatmulOptions){0});
+    for (int i = 0; i < runs; i++) {
+        double start = timer_seconds();
+        device->op->matmul(device, c, a, b, (MatmulOptions){0});
+        seconds[i] = timer_seconds() - start;
+    }
+    qsort(seconds, (size_t)runs, sizeof *seconds, ascending);
+    return seconds[runs / 2];
+}
+
+double machine_product_rate(Device *device, int runs)
+{
+    const int64_t n = PRODUCT_SIZE;
+    Real *numbers = device->op->allocate(device, 3 * (size_t)(n * n) * sizeof(Real));
+    if (numbers == NULL) return 0.0;
+    PhaseTimes *times = device->times;
+    device->times = NULL; /* these products are no part of any update */
+
+    Tensor a = tensor_2d(numbers, n, n), b = tensor_2d(numbers + n * n, n, n);
+    Tensor c = tensor_2d(numbers + 2 * n * n, n, n);
+    device->op->fill(device, a, 0.5);
+    device->op->fill(device, b, 0.25);
+    double seconds = time_products(device, c, a, b, runs);
+
+    device->times = times;
+    device->op->release(device, numbers);
+    return 2.0 * (double)n * (double)n * (double)n / seconds;
+}
+
+double machine_peak_bytes(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? 1024.0 * (double)usage.ru_maxrss : 0.0;
+}

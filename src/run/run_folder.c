@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/run/run_folder.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "io/checkpoint.h"
+#include "mpi/collectives.h"
+#include "src/base/log.h"
+
+static Status choose_name(const char *wanted, const char *config_path, char folder[PAL_PATH_SIZE])
+{
+    const char *slash = strrchr(config_path, '/');
+    const char *base = slash == NULL ? config_path : slash + 1;
+    size_t length = strlen(base);
+    if (length > 4 && strcmp(base + length - 4, ".ini") == 0) length -= 4;
+    int needed = wanted != NULL ? snprintf(folder, PAL_PATH_SIZE, "%s", wanted)
+                                : snprintf(folder, PAL_PATH_SIZE, "runs/%.*s", (int)length, base);
+    if (needed >= PAL_PATH_SIZE - 64)
+        PAL_FAIL(PAL_ERROR_CANT_CREATE, "the name of the run folder is too long");
+    return PAL_OK;
+}
+
+/* mkdir -p */
+static Status make_folders(const char *path)
+{
+    char partial[PAL_PATH_SIZE + 32];
+    snprintf(partial, sizeof partial, "%s", path);
+    for (char *at = partial + 1;; at++) {
+        if (*at != '/' && *at != '\0') continue;
+        char kept = *at;
+        *at = '\0';
+        if (mkdir(partial, 0777) != 0 && errno != EEXIST)
+            PAL_FAIL(PAL_ERROR_CANT_CREATE, "run folder %s: cannot be made: %s", partial,
+                     strerror(errno));
+        *at = kept;
+        if (kept == '\0') return PAL_OK;
+    }
+}
+
+static Status refuse_other_run(const char *folder)
+{
+    char found[PAL_PATH_SIZE];
+    if (checkpoint_find(folder, found) != PAL_OK) return PAL_OK;
+    PAL_FAIL(PAL_ERROR_CANT_CREATE,
+             "%s holds a run already (%s); give another folder with --run, or remove it", folder,
+             found);
+}
+
+static Status write_config(const Config *config, const char *folder)
+{
+    char path[PAL_PATH_SIZE + 32];
+    snprintf(path, sizeof path, "%s/config.ini", folder);
+    FILE *file = fopen(path, "w");
+    if (file == NULL)
+        PAL_FAIL(PAL_ERROR_CANT_CREATE, "%s: cannot be written: %s", path, strerror(errno));
+    Status status = config_write(config, file);
+    if (fclose(file) != 0 && status == PAL_OK)
+        PAL_FAIL(PAL_ERROR_IO, "%s: writing failed: %s", path, strerror(errno));
+    return status;
+}
+
+static Status create_files(const Session *session, const char *folder, Metrics **metrics)
+{
+    char path[PAL_PATH_SIZE + 32];
+    snprintf(path, sizeof path, "%s/checkpoints", folder);
+    PAL_TRY(refuse_other_run(folder));
+    PAL_TRY(make_folders(path));
+    PAL_TRY(write_config(&session->config, folder));
+    snprintf(path, sizeof path, "%s/log.txt", folder);
+    PAL_TRY(log_open_file(path));
+    snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
+    return metrics_open(metrics, path, false);
+}
+
+Status run_folder_create(const Session *session, const char *wanted, const char *config_path,
+                         char folder[PAL_PATH_SIZE], Metrics **metrics)
+{
+    const Group *world = &session->grid->world;
+    Status status = choose_name(wanted, config_path, folder);
+    if (status == PAL_OK && group_is_root(world)) status = create_files(session, folder, metrics);
+    return group_agree(world, status);
+}
+
+int64_t run_temporal_range(const ModelOptions *options)
+{
+    int64_t range = 0;
+    for (int l = 0; l < options->layers; l++)
+        range += options->memory[l] +
+                 (int64_t)options->compression_rate * options->compressed_memory[l];
+    return range;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/run/session.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "mpi/collectives.h"
+#include "src/base/log.h"
+#include "src/run/machine.h"
+
+static const double mebibyte = 1048576.0;
+
+/* One rank reads, all ranks hear the verdict, then the values. */
+static Status share_config(Session *session, Status mine)
+{
+    const Group *world = &session->grid->world;
+    PAL_TRY(group_agree(world, mine));
+    group_broadcast(world, &session->config, sizeof session->config, 0);
+    return PAL_OK;
+}
+
+Status session_read_config(Session *session, Grid *grid, const char *path, const TextList *sets)
+{
+    *session = (Session){.grid = grid};
+    Status status = PAL_OK;
+    if (group_is_root(&grid->world))
+        status = config_read(&session->config, path, sets->texts, sets->count);
+    return share_config(session, status);
+}
+
+Status session_parse_config(Session *session, Grid *grid, const char *text, const char *name,
+                            const TextList *sets)
+{
+    *session = (Session){.grid = grid};
+    Status status = PAL_OK;
+    if (group_is_root(&grid->world))
+        status = config_parse_text(&session->config, text, name, sets->texts, sets->count);
+    return share_config(session, status);
+}
+
+Status session_start(Session *session)
+{
+    const Config *config = &session->config;
+    Grid *grid = session->grid;
+    GridShape shape = {config->parallel.data, config->parallel.pipeline, config->parallel.tensor};
+    PAL_TRY(grid_create(grid, shape));
+
+    int threads = machine_threads(grid, config->parallel.threads);
+    Status status = device_create_cpu(&session->device, threads);
+    if (status == PAL_OK) status = arena_create(&session->arena, session->device);
+    PAL_TRY(group_agree(&grid->world, status));
+    session->device->times = &session->times;
+    session->product_rate = machine_product_rate(session->device, 3);
+    log_info("device: %s (%s), %d rank%s x %d thread%s, %.1f GFLOP/s per rank in a 1024^3 product",
+             session->device->op->name,
+             config->device.name == DEVICE_AUTO ? "auto: this build has no other" : "as asked",
+             grid->world.size, grid->world.size == 1 ? "" : "s", threads, threads == 1 ? "" : "s",
+             session->product_rate * 1e-9);
+    return PAL_OK;
+}
+
+Status session_seal(Session *session)
+{
+    PAL_TRY(group_agree(&session->grid->world, arena_seal(session->arena)));
+
+    char line[512] = "";
+    for (int p = 0; p < PURPOSE_COUNT; p++) {
+        size_t bytes = arena_bytes(session->arena, (Purpose)p);
+        size_t used = strlen(line);
+        if (bytes > 0)
+            snprintf(line + used, sizeof line - used, "%s %s %.1f", used > 0 ? "," : "",
+                     purpose_name((Purpose)p), (double)bytes / mebibyte);
+    }
+    log_info("memory per rank: %.1f MiB:%s", (double)arena_total_bytes(session->arena) / mebibyte,
+             line);
+    return PAL_OK;
+}
+
+void session_stop(Session *session)
+{
+    arena_destroy(&session->arena);
+    device_destroy(&session->device);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/run/trained.h"
+
+#include <string.h>
+
+#include "mpi/collectives.h"
+#include "src/run/snapshot.h"
+
+/* The vocabulary is that of the stored embedding. */
+static Status read_vocabulary(Trained *trained)
+{
+    Shape shape;
+    PAL_TRY(checkpoint_shape(trained->checkpoint, "/weights/embedding/table", &shape));
+    trained->session.config.model.vocabulary = (int)shape.dims[0];
+    return PAL_OK;
+}
+
+Status trained_open(Trained *trained, Grid *grid, const char *path, const TextList *sets)
+{
+    *trained = (Trained){0};
+    trained->session.grid = grid;
+    Status status = checkpoint_find(path, trained->path);
+    PAL_TRY(group_agree(&grid->world, status));
+    PAL_TRY(checkpoint_open(&trained->checkpoint, trained->path, &grid->world));
+    trained->update = trained->checkpoint->state.update;
+
+    PAL_TRY(session_parse_config(&trained->session, grid, trained->checkpoint->state.configuration,
+                                 trained->path, sets));
+    PAL_TRY(read_vocabulary(trained));
+    PAL_TRY(session_start(&trained->session));
+    parameters_create(&trained->parameters, trained->session.arena,
+                      &trained->session.config.model, false);
+    return PAL_OK;
+}
+
+Status trained_check_vocabulary(const Trained *trained, const Dataset *dataset, const char *data)
+{
+    int wanted = trained->session.config.model.vocabulary;
+    if (dataset->vocabulary != wanted)
+        PAL_FAIL(PAL_ERROR_DATA,
+                 "%s has a vocabulary of %d, the model in %s one of %d; was the data prepared with "
+                 "another tokenizer?",
+                 data, dataset->vocabulary, trained->path, wanted);
+    return PAL_OK;
+}
+
+Status trained_load(Trained *trained)
+{
+    return snapshot_load_weights(trained->checkpoint, &trained->parameters);
+}
+
+void trained_close(Trained *trained)
+{
+    checkpoint_close(&trained->checkpoint);
+    session_stop(&trained->session);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A trained model from a checkpoint, for evaluation and generation: its configuration with the changes of
+ * --set, and its weights. Window and memory sizes may differ from training.
+ */
+#ifndef PAL_RUN_TRAINED_H
+#define PAL_RUN_TRAINED_H
+
+#include "io/checkpoint.h"
+#include "io/dataset.h"
+#include "src/run/session.h"
+#include "src/tensor/parameters.h"
+
+typedef struct Trained {
+    Session session;
+    Parameters parameters;
+    Checkpoint *checkpoint;
+    char path[PAL_PATH_SIZE];
+    int64_t update;
+} Trained;
+
+/* Collective over all ranks. Opens the checkpoint (a file, or a run folder for its latest), starts the
+ * session and takes the weights' place from its arena. On failure trained_close is still due. */
+Status trained_open(Trained *trained, Grid *grid, const char *path, const TextList *sets);
+
+/* Collective over all ranks. Error: the data file has another vocabulary than the model. */
+Status trained_check_vocabulary(const Trained *trained, const Dataset *dataset, const char *data);
+
+/* Collective over all ranks, after the arena was sealed. Reads the weights. */
+Status trained_load(Trained *trained);
+
+void trained_close(Trained *trained);
+
+#endif

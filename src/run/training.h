@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A training run in memory: model, feed, counters; and one update of it. Files belong to
+ * command_train.c, timing tables to command_bench.c.
+ */
+#ifndef PAL_RUN_TRAINING_H
+#define PAL_RUN_TRAINING_H
+
+#include "src/model/model.h"
+#include "src/optim/optimizer.h"
+#include "src/optim/schedule.h"
+#include "src/run/feed.h"
+#include "src/run/session.h"
+
+typedef struct Training {
+    Session *session; /* borrowed */
+    Parameters parameters;
+    Model model;
+    Feed feed;
+    Schedule schedule;
+    Range rows;                      /* this rank's of R                                  */
+    int64_t update, windows, tokens; /* done: updates, windows per row, counted targets   */
+    double *sums;                    /* what one reduction carries, see training.c        */
+    double *layer_scale;             /* (L)                                               */
+} Training;
+
+/* What one update did; the same on every rank but for the seconds. */
+typedef struct UpdateReport {
+    int64_t update, tokens;      /* tokens: counted targets of this update                */
+    int windows;
+    double loss;                 /* nats per token                                        */
+    double compression_loss;     /* mean over the layers that compress; 0 without         */
+    double norms[GROUP_COUNT];   /* before clipping                                       */
+    double learning_rate;
+    double seconds;
+    double operations;           /* of matrix products on this rank, see tensor/device.h  */
+} UpdateReport;
+
+/* Collective over all ranks. Opens the data, or (random_tokens) reads none, and takes all memory from
+ * the session's arena (the caller seals it, then calls training_start).
+ * Errors: more ranks than rows (configuration), and those of the data file. */
+Status training_create(Training *training, Session *session, bool random_tokens);
+
+/* Local. Constant tables and initial weights. */
+void training_start(Training *training);
+
+/* Collective over all ranks: the windows of one update, reduction, optimiser. Error: reading the data
+ * failed on some rank; then every rank returns it and the weights are as before. */
+Status training_update(Training *training, UpdateReport *report);
+
+/* Collective over all ranks. */
+void training_destroy(Training *training);
+
+/* Collective over all ranks, before training_create. The data file gives the vocabulary. */
+Status training_read_vocabulary(Session *session);
+
+#endif

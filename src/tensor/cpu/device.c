@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/tensor/device.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/checked.h"
+#include "src/tensor/cpu/attention.h"
+#include "src/tensor/cpu/context.h"
+#include "src/tensor/cpu/cpu_ops.h"
+#include "src/tensor/cpu/parts.h"
+#include "src/tensor/cpu/product.h"
+
+/* Zeroing by the threads that will work on the memory spreads its pages over the memory banks of a
+ * node, and finds out here, not in the first step, if there are too few. */
+static void zero(Device *device, char *start, size_t bytes)
+{
+    int64_t pages = (int64_t)(bytes / 4096 + 1);
+    int parts = cpu_parts(device, (int64_t)(bytes / sizeof(Real)));
+#pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
+    for (int part = 0; part < parts; part++) {
+        Range range = range_of_part(pages, part, parts);
+        size_t begin = (size_t)range.begin * 4096, end = (size_t)range.end * 4096;
+        memset(start + begin, 0, (end < bytes ? end : bytes) - begin);
+    }
+}
+
+static void *cpu_allocate(Device *device, size_t bytes)
+{
+    if (bytes > PTRDIFF_MAX - 64) return NULL;
+    size_t rounded = (bytes + 63) / 64 * 64; /* aligned_alloc wants a multiple */
+    void *start = aligned_alloc(64, rounded > 0 ? rounded : 64);
+    if (start != NULL) zero(device, start, rounded);
+    return start;
+}
+
+static void cpu_release(Device *device, void *start)
+{
+    (void)device;
+    free(start);
+}
+
+static void cpu_upload(Device *device, Tensor to, const Real *from)
+{
+    int64_t count = tensor_count(to);
+    cpu_copy_blocks(device, to.data, count, from, count, 1, count);
+}
+
+static void cpu_download(Device *device, Real *to, Tensor from)
+{
+    int64_t count = tensor_count(from);
+    cpu_copy_blocks(device, to, count, from.data, count, 1, count);
+}
+
+static const DeviceOps cpu_ops = {
+    .name = "cpu",
+    .allocate = cpu_allocate,
+    .release = cpu_release,
+    .upload = cpu_upload,
+    .download = cpu_download,
+    .matmul = cpu_matmul,
+    .attention_forward = cpu_attention_forward,
+    .attention_backward = cpu_attention_backward,
+    .attention_usage = cpu_attention_usage,
+    .layer_norm_forward = cpu_layer_norm_forward,
+    .layer_norm_backward = cpu_layer_norm_backward,
+    .embedding_forward = cpu_embedding_forward,
+    .embedding_backward = cpu_embedding_backward,
+    .cross_entropy = cpu_cross_entropy,
+    .relu_backward = cpu_relu_backward,
+    .gelu_forward = cpu_gelu_forward,
+    .gelu_backward = cpu_gelu_backward,
+    .dropout = cpu_dropout,
+    .fill = cpu_fill,
+    .scale = cpu_scale,
+    .add = cpu_add,
+    .copy_blocks = cpu_copy_blocks,
+    .add_column_sums = cpu_add_column_sums,
+    .pool_mean = cpu_pool_mean,
+    .pool_max = cpu_pool_max,
+    .pair_with_earlier = cpu_pair_with_earlier,
+    .pair_with_earlier_backward = cpu_pair_with_earlier_backward,
+    .select_rows = cpu_select_rows,
+    .squared_error = cpu_squared_error,
+    .sum = cpu_sum,
+    .sum_of_squares = cpu_sum_of_squares,
+    .adam = cpu_adam,
+};
+
+Status device_create_cpu(Device **device_result, int threads)
+{
+    *device_result = NULL;
+    if (threads < 1) PAL_FAIL(PAL_ERROR_CONFIG, "threads is %d, expected 1 or more", threads);
+
+    Device *device = calloc(1, sizeof *device);
+    if (device == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "out of memory for the cpu device");
+    device->op = &cpu_ops;
+    device->threads = threads;
+
+    Status status = cpu_context_create(device);
+    if (status != PAL_OK) {
+        free(device);
+        return status;
+    }
+    *device_result = device;
+    return PAL_OK;
+}
+
+void device_destroy(Device **device)
+{
+    if (*device == NULL) return;
+    CpuContext *context = (*device)->context;
+    cpu_product_cache_destroy(&context->matmul_cache);
+    cpu_context_destroy(*device);
+    free(*device);
+    *device = NULL;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the tests of device operations share: tensors of reproducible numbers with guards behind them,
+ * and comparison with double-precision references.
+ */
+#ifndef PAL_TESTS_DEVICE_NUMBERS_H
+#define PAL_TESTS_DEVICE_NUMBERS_H
+
+#include <float.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "src/base/random.h"
+#include "src/tensor/device.h"
+
+enum { MAX_THREADS = 3, GUARD_NUMBERS = 16 };
+
+static const Real guard_value = (Real)-31337;
+/* The spacing of the numbers that the device computes with. */
+static const double rounding = sizeof(Real) == sizeof(float) ? FLT_EPSILON : DBL_EPSILON;
+
+/* Runs a check on devices with 1, 2 and 3 threads. */
+static inline void on_all_devices(void (*check)(Device *))
+{
+    for (int threads = 1; threads <= MAX_THREADS; threads++) {
+        Device *device;
+        assert_int_equal(device_create_cpu(&device, threads), PAL_OK);
+        check(device);
+        device_destroy(&device);
+        assert_null(device);
+    }
+}
+
+/* (a, b) numbers, uniform in [-1, 1), another sequence for every seed; release() frees them. */
+static inline Tensor numbers(int64_t a, int64_t b, uint64_t seed)
+{
+    int64_t count = a * b;
+    Real *data = malloc((size_t)(count + GUARD_NUMBERS) * sizeof *data);
+    assert_non_null(data);
+    RandomStream stream = random_stream(seed, "tests/numbers");
+    for (int64_t i = 0; i < count; i++)
+        data[i] = (Real)(2.0 * random_uniform(stream, (uint64_t)i) - 1.0);
+    for (int i = 0; i < GUARD_NUMBERS; i++) data[count + i] = guard_value;
+    return tensor_2d(data, a, b);
+}
+
+static inline Tensor copy_of(Tensor x)
+{
+    Tensor copy = numbers(1, tensor_count(x), 0);
+    memcpy(copy.data, x.data, (size_t)tensor_count(x) * sizeof(Real));
+    Real *data = copy.data;
+    copy = x;
+    copy.data = data;
+    return copy;
+}
+
+/* Frees the numbers after a look at what stands behind them. */
+static inline void release(Tensor x)
+{
+    const Real *behind = x.data + tensor_count(x);
+    for (int i = 0; i < GUARD_NUMBERS; i++) assert_true(behind[i] == guard_value);
+    free(x.data);
+}
+
+static inline bool near(double found, double expected, double tolerance)
+{
+    return fabs(found - expected) <= tolerance; /* false for NaN */
+}
+
+#define assert_near(found, expected, tolerance)                                         \
+    do {                                                                                \
+        double found_value = (double)(found), expected_value = (double)(expected);      \
+        if (!near(found_value, expected_value, (tolerance)))                            \
+            fail_msg("%s: found %.9g, expected %.9g, off by %.3g", #found, found_value, \
+                     expected_value, found_value - expected_value);                     \
+    } while (0)
+
+static inline void assert_same_bits(Tensor a, Tensor b)
+{
+    assert_int_equal(tensor_count(a), tensor_count(b));
+    assert_memory_equal(a.data, b.data, (size_t)tensor_count(a) * sizeof(Real));
+}
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copies, elementwise operations, dropout, sums and the optimiser of the CPU device against plain
+ * double-precision loops. Layers, compression and products have files of their own.
+ */
+#include "tests/device_numbers.h"
+
+/* Sizes below and above the one from which threads share the work, most of them odd. */
+static const int64_t sizes[][2] = {{0, 5}, {1, 1}, {1, 3}, {17, 1}, {3, 17}, {129, 257}, {1, 70001}};
+enum { NUM_SIZES = sizeof sizes / sizeof *sizes };
+
+static void check_elementwise(Device *device)
+{
+    for (int s = 0; s < NUM_SIZES; s++) {
+        Tensor x = numbers(sizes[s][0], sizes[s][1], 1), y = numbers(sizes[s][0], sizes[s][1], 2);
+        Tensor sum = copy_of(y), scaled = copy_of(x), masked = copy_of(y);
+        device->op->add(device, sum, x);
+        device->op->scale(device, scaled, 0.25);
+        device->op->relu_backward(device, masked, x);
+        for (int64_t i = 0; i < tensor_count(x); i++) {
+            /* One operation each: the same rounding as here. */
+            assert_true(sum.data[i] == y.data[i] + x.data[i]);
+            assert_true(scaled.data[i] == x.data[i] * (Real)0.25);
+            assert_true(masked.data[i] == (x.data[i] > 0 ? y.data[i] : 0));
+        }
+        device->op->fill(device, x, -2.5);
+        for (int64_t i = 0; i < tensor_count(x); i++) assert_true(x.data[i] == (Real)-2.5);
+        release(x), release(y), release(sum), release(scaled), release(masked);
+    }
+}
+
+static void elementwise_operations_match_loops(void **state)
+{
+    (void)state;
+    on_all_devices(check_elementwise);
+}
+
+static void check_storage(Device *device)
+{
+    Tensor host = numbers(301, 103, 1), back = numbers(301, 103, 2);
+    size_t bytes = (size_t)tensor_count(host) * sizeof(Real);
+    Tensor x = tensor_2d(device->op->allocate(device, bytes), 301, 103);
+    assert_non_null(x.data);
+    assert_int_equal((uintptr_t)x.data % 64, 0);
+    for (int64_t i = 0; i < tensor_count(x); i++) assert_true(x.data[i] == 0);
+    device->op->upload(device, x, host.data);
+    device->op->download(device, back.data, x);
+    assert_same_bits(back, host);
+    device->op->release(device, x.data);
+    release(host), release(back);
+    assert_null(device->op->allocate(device, SIZE_MAX));
+}
+
+static void storage_keeps_numbers(void **state)
+{
+    (void)state;
+    on_all_devices(check_storage);
+}
+
+static void check_copy_blocks(Device *device, int64_t blocks, int64_t length)
+{
+    Tensor from = numbers(blocks, length + 2, 1), to = numbers(blocks, length + 3, 2);
+    Tensor before = copy_of(to);
+    device->op->copy_blocks(device, to.data + 1, length + 3, from.data + 2, length + 2, blocks,
+                            length);
+    for (int64_t b = 0; b < blocks; b++)
+        for (int64_t i = 0; i < length + 3; i++) {
+            bool copied = i >= 1 && i < length + 1;
+            Real expected = copied ? from.data[b * (length + 2) + i + 1]
+                                   : before.data[b * (length + 3) + i];
+            assert_true(to.data[b * (length + 3) + i] == expected);
+        }
+
+    /* Within a block, down by one place. */
+    Tensor shifted = copy_of(from);
+    device->op->copy_blocks(device, shifted.data, length + 2, shifted.data + 1, length + 2, blocks,
+                            length + 1);
+    for (int64_t b = 0; b < blocks; b++)
+        for (int64_t i = 0; i < length + 1; i++)
+            assert_true(shifted.data[b * (length + 2) + i] == from.data[b * (length + 2) + i + 1]);
+    release(from), release(to), release(before), release(shifted);
+}
+
+static void check_copies(Device *device)
+{
+    check_copy_blocks(device, 1, 1);
+    check_copy_blocks(device, 3, 17);
+    check_copy_blocks(device, 1, 20001);
+    check_copy_blocks(device, 7, 5003);
+    check_copy_blocks(device, 4, 0);
+    check_copy_blocks(device, 0, 5);
+}
+
+static void copies_move_blocks_only(void **state)
+{
+    (void)state;
+    on_all_devices(check_copies);
+}
+
+static void check_dropout(Device *device)
+{
+    static const int64_t shapes[][2] = {{0, 5}, {1, 1}, {3, 17}, {2, 257}, {5, 4099}, {2, 65536}};
+    RandomStream stream = random_stream(7, "tests/dropout");
+    const double rate = 0.3;
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        int64_t rows = shapes[s][0], n = shapes[s][1], first_row = 11, num_kept = 0;
+        Tensor x = numbers(rows, n, 1), y = copy_of(x), unchanged = copy_of(x);
+        device->op->dropout(device, y, stream, first_row, rate);
+        device->op->dropout(device, unchanged, stream, first_row, 0.0);
+        assert_same_bits(unchanged, x);
+        for (int64_t i = 0; i < rows * n; i++) {
+            RandomStream of_row = random_substream(stream, (uint64_t)(first_row + i / n), 0);
+            uint32_t words[4];
+            random_words(of_row, (uint64_t)(i % n / 4), words);
+            bool kept = words[i % n % 4] * 0x1p-32 >= rate;
+            num_kept += kept;
+            assert_near(y.data[i], kept ? (double)x.data[i] / (1.0 - rate) : 0.0, 2 * rounding);
+        }
+        /* Six standard deviations of a binomial count. */
+        double count = (double)(rows * n);
+        assert_near(num_kept, (1.0 - rate) * count, 6.0 * sqrt(rate * (1.0 - rate) * count));
+        release(x), release(y), release(unchanged);
+    }
+}
+
+static void dropout_draws_the_documented_words(void **state)
+{
+    (void)state;
+    on_all_devices(check_dropout);
+}
+
+static void check_sums(Device *device)
+{
+    for (int s = 0; s < NUM_SIZES; s++) {
+        int64_t rows = sizes[s][0], n = sizes[s][1];
+        Tensor x = numbers(rows, n, 1), bias = numbers(1, n, 2), sums = copy_of(bias);
+        Tensor again = copy_of(bias);
+        double sum = 0, squares = 0;
+        for (int64_t i = 0; i < rows * n; i++) {
+            sum += (double)x.data[i];
+            squares += (double)x.data[i] * (double)x.data[i];
+        }
+        /* Sums in double precision, in another order. */
+        assert_near(device->op->sum(device, x), sum, 1e-11 * (double)(1 + rows * n));
+        assert_near(device->op->sum_of_squares(device, x), squares, 1e-13 * (1 + squares));
+        assert_true(device->op->sum(device, x) == device->op->sum(device, x));
+
+        device->op->add_column_sums(device, sums, x);
+        device->op->add_column_sums(device, again, x);
+        assert_same_bits(sums, again);
+        for (int64_t j = 0; j < n; j++) {
+            double expected = (double)bias.data[j];
+            for (int64_t i = 0; i < rows; i++) expected += (double)x.data[i * n + j];
+            /* `rows` roundings of sums of a size of sqrt(rows) */
+            assert_near(sums.data[j], expected, rounding * (double)(4 + rows));
+        }
+        release(x), release(bias), release(sums), release(again);
+    }
+}
+
+static void sums_match_loops(void **state)
+{
+    (void)state;
+    on_all_devices(check_sums);
+}
+
+static void check_squared_error(Device *device)
+{
+    for (int s = 0; s < NUM_SIZES; s++) {
+        int64_t rows = sizes[s][0], n = sizes[s][1];
+        Tensor y = numbers(rows, n, 1), target = numbers(rows, n, 2), dy = numbers(rows, n, 3);
+        bool *mask = calloc((size_t)rows + 1, sizeof *mask);
+        double expected = 0;
+        for (int64_t i = 0; i < rows; i++) mask[i] = i % 3 != 1;
+        for (int64_t i = 0; i < rows * n; i++) {
+            double error = (double)y.data[i] - (double)target.data[i];
+            if (mask[i / n]) expected += error * error;
+        }
+
+        double found = device->op->squared_error(device, dy, y, target, mask);
+        assert_near(found, expected, 1e-12 * (1 + expected)); /* double, another order */
+        for (int64_t i = 0; i < rows * n; i++)
+            assert_near(dy.data[i],
+                        mask[i / n] ? 2.0 * ((double)y.data[i] - (double)target.data[i]) : 0.0,
+                        4 * rounding);
+        assert_true(device->op->squared_error(device, tensor_none, y, target, mask) == found);
+        assert_true(device->op->squared_error(device, y, y, target, mask) == found);
+        assert_same_bits(y, dy);
+        free(mask);
+        release(y), release(target), release(dy);
+    }
+}
+
+static void squared_error_counts_masked_rows(void **state)
+{
+    (void)state;
+    on_all_devices(check_squared_error);
+}
+
+/* Two updates by the formulas of Kingma & Ba, algorithm 1. */
+static void check_adam(Device *device)
+{
+    AdamOptions options = {3e-2, 0.9, 0.999, 1e-8, 0.5, 0.1, 0};
+    for (int s = 0; s < NUM_SIZES; s++) {
+        int64_t count = sizes[s][0] * sizes[s][1];
+        Tensor w = numbers(1, count, 1), m = numbers(1, count, 2), v = numbers(1, count, 3);
+        Tensor before = copy_of(w), g[3] = {{0}, numbers(1, count, 4), numbers(1, count, 5)};
+        device->op->fill(device, m, 0);
+        device->op->fill(device, v, 0);
+        for (options.update = 1; options.update <= 2; options.update++)
+            device->op->adam(device, w, m, v, g[options.update], options);
+
+        for (int64_t i = 0; i < count; i++) {
+            double weight = (double)before.data[i], first = 0, second = 0;
+            for (int t = 1; t <= 2; t++) {
+                double gradient = 0.5 * (double)g[t].data[i];
+                first = 0.9 * first + 0.1 * gradient;
+                second = 0.999 * second + 0.001 * gradient * gradient;
+                double step = first / (1 - pow(0.9, t)) / (sqrt(second / (1 - pow(0.999, t))) + 1e-8);
+                weight -= 3e-2 * step + 3e-2 * 0.1 * weight;
+            }
+            /* Numbers below 1; some ten roundings each. The step is below 10. */
+            assert_near(m.data[i], first, 4 * rounding);
+            assert_near(v.data[i], second, 4 * rounding);
+            assert_near(w.data[i], weight, 8 * rounding);
+        }
+        release(w), release(m), release(v), release(before), release(g[1]), release(g[2]);
+    }
+}
+
+static void adam_follows_the_paper(void **state)
+{
+    (void)state;
+    on_all_devices(check_adam);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(elementwise_operations_match_loops),
+        cmocka_unit_test(storage_keeps_numbers),
+        cmocka_unit_test(copies_move_blocks_only),
+        cmocka_unit_test(dropout_draws_the_documented_words),
+        cmocka_unit_test(sums_match_loops),
+        cmocka_unit_test(squared_error_counts_masked_rows),
+        cmocka_unit_test(adam_follows_the_paper),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Checkpoints: what is written comes back, on any number of ranks (run it on 1, 2, 3, ...); wrong and
+ * damaged files; a full disk. The verdict is agreed on by all ranks before cmocka hears of it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "io/checkpoint.h"
+#include "mpi/collectives.h"
+#include "src/base/log.h"
+#include "tests/test_io_support.h"
+
+enum { ROWS = 5, SLOTS = 7, WIDTH = 6 };
+
+static Grid grid;
+static char folder[256];
+static char complaint[1024];
+
+static bool is_root(void) { return group_is_root(&grid.world); }
+
+/* Remembers the first thing that was not as expected; end_test() tells all ranks. */
+static bool expect(bool good, const char *what)
+{
+    if (!good && complaint[0] == '\0')
+        snprintf(complaint, sizeof complaint, "%s (latest message: '%s')", what, status_message());
+    return good;
+}
+
+static void expect_refused(Status found, Status wanted, const char *piece)
+{
+    char what[256];
+    snprintf(what, sizeof what, "status %d, expected %d with '%s'", (int)found, (int)wanted, piece);
+    expect(found == wanted && strstr(status_message(), piece) != NULL, what);
+}
+
+static void end_test(void)
+{
+    status_set_message(complaint);
+    Status mine = complaint[0] == '\0' ? PAL_OK : PAL_ERROR_INTERNAL;
+    complaint[0] = '\0';
+    if (group_agree(&grid.world, mine) != PAL_OK) fail_msg("%s", status_message());
+}
+
+/* The value of element i of tensor t. */
+static float element(int t, int64_t i) { return (float)t * 1000.0f + (float)i * 0.25f; }
+
+typedef struct Content {
+    CheckpointTensor tensors[4];
+    float weights[WIDTH * WIDTH];
+    float memory[ROWS * SLOTS * WIDTH];
+    int32_t valid[ROWS];
+    RowCursor cursors[ROWS];
+    CheckpointState state;
+    int64_t first, count; /* rows of this rank */
+} Content;
+
+/* The weights are the root's to write, memory and valid counts are spread over ranks by rows. */
+static void fill_content(Content *c, int64_t update)
+{
+    memset(c, 0, sizeof *c);
+    c->first = ROWS * grid.world.rank / grid.world.size;
+    c->count = ROWS * (grid.world.rank + 1) / grid.world.size - c->first;
+    for (int i = 0; i < WIDTH * WIDTH; i++) c->weights[i] = element(0, i);
+    for (int i = 0; i < c->count * SLOTS * WIDTH; i++)
+        c->memory[i] = element(1, c->first * SLOTS * WIDTH + i);
+    for (int i = 0; i < c->count; i++) c->valid[i] = (int32_t)(c->first + i);
+    for (int r = 0; r < ROWS; r++) c->cursors[r] = (RowCursor){r, 100 + r, 7 - r};
+
+    int64_t written = is_root() ? WIDTH : 0;
+    c->tensors[0] = checkpoint_rows("/weights/layers/00/attention/query", STORED_FLOAT32,
+                                    (Shape){2, {WIDTH, WIDTH}}, 0, written, c->weights);
+    c->tensors[1] = checkpoint_rows("/memory/layers/00/recent", STORED_FLOAT32,
+                                    (Shape){3, {ROWS, SLOTS, WIDTH}}, c->first, c->count, c->memory);
+    c->tensors[2] = checkpoint_rows("/memory/layers/00/valid_recent", STORED_INT32,
+                                    (Shape){1, {ROWS}}, c->first, c->count, c->valid);
+    c->tensors[3] = checkpoint_rows("/memory/layers/00/compressed", STORED_FLOAT32,
+                                    (Shape){3, {ROWS, 0, WIDTH}}, c->first, c->count, c->memory);
+    c->state = (CheckpointState){.update = update, .windows = 2 * update, .tokens = 3 * update,
+                                 .next = 11, .rows = ROWS, .cursors = c->cursors,
+                                 .configuration = "[model]\nlayers = 1\n# \xc3\xa4\n"};
+}
+
+static Status save(const char *run, int64_t update, char path[PAL_PATH_SIZE])
+{
+    Content content;
+    fill_content(&content, update);
+    return checkpoint_save(&grid.world, run, &content.state, content.tensors, 4, 2, path);
+}
+
+static const char *file_name(const char *name)
+{
+    static char path[512];
+    return in_folder(folder, name, path);
+}
+
+static void check_state(const Checkpoint *c)
+{
+    expect(c->state.update == 1000 && c->state.windows == 2000 && c->state.tokens == 3000 &&
+               c->state.next == 11 && c->state.rows == ROWS,
+           "counters");
+    expect(strcmp(c->state.configuration, "[model]\nlayers = 1\n# \xc3\xa4\n") == 0, "configuration");
+    for (int r = 0; r < ROWS && c->state.rows == ROWS; r++)
+        expect(c->state.cursors[r].document == r && c->state.cursors[r].offset == 100 + r &&
+                   c->state.cursors[r].epoch == 7 - r,
+               "cursors");
+}
+
+/* Every rank reads all rows, whoever wrote them, and a box from the middle. */
+static void check_tensors(Checkpoint *c)
+{
+    static float all[ROWS * SLOTS * WIDTH];
+    int32_t valid[ROWS];
+    Shape shape = {3, {ROWS, SLOTS, WIDTH}};
+    CheckpointTensor tensor =
+        checkpoint_rows("/memory/layers/00/recent", STORED_FLOAT32, shape, 0, ROWS, all);
+    expect(checkpoint_read(c, &tensor) == PAL_OK, "read all rows");
+    for (int i = 0; i < ROWS * SLOTS * WIDTH; i++) expect(all[i] == element(1, i), "memory");
+
+    tensor.part = (Slab){{1, 2, 0}, {2, 3, WIDTH}};
+    expect(checkpoint_read(c, &tensor) == PAL_OK, "read a box");
+    for (int b = 0, i = 0; b < 2; b++)
+        for (int s = 0; s < 3; s++)
+            for (int d = 0; d < WIDTH; d++)
+                expect(all[i++] == element(1, ((b + 1) * SLOTS + s + 2) * WIDTH + d), "box");
+
+    tensor = checkpoint_rows("/memory/layers/00/valid_recent", STORED_INT32, (Shape){1, {ROWS}}, 0,
+                             ROWS, valid);
+    expect(checkpoint_read(c, &tensor) == PAL_OK, "read int32");
+    for (int r = 0; r < ROWS; r++) expect(valid[r] == r, "valid counts");
+
+    expect(checkpoint_shape(c, "/memory/layers/00/compressed", &shape) == PAL_OK &&
+               shape.dims[1] == 0, "shape of an empty tensor");
+    expect(checkpoint_has(c, "/weights/layers/00/attention/query"), "has");
+    expect(!checkpoint_has(c, "/weights/layers/01/attention/query"), "has not");
+
+    tensor = checkpoint_rows("/weights/layers/00/attention/query", STORED_FLOAT32,
+                             (Shape){2, {WIDTH, WIDTH + 1}}, 0, WIDTH, all);
+    expect_refused(checkpoint_read(c, &tensor), PAL_ERROR_DATA,
+                   "has shape (6, 6) in the file, the model wants (6, 7)");
+    tensor.name = "/weights/layers/01/attention/query";
+    expect_refused(checkpoint_read(c, &tensor), PAL_ERROR_DATA, "layers/01/attention/query");
+}
+
+static void what_is_saved_comes_back(void **state)
+{
+    (void)state;
+    char path[PAL_PATH_SIZE] = "", found[PAL_PATH_SIZE] = "";
+    char run[512], wanted[600];
+    in_folder(folder, "made/run", run);
+    snprintf(wanted, sizeof wanted, "%s/checkpoints/step-00001000.h5", run);
+    expect(save(run, 1000, path) == PAL_OK, "save");
+    expect(strcmp(path, wanted) == 0, "name");
+    expect(checkpoint_find(run, found) == PAL_OK && strcmp(found, wanted) == 0, "find");
+
+    Checkpoint *c = NULL;
+    if (expect(checkpoint_open(&c, found, &grid.world) == PAL_OK, "open")) {
+        check_state(c);
+        check_tensors(c);
+    }
+    checkpoint_close(&c);
+    if (expect(checkpoint_open(&c, found, NULL) == PAL_OK, "open alone")) {
+        check_state(c);
+        check_tensors(c);
+    }
+    checkpoint_close(&c);
+    end_test();
+}
+
+static bool step_exists(const char *run, int64_t update)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/checkpoints/step-%08lld.h5", run, (long long)update);
+    return path_exists(path);
+}
+
+static void old_ones_are_pruned_and_found(void **state)
+{
+    (void)state;
+    char run[512], found[PAL_PATH_SIZE] = "", path[1024];
+    in_folder(folder, "pruned", run);
+    expect_refused(checkpoint_find(run, found), PAL_ERROR_NO_INPUT, "pruned");
+    for (int64_t update = 0; update <= 40; update += 10)
+        expect(save(run, update, NULL) == PAL_OK, "save");
+    expect(step_exists(run, 40) && step_exists(run, 30) && !step_exists(run, 20) &&
+               !step_exists(run, 0), "two are kept");
+    /* A run begun again: later updates of the old one stay, and `latest` is the new one. */
+    expect(save(run, 5, NULL) == PAL_OK, "save an earlier update");
+    expect(step_exists(run, 40) && step_exists(run, 5), "later ones stay");
+    expect(checkpoint_find(run, found) == PAL_OK && strstr(found, "step-00000005") != NULL, "latest");
+
+    snprintf(path, sizeof path, "%s/checkpoints", run);
+    expect(checkpoint_find(path, found) == PAL_OK && strstr(found, "step-00000005") != NULL,
+           "in checkpoints/");
+    snprintf(path, sizeof path, "%s/checkpoints/latest", run);
+    expect(checkpoint_find(path, found) == PAL_OK && strcmp(path, found) == 0, "latest itself");
+    Checkpoint *c = NULL;
+    expect(checkpoint_open(&c, path, NULL) == PAL_OK && c->state.update == 5, "open latest");
+    checkpoint_close(&c);
+
+    group_barrier(&grid.world);
+    snprintf(path, sizeof path, "%s/checkpoints/step-00000005.h5", run);
+    if (is_root()) unlink(path);
+    group_barrier(&grid.world);
+    expect(checkpoint_find(run, found) == PAL_OK && strstr(found, "step-00000040") != NULL,
+           "highest step where latest points nowhere");
+    if (is_root()) mkdir(file_name("nothing"), 0777);
+    group_barrier(&grid.world);
+    expect_refused(checkpoint_find(file_name("nothing"), found), PAL_ERROR_NO_INPUT,
+                   "has no checkpoint");
+    end_test();
+}
+
+static void other_files_are_refused(void **state)
+{
+    (void)state;
+    Checkpoint *c = NULL;
+    expect_refused(checkpoint_open(&c, file_name("none.h5"), &grid.world), PAL_ERROR_NO_INPUT,
+                   "none.h5");
+    if (is_root()) expect(write_text(file_name("text.h5"), "a text"), "write");
+    group_barrier(&grid.world);
+    expect_refused(checkpoint_open(&c, file_name("text.h5"), &grid.world), PAL_ERROR_DATA,
+                   "is not a whole HDF5 file");
+
+    H5File *file = NULL;
+    expect(h5_create(&file, file_name("data.h5"), &grid.world) == PAL_OK, "create");
+    expect(h5_set_text(file, "/", "format", "palimpsest-data") == PAL_OK, "set");
+    expect(h5_set_number(file, "/some/group", "number", 0.1) == PAL_OK, "set number");
+    expect(h5_close(&file) == PAL_OK, "close");
+    expect_refused(checkpoint_open(&c, file_name("data.h5"), &grid.world), PAL_ERROR_DATA,
+                   "is a data file");
+    expect(c == NULL, "no checkpoint");
+
+    double number = 0.0;
+    expect(h5_open(&file, file_name("data.h5"), NULL) == PAL_OK, "open");
+    expect(h5_get_number(file, "/some/group", "number", &number) == PAL_OK && number == 0.1, "number");
+    h5_abandon(&file);
+
+    if (is_root()) expect(write_text(file_name("file"), "not a folder"), "write");
+    group_barrier(&grid.world);
+    expect_refused(save(file_name("file"), 1, NULL), PAL_ERROR_CANT_CREATE, "cannot be made");
+    end_test();
+}
+
+static void truncated_files_are_refused(void **state)
+{
+    (void)state;
+    char path[PAL_PATH_SIZE] = "";
+    expect(save(file_name("cut"), 3, path) == PAL_OK, "save");
+    struct stat whole = {0};
+    expect(stat(path, &whole) == 0, "stat");
+    for (int64_t size = whole.st_size - 1; size > 0; size -= 1 + whole.st_size / 23) {
+        group_barrier(&grid.world);
+        if (is_root()) expect(truncate(path, size) == 0, "truncate");
+        group_barrier(&grid.world);
+        Checkpoint *c = NULL;
+        expect_refused(checkpoint_open(&c, path, &grid.world), PAL_ERROR_DATA, "step-00000003.h5");
+        checkpoint_close(&c);
+    }
+    end_test();
+}
+
+static void listing_shows_everything(void **state)
+{
+    (void)state;
+    char path[PAL_PATH_SIZE] = "", text[96];
+    expect(save(file_name("listed"), 4, path) == PAL_OK, "save");
+    H5File *file = NULL;
+    H5Item *items = NULL;
+    int64_t count = 0;
+    if (expect(h5_open(&file, path, NULL) == PAL_OK, "open")) expect(h5_list(file, &items, &count) == PAL_OK && count == 7, "seven datasets");
+    bool seen = false;
+    for (int64_t i = 0; i < count; i++)
+        if (strcmp(items[i].name, "/memory/layers/00/recent") == 0)
+            seen = strcmp(items[i].type, "float32") == 0 && items[i].bytes == 840 &&
+                   strcmp(shape_text(items[i].shape, text), "(5, 7, 6)") == 0;
+    expect(seen, "memory in the list");
+    h5_items_free(&items, count);
+    h5_abandon(&file);
+    end_test();
+}
+
+/* Leaves `room` bytes on the small disk, so that saving fails at one place after another. */
+static bool fill_disk(const char *path, int64_t size)
+{
+    static const char zeros[1024];
+    FILE *file = fopen(path, "wb");
+    for (int64_t done = 0; file != NULL && done < size; done += 1024)
+        if (fwrite(zeros, 1, 1024, file) != 1024) break;
+    return file != NULL && fclose(file) == 0;
+}
+
+static void a_full_disk_leaves_the_earlier_one(void **state)
+{
+    (void)state;
+    enum { DISK = 128 * 1024 };
+    char disk[512], run[600], filler[600], part[700], found[PAL_PATH_SIZE] = "";
+    in_folder(folder, "disk", disk);
+    snprintf(run, sizeof run, "%s/run", disk);
+    snprintf(filler, sizeof filler, "%s/filler", disk);
+    snprintf(part, sizeof part, "%s/checkpoints/step-00000002.h5.part", run);
+    int mounted = is_root() && small_disk(disk, "128k");
+    group_broadcast(&grid.world, &mounted, sizeof mounted, 0);
+    if (!mounted) {
+        if (is_root()) print_message("no small disk can be mounted here: left out\n");
+        return;
+    }
+    expect(save(run, 1, NULL) == PAL_OK, "first save");
+    int failures = 0;
+    for (int64_t filled = DISK; filled >= 0; filled -= 4096) {
+        if (is_root()) fill_disk(filler, filled);
+        group_barrier(&grid.world);
+        Status status = save(run, 2, NULL);
+        if (status != PAL_OK) {
+            failures++;
+            expect(status == PAL_ERROR_IO || status == PAL_ERROR_CANT_CREATE, "status");
+            expect(strstr(status_message(), "step-00000002.h5") != NULL, "message names the file");
+            expect(!path_exists(part) && !step_exists(run, 2), "nothing is left behind");
+            expect(checkpoint_find(run, found) == PAL_OK && strstr(found, "00000001") != NULL,
+                   "the earlier one stays");
+        }
+        if (is_root()) unlink(filler);
+        group_barrier(&grid.world);
+    }
+    expect(failures > 3, "the disk was too large to be full");
+    expect(save(run, 2, NULL) == PAL_OK, "saving works again");
+    Checkpoint *c = NULL;
+    expect(checkpoint_open(&c, run, NULL) != PAL_OK, "a folder is no file");
+    expect(checkpoint_find(run, found) == PAL_OK && checkpoint_open(&c, found, NULL) == PAL_OK, "open");
+    checkpoint_close(&c);
+    group_barrier(&grid.world);
+    if (is_root()) remove_small_disk(disk);
+    end_test();
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_saved_comes_back),
+        cmocka_unit_test(old_ones_are_pruned_and_found),
+        cmocka_unit_test(other_files_are_refused),
+        cmocka_unit_test(truncated_files_are_refused),
+        cmocka_unit_test(listing_shows_everything),
+        cmocka_unit_test(a_full_disk_leaves_the_earlier_one),
+    };
+    mpi_start(&argc, &argv);
+    grid_create_flat(&grid);
+    log_set_rank(grid.world.rank, false);
+    int ready = is_root() && temporary_folder(folder);
+    group_broadcast(&grid.world, &ready, sizeof ready, 0);
+    group_broadcast(&grid.world, folder, sizeof folder, 0);
+    int failed = ready ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
+    group_barrier(&grid.world);
+    if (is_root()) remove_folder(folder);
+    grid_destroy(&grid);
+    mpi_stop();
+    return failed != 0;
+}

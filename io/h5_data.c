@@ -45,6 +45,7 @@ Status h5_define(H5File *file, const char *name, StoredType type, Shape shape)
 {
     hsize_t dims[PAL_MAX_DIMS];
     shape_extent(shape, dims);
+    file->objects++;
     hid_t space = H5Screate_simple(shape.num_dims, dims, NULL);
     hid_t links = H5Pcreate(H5P_LINK_CREATE);
     hid_t creation = H5Pcreate(H5P_DATASET_CREATE);

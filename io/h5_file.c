@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE /* fallocate */
 #include "io/h5_file.h"
 
 #include <errno.h>
@@ -177,19 +178,38 @@ void h5_abandon(H5File **file)
     status_set_message(message);
 }
 
+/* Where the file will end. HDF5 does not tell it of a file that many ranks write; there the numbers are
+ * in place already, and what is missing is at most HDF5's own description of them. */
+static Status final_size(const H5File *f, int file, haddr_t *size)
+{
+    enum { OBJECT_BYTES = 1024, OTHER_BYTES = 4096 };
+    struct stat found;
+    if (f->group == NULL) {
+        if (H5Fget_eoa(f->id, size) < 0)
+            return h5_fail(f->path, PAL_ERROR_IO, "its size is unknown");
+        return PAL_OK;
+    }
+    if (fstat(file, &found) != 0)
+        PAL_FAIL(PAL_ERROR_IO, "%s: its size is unknown: %s", f->path, strerror(errno));
+    *size = (haddr_t)found.st_size + (haddr_t)f->objects * OBJECT_BYTES + OTHER_BYTES;
+    return PAL_OK;
+}
+
 /* Local. Takes the blocks of the whole file from the file system, so that a full disk shows before HDF5
  * begins to flush, which it cannot undo. File systems without fallocate() are believed. */
 static Status reserve_space(const H5File *f)
 {
-    hsize_t size = 0;
-    if (H5Fget_filesize(f->id, &size) < 0)
-        return h5_fail(f->path, PAL_ERROR_IO, "its size is unknown");
     int file = open(f->path, O_WRONLY);
-    int result = file < 0 ? -1 : fallocate(file, 0, 0, (off_t)size);
-    int reason = errno;
-    if (file >= 0) close(file);
-    if (result == 0 || reason == EOPNOTSUPP || reason == ENOSYS || reason == EINTR) return PAL_OK;
-    PAL_FAIL(PAL_ERROR_IO, "%s: cannot be written: %s", f->path, strerror(reason));
+    if (file < 0)
+        PAL_FAIL(PAL_ERROR_IO, "%s: cannot be written: %s", f->path, strerror(errno));
+    haddr_t size;
+    Status status = final_size(f, file, &size);
+    if (status == PAL_OK && fallocate(file, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) != 0 &&
+        errno != EOPNOTSUPP && errno != ENOSYS && errno != EINTR)
+        status = status_fail(PAL_ERROR_IO, __FILE__, __LINE__, "%s: cannot be written: %s", f->path,
+                             strerror(errno));
+    close(file);
+    return status;
 }
 
 static Status flush(H5File *f)

@@ -15,6 +15,7 @@ struct H5File {
     const Group *group; /* borrowed; NULL when opened alone */
     bool writing;
     bool made;   /* this program created the file, so it may remove it */
+    int64_t objects; /* datasets defined */
     bool broken; /* a write failed: what is on the disk is worth nothing */
 };
 

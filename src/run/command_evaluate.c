@@ -97,7 +97,7 @@ Status command_evaluate(const Command *command, Grid *grid, int argc, char **arg
         {"losses", OPTION_TEXT, &arguments.losses, "FILE.h5",
          "nats of every token, /documents/NAME/nats"},
         {"rows", OPTION_INTEGER, &arguments.rows, "N",
-         "documents side by side on each rank (default 8)"},
+         "at most so many documents side by side on each rank (default 8)"},
         {"json", OPTION_FLAG, &arguments.json, NULL, "last line: the totals as a JSON object"},
     };
     bool helped;

@@ -10,6 +10,18 @@
 #include "src/run/losses_file.h"
 #include "src/run/progress.h"
 
+/* Rows beyond total / longest would only wait for the row that reads the longest document. */
+static int useful_rows(const DataSplit *split, int most)
+{
+    int64_t longest = 1;
+    for (int64_t d = 0; d < split->documents; d++) {
+        int64_t tokens = split->offsets[d + 1] - split->offsets[d];
+        if (tokens > longest) longest = tokens;
+    }
+    int64_t useful = (split->tokens + longest - 1) / longest;
+    return useful < 1 ? 1 : useful < most ? (int)useful : most;
+}
+
 Status evaluation_create(Evaluation *e, Session *session, Arena *arena,
                          const Parameters *parameters, const char *path, Split split, int rows)
 {
@@ -17,13 +29,13 @@ Status evaluation_create(Evaluation *e, Session *session, Arena *arena,
     const Group *data = &session->grid->data;
     bool in_order = config->data.reset_memory == RESET_NEVER;
     *e = (Evaluation){.session = session, .split = split, .path = path, .arena = arena};
-    e->all_rows = in_order ? 1 : rows * data->size;
+    Status status = group_agree(&session->grid->world, dataset_open(&e->dataset, path, 1));
+    if (status != PAL_OK) return status;
+    e->all_rows = in_order ? 1 : useful_rows(&e->dataset->splits[split], rows * data->size);
     e->rows = partition_range(e->all_rows, data->size, data->rank);
 
-    Status status = dataset_open(&e->dataset, path, 1);
-    if (status == PAL_OK)
-        status = model_create(&e->model, session->device, arena, &config->model, parameters,
-                              checked_int(e->rows.count), false, in_order);
+    status = model_create(&e->model, session->device, arena, &config->model, parameters,
+                          checked_int(e->rows.count), false, in_order);
     return group_agree(&session->grid->world, status);
 }
 

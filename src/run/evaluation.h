@@ -31,8 +31,8 @@ typedef struct EvaluationResult {
     double seconds;
 } EvaluationResult;
 
-/* Collective over all ranks. Takes memory from the arena (before it is sealed). `rows` documents are
- * read side by side on every rank. */
+/* Collective over all ranks. Takes memory from the arena (before it is sealed). At most `rows`
+ * documents are read side by side on every rank; fewer where the longest one takes longer anyway. */
 Status evaluation_create(Evaluation *evaluation, Session *session, Arena *arena,
                          const Parameters *parameters, const char *path, Split split, int rows);
 

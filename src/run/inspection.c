@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/run/inspection.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "io/checkpoint.h"
+#include "io/dataset.h"
+#include "src/base/checked.h"
+#include "src/base/log.h"
+
+/* --- tensors --------------------------------------------------------------------------------- */
+
+/* Numbers that are read at once, unless a row has more. */
+enum { PIECE = 1 << 20 };
+
+static int64_t elements(Shape shape)
+{
+    int64_t count = 1;
+    for (int d = 0; d < shape.num_dims; d++) count *= shape.dims[d];
+    return count;
+}
+
+/* The sum of squares of rows [first, first + rows) of a dataset. */
+static Status add_squares(H5File *file, const H5Item *item, int64_t first, int64_t rows,
+                          float *piece, double *sum)
+{
+    Slab slab = {0};
+    int64_t count = 1;
+    for (int d = 0; d < item->shape.num_dims; d++) {
+        slab.count[d] = d == 0 ? rows : item->shape.dims[d];
+        count *= slab.count[d];
+    }
+    slab.first[0] = first;
+    PAL_TRY(h5_read_slab(file, item->name, STORED_FLOAT32, &slab, piece));
+    for (int64_t i = 0; i < count; i++) *sum += (double)piece[i] * (double)piece[i];
+    return PAL_OK;
+}
+
+static Status measure_norm(H5File *file, const H5Item *item, double *norm)
+{
+    int64_t count = elements(item->shape);
+    *norm = 0.0;
+    if (count == 0) return PAL_OK;
+    int64_t rows = item->shape.num_dims > 0 ? item->shape.dims[0] : 1;
+    int64_t row = count / rows, at_once = row < PIECE ? PIECE / row : 1;
+    if (at_once > rows) at_once = rows;
+
+    float *piece = malloc(checked_size(at_once * row) * sizeof *piece);
+    if (piece == NULL)
+        PAL_FAIL(PAL_ERROR_UNAVAILABLE, "no memory for %lld numbers of %s",
+                 (long long)(at_once * row), item->name);
+    Status status = PAL_OK;
+    double sum = 0.0;
+    for (int64_t first = 0; first < rows && status == PAL_OK; first += at_once) {
+        int64_t here = rows - first < at_once ? rows - first : at_once;
+        status = add_squares(file, item, first, here, piece, &sum);
+    }
+    free(piece);
+    *norm = sqrt(sum);
+    return status;
+}
+
+static Status print_tensor(H5File *file, const H5Item *item, int name_width)
+{
+    char shape[96], norm_text[32] = "";
+    if (strncmp(item->type, "float", 5) == 0) {
+        double norm;
+        PAL_TRY(measure_norm(file, item, &norm));
+        snprintf(norm_text, sizeof norm_text, "%.6g", norm);
+    }
+    log_info("%-*s  %-20s %-8s %14lld %14s", name_width, item->name,
+             shape_text(item->shape, shape), item->type, (long long)item->bytes, norm_text);
+    return PAL_OK;
+}
+
+static Status print_tensors(H5File *file, const H5Item *items, int64_t count)
+{
+    int width = 6;
+    for (int64_t i = 0; i < count; i++) {
+        int length = checked_int((int64_t)strlen(items[i].name));
+        if (length > width) width = length;
+    }
+    log_info("\n%-*s  %-20s %-8s %14s %14s", width, "tensor", "shape", "type", "bytes", "norm");
+    for (int64_t i = 0; i < count; i++) PAL_TRY(print_tensor(file, &items[i], width));
+    return PAL_OK;
+}
+
+/* --- checkpoints ----------------------------------------------------------------------------- */
+
+static void print_summary(const char *path, const Checkpoint *checkpoint, const H5Item *items,
+                          int64_t count)
+{
+    static const char weights_folder[] = "/weights/";
+    const CheckpointState *state = &checkpoint->state;
+    int64_t weights = 0, bytes = 0;
+    for (int64_t i = 0; i < count; i++) {
+        bytes += items[i].bytes;
+        if (strncmp(items[i].name, weights_folder, strlen(weights_folder)) == 0)
+            weights += elements(items[i].shape);
+    }
+    log_info("%s: a checkpoint, written by palimpsest %s", path, checkpoint->program_version);
+    log_info("update   %lld", (long long)state->update);
+    log_info("windows  %lld of each row", (long long)state->windows);
+    log_info("tokens   %lld", (long long)state->tokens);
+    log_info("rows     %d", state->rows);
+    log_info("weights  %lld", (long long)weights);
+    log_info("tensors  %lld, %lld bytes", (long long)count, (long long)bytes);
+}
+
+static void print_rows(const CheckpointState *state)
+{
+    log_info("\nNext to read, by row; the next free row takes element %lld of the order of documents:",
+             (long long)state->next);
+    log_info("%8s %12s %14s %8s", "row", "document", "offset", "epoch");
+    for (int row = 0; row < state->rows; row++) {
+        const RowCursor *cursor = &state->cursors[row];
+        log_info("%8d %12lld %14lld %8lld", row, (long long)cursor->document,
+                 (long long)cursor->offset, (long long)cursor->epoch);
+    }
+}
+
+static Status inspect_checkpoint(const char *path)
+{
+    Checkpoint *checkpoint = NULL;
+    H5Item *items = NULL;
+    int64_t count = 0;
+    PAL_TRY(checkpoint_open(&checkpoint, path, NULL));
+    Status status = h5_list(checkpoint->file, &items, &count);
+    if (status == PAL_OK) {
+        print_summary(path, checkpoint, items, count);
+        status = print_tensors(checkpoint->file, items, count);
+    }
+    if (status == PAL_OK) {
+        print_rows(&checkpoint->state);
+        log_info("\nConfiguration:\n\n%s", checkpoint->state.configuration);
+    }
+    h5_items_free(&items, count);
+    checkpoint_close(&checkpoint);
+    return status;
+}
+
+/* --- data files ------------------------------------------------------------------------------ */
+
+static void print_splits(const Dataset *dataset)
+{
+    log_info("\n%-12s %12s %14s %14s %14s", "split", "documents", "tokens", "words", "bytes");
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        const DataSplit *split = &dataset->splits[s];
+        log_info("%-12s %12lld %14lld %14lld %14lld", split_name((Split)s),
+                 (long long)split->documents, (long long)split->tokens,
+                 (long long)split->total_words, (long long)split->total_bytes);
+    }
+}
+
+static void print_documents(const DataSplit *split, const char *name)
+{
+    log_info("\n%-36s %14s %14s %14s", name, "tokens", "words", "bytes");
+    for (int64_t d = 0; d < split->documents; d++)
+        log_info("%-36s %14lld %14lld %14lld", split->names[d],
+                 (long long)(split->offsets[d + 1] - split->offsets[d]),
+                 (long long)split->words[d], (long long)split->bytes[d]);
+}
+
+static Status inspect_data(const char *path, bool documents)
+{
+    Dataset *dataset = NULL;
+    PAL_TRY(dataset_open(&dataset, path, 1));
+    log_info("%s: a data file, version %d of its format", path, PAL_DATA_VERSION);
+    log_info("tokenizer   %s", dataset->tokenizer);
+    log_info("vocabulary  %d, token %d stands before every document", dataset->vocabulary,
+             dataset->document_token);
+    print_splits(dataset);
+    for (int s = 0; documents && s < SPLIT_COUNT; s++)
+        print_documents(&dataset->splits[s], split_name((Split)s));
+    dataset_close(&dataset);
+    return PAL_OK;
+}
+
+/* --- which of them --------------------------------------------------------------------------- */
+
+/* *format is the caller's to free. */
+static Status read_format(const char *path, char **format)
+{
+    H5File *file = NULL;
+    *format = NULL;
+    PAL_TRY(h5_open(&file, path, NULL));
+    Status status = PAL_OK;
+    if (h5_has_attribute(file, "/", "format"))
+        status = h5_get_text(file, "/", "format", format);
+    h5_abandon(&file); /* nothing was written; keeps the message of a failure */
+    return status;
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat found;
+    return stat(path, &found) == 0 && S_ISDIR(found.st_mode);
+}
+
+Status inspect_path(const char *path, bool documents)
+{
+    char found[PAL_PATH_SIZE];
+    if (is_folder(path)) {
+        PAL_TRY(checkpoint_find(path, found));
+        return inspect_checkpoint(found);
+    }
+    char *format;
+    PAL_TRY(read_format(path, &format));
+    bool is_checkpoint = format != NULL && strcmp(format, PAL_CHECKPOINT_FORMAT) == 0;
+    bool is_data = format != NULL && strcmp(format, PAL_DATA_FORMAT) == 0;
+    free(format);
+    if (is_checkpoint) return inspect_checkpoint(path);
+    if (is_data) return inspect_data(path, documents);
+    PAL_FAIL(PAL_ERROR_DATA,
+             "%s: an HDF5 file, but neither a checkpoint nor a data file of palimpsest; h5dump -n "
+             "lists what is in it",
+             path);
+}

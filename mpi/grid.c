@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mpi/grid.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -84,13 +85,13 @@ Status grid_create(Grid *grid, GridShape shape)
     int ranks = grid->world.size;
     if (shape.tensor == 0) shape.tensor = 1;
     if (shape.pipeline == 0) shape.pipeline = 1;
-    if (shape.data == 0) shape.data = ranks / (shape.tensor * shape.pipeline);
-    if (shape.data * shape.pipeline * shape.tensor != ranks)
+    int64_t replica = (int64_t)shape.pipeline * shape.tensor;
+    if (shape.data == 0) shape.data = replica < ranks ? (int)(ranks / replica) : 1;
+    if (replica > ranks || shape.data * replica != ranks)
         PAL_FAIL(PAL_ERROR_CONFIG,
-                 "parallel: data %d x pipeline %d x tensor %d needs %d ranks, but %d were started; "
+                 "parallel: data %d x pipeline %d x tensor %d needs %lld ranks, but %d were started; "
                  "start that many, or set parallel.data = auto",
-                 shape.data, shape.pipeline, shape.tensor,
-                 shape.data * shape.pipeline * shape.tensor, ranks);
+                 shape.data, shape.pipeline, shape.tensor, (long long)(shape.data * replica), ranks);
     free_split_groups(grid);
     split_all(grid, shape);
     return PAL_OK;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@ static struct {
     bool quiet;
     bool to_stderr;
     bool progress_shown;
+    enum { TERMINAL_UNKNOWN, TERMINAL_YES, TERMINAL_NO } terminal;
     FILE *file;
 } tag;
 
@@ -24,7 +26,32 @@ void log_set_rank(int rank, bool speaks)
 
 void log_to_stderr(void) { tag.to_stderr = true; }
 
-bool log_is_terminal(void) { return isatty(STDERR_FILENO) != 0; }
+static FILE *normal_stream(void) { return tag.to_stderr ? stderr : stdout; }
+
+/* mpirun gives rank 0 a terminal of its own even where it writes to a file itself: then what counts is
+ * where the parent process, mpirun, writes to. */
+static bool launcher_has_terminal(int descriptor)
+{
+    if (getenv("OMPI_COMM_WORLD_SIZE") == NULL) return true;
+    char link[64], target[64];
+    snprintf(link, sizeof link, "/proc/%d/fd/%d", (int)getppid(), descriptor);
+    ssize_t length = readlink(link, target, sizeof target - 1);
+    if (length < 0) return false;
+    target[length] = '\0';
+    return strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0;
+}
+
+bool log_is_terminal(void)
+{
+    if (tag.terminal == TERMINAL_UNKNOWN) {
+        const char *term = getenv("TERM");
+        int descriptor = fileno(normal_stream());
+        bool is = term != NULL && strcmp(term, "dumb") != 0 && isatty(descriptor) &&
+                  launcher_has_terminal(descriptor);
+        tag.terminal = is ? TERMINAL_YES : TERMINAL_NO;
+    }
+    return tag.terminal == TERMINAL_YES;
+}
 
 Status log_open_file(const char *path)
 {
@@ -46,7 +73,8 @@ void log_close_file(void)
 static void clear_progress(void)
 {
     if (!tag.progress_shown) return;
-    fputs("\r\033[K", stderr);
+    fputs("\r\033[K", normal_stream());
+    fflush(normal_stream());
     tag.progress_shown = false;
 }
 
@@ -73,7 +101,7 @@ void log_info(const char *format, ...)
     if (tag.quiet) return;
     va_list arguments;
     va_start(arguments, format);
-    write_everywhere(tag.to_stderr ? stderr : stdout, "", format, arguments);
+    write_everywhere(normal_stream(), "", format, arguments);
     va_end(arguments);
 }
 
@@ -101,9 +129,9 @@ void log_progress(const char *format, ...)
     if (tag.quiet || !log_is_terminal()) return;
     va_list arguments;
     va_start(arguments, format);
-    fputs("\r\033[K", stderr);
-    vfprintf(stderr, format, arguments);
-    fflush(stderr);
+    fputs("\r\033[K", normal_stream());
+    vfprintf(normal_stream(), format, arguments);
+    fflush(normal_stream());
     va_end(arguments);
     tag.progress_shown = true;
 }

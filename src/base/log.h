@@ -28,7 +28,7 @@ void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* From any rank, with its number in front when there are several. */
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* A line that the next progress line replaces on a terminal (stderr); nothing in files. */
+/* A line that the next line of any kind replaces on a terminal; nothing in files. */
 void log_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool log_is_terminal(void);
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Attention of one token at a time, for generation: the window's keys and values of the tokens so far
- * stay where attention_forward would have put them, and only the new token's are computed.
+ * Attention of one token at a time, for generation: the window's keys and values of the tokens so
+ * far stay where attention_forward would have put them, and only the new token's are computed.
  *
- *     query i sees window slots 0 .. i, which are all there is: a source of i + 1 slots without a mask
+ *     query i sees window slots 0 .. i, which are all there is: i + 1 slots without a mask
  *
- * Afterwards q, k, v, o and lse of the layer hold for positions 0 .. i what attention_forward leaves
- * there, so a window that was filled token by token can be remembered like any other. One row only.
+ * Afterwards q, k, v, o and lse of the layer hold for positions 0 .. i what attention_forward
+ * leaves there, so a window that was filled token by token can be remembered like any other, without
+ * being computed again. One row only.
  */
 #ifndef PAL_LAYERS_ATTENTION_STEP_H
 #define PAL_LAYERS_ATTENTION_STEP_H
@@ -22,8 +23,8 @@ static inline Tensor window_position(Tensor x, int i)
 /* Keys and values of compressed memory and memory; once per window, before its first step. */
 void attention_project_memory(Device *device, AttentionLayer *layer, const AttentionInput *input);
 
-/* y (1,1,D) of the token at position i, whose a stands in the window source. `token`: a window of this
- * one token. lse (1,H,1): workspace. */
+/* y (1,1,D) of the token at position i, whose a stands in the window source. `token`: a window of
+ * this one token. lse (1,H,1): workspace. */
 void attention_step(Device *device, AttentionLayer *layer, Tensor y, Tensor lse,
                     const AttentionInput *input, const Window *token, int i);
 

@@ -25,6 +25,7 @@ typedef struct TrainRun {
     bool evaluates;
     Metrics *metrics;      /* on rank 0 */
     char folder[PAL_PATH_SIZE];
+    Progress progress;
     double started, saved;
     double seconds;        /* in updates since the last step line */
     int64_t line_tokens;
@@ -139,8 +140,7 @@ static Status one_update(TrainRun *run)
     if (due(report.update, train->log_every) || report.update == train->updates)
         show_step(run, &report);
     else
-        log_progress("update %lld/%lld  loss %.4f", (long long)report.update,
-                     (long long)train->updates, report.loss);
+        progress_show(&run->progress, report.update);
     return PAL_OK;
 }
 
@@ -149,6 +149,7 @@ static Status train(TrainRun *run)
     const Config *config = &run->session.config;
     int64_t updates = config->train.updates, last_saved = -1;
     run->started = run->saved = timer_seconds();
+    run->progress = progress_begin("training", updates, "updates");
     while (run->training.update < updates) {
         PAL_TRY(one_update(run));
         int64_t update = run->training.update;

@@ -20,7 +20,7 @@ Status generation_create(Generation *g, Session *session, const Parameters *para
                  "the model has a vocabulary of %d tokens; text can be generated from one of %d, "
                  "that of --tokenizer bytes",
                  options->vocabulary, BYTES_VOCABULARY);
-    *g = (Generation){.session = session};
+    *g = (Generation){ .session = session };
     PAL_TRY(model_create(&g->model, session->device, session->arena, options, parameters, 1, false,
                          false));
     decoder_create(&g->decoder, session->arena, &g->model);
@@ -32,7 +32,10 @@ Status generation_create(Generation *g, Session *session, const Parameters *para
     return PAL_OK;
 }
 
-void generation_start(Generation *g) { model_start(&g->model); }
+void generation_start(Generation *g)
+{
+    model_start(&g->model);
+}
 
 /* <doc> and the prompt, a window at a time. */
 static void read_prompt(Generation *g, const GenerationOptions *options)
@@ -43,8 +46,8 @@ static void read_prompt(Generation *g, const GenerationOptions *options)
     for (int64_t done = 0; done < total;) {
         int64_t count = total - done < window ? total - done : window;
         for (int64_t i = 0; i < count; i++)
-            g->chunk[i] = done + i == 0 ? DOCUMENT_TOKEN
-                                        : (unsigned char)options->prompt[done + i - 1];
+            g->chunk[i] =
+                done + i == 0 ? DOCUMENT_TOKEN : (unsigned char)options->prompt[done + i - 1];
         decoder_read(&g->decoder, g->chunk, count);
         done += count;
         progress_show(&progress, done);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Continues a text. The document that the model reads is <doc>, the prompt, and what it has written so
- * far; all of it goes through window and memory as in training (src/model/decoder.h).
+ * Continues a text. The document that the model reads is <doc>, the prompt, and what it has written
+ * so far; all of it goes through window and memory as in training (src/model/decoder.h).
  *
- * With the bytes tokenizer a token is a byte. <doc> is never a target in training, so its logit means
- * nothing: it is never chosen, and a text has as many bytes as were asked for.
+ * With the bytes tokenizer a token is a byte. <doc> is never a target in training, so its logit
+ * means nothing: it is never chosen, and a text has as many bytes as were asked for.
  * The random number of a token depends on the seed and on its place in the document alone: a prompt
  * continued by some bytes, given as prompt together with them, goes on with the same text.
  */
@@ -22,7 +22,7 @@ typedef struct GenerationOptions {
     SamplingOptions sampling;
     const char *prompt; /* borrowed; any bytes       */
     size_t prompt_length;
-    int64_t tokens;     /* to write after the prompt */
+    int64_t tokens; /* to write after the prompt */
     int64_t seed;
 } GenerationOptions;
 
@@ -30,8 +30,8 @@ typedef struct Generation {
     Session *session; /* borrowed */
     Model model;
     Decoder decoder;
-    int32_t *chunk;   /* (T) tokens of the prompt on their way to the decoder */
-    Real *logits;     /* (V) on the host                                      */
+    int32_t *chunk;                /* (T) tokens of the prompt on their way to the decoder */
+    Real *logits;                  /* (V) on the host                                      */
     SamplingCandidate *candidates; /* (V)                                     */
 } Generation;
 

@@ -28,7 +28,7 @@ static int64_t elements(Shape shape)
 static Status add_squares(H5File *file, const H5Item *item, int64_t first, int64_t rows,
                           float *piece, double *sum)
 {
-    Slab slab = {0};
+    Slab slab = { 0 };
     int64_t count = 1;
     for (int d = 0; d < item->shape.num_dims; d++) {
         slab.count[d] = d == 0 ? rows : item->shape.dims[d];
@@ -72,8 +72,8 @@ static Status print_tensor(H5File *file, const H5Item *item, int name_width)
         PAL_TRY(measure_norm(file, item, &norm));
         snprintf(norm_text, sizeof norm_text, "%.6g", norm);
     }
-    log_info("%-*s  %-20s %-8s %14lld %14s", name_width, item->name,
-             shape_text(item->shape, shape), item->type, (long long)item->bytes, norm_text);
+    log_info("%-*s  %-20s %-8s %14lld %14s", name_width, item->name, shape_text(item->shape, shape),
+             item->type, (long long)item->bytes, norm_text);
     return PAL_OK;
 }
 
@@ -113,8 +113,9 @@ static void print_summary(const char *path, const Checkpoint *checkpoint, const 
 
 static void print_rows(const CheckpointState *state)
 {
-    log_info("\nNext to read, by row; the next free row takes element %lld of the order of documents:",
-             (long long)state->next);
+    log_info(
+        "\nNext to read, by row; the next free row takes element %lld of the order of documents:",
+        (long long)state->next);
     log_info("%8s %12s %14s %8s", "row", "document", "offset", "epoch");
     for (int row = 0; row < state->rows; row++) {
         const RowCursor *cursor = &state->cursors[row];
@@ -161,8 +162,8 @@ static void print_documents(const DataSplit *split, const char *name)
     log_info("\n%-36s %14s %14s %14s", name, "tokens", "words", "bytes");
     for (int64_t d = 0; d < split->documents; d++)
         log_info("%-36s %14lld %14lld %14lld", split->names[d],
-                 (long long)(split->offsets[d + 1] - split->offsets[d]),
-                 (long long)split->words[d], (long long)split->bytes[d]);
+                 (long long)(split->offsets[d + 1] - split->offsets[d]), (long long)split->words[d],
+                 (long long)split->bytes[d]);
 }
 
 static Status inspect_data(const char *path, bool documents)
@@ -189,8 +190,7 @@ static Status read_format(const char *path, char **format)
     *format = NULL;
     PAL_TRY(h5_open(&file, path, NULL));
     Status status = PAL_OK;
-    if (h5_has_attribute(file, "/", "format"))
-        status = h5_get_text(file, "/", "format", format);
+    if (h5_has_attribute(file, "/", "format")) status = h5_get_text(file, "/", "format", format);
     h5_abandon(&file); /* nothing was written; keeps the message of a failure */
     return status;
 }

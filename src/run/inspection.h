@@ -9,8 +9,8 @@
 
 #include "src/base/status.h"
 
-/* Local. Prints what `path` holds: a checkpoint, a run folder (its latest checkpoint) or a data file;
- * with `documents` also every document of a data file.
+/* Local. Prints what `path` holds: a checkpoint, a run folder (its latest checkpoint) or a data
+ * file; with `documents` also every document of a data file.
  * Errors: not there (66); neither of these, or damaged (65). */
 Status inspect_path(const char *path, bool documents);
 

@@ -36,6 +36,6 @@ void progress_show(Progress *progress, int64_t done)
     for (int i = 0; i < BAR_WIDTH; i++) bar[i] = i < (int)(part * BAR_WIDTH) ? '#' : '.';
     bar[BAR_WIDTH] = '\0';
     duration_text(rate > 0.0 ? (double)(progress->total - done) / rate : 0.0, left);
-    log_progress("%s [%s] %3.0f %%  %.0f %s/s  %s left", progress->label, bar, 100.0 * part, rate,
-                 progress->unit, left);
+    log_progress("%s [%s] %3.0f %%  %.*f %s/s  %s left", progress->label, bar, 100.0 * part,
+                 rate < 10.0 ? 2 : 0, rate, progress->unit, left);
 }

@@ -16,7 +16,8 @@ Status sampling_check(const SamplingOptions *options)
         PAL_FAIL(PAL_ERROR_USAGE, "--top-k is %lld; it must be 1 or more, or 0 for all tokens",
                  (long long)options->top_k);
     if (!(options->top_p > 0.0 && options->top_p <= 1.0))
-        PAL_FAIL(PAL_ERROR_USAGE, "--top-p is %g; it must be more than 0 and at most 1 (all tokens)",
+        PAL_FAIL(PAL_ERROR_USAGE,
+                 "--top-p is %g; it must be more than 0 and at most 1 (all tokens)",
                  options->top_p);
     return PAL_OK;
 }
@@ -35,7 +36,7 @@ static int list_candidates(SamplingCandidate *candidates, const Real *logits, in
     int listed = 0;
     for (int token = 0; token < count; token++)
         if (token != excluded && isfinite(logits[token]))
-            candidates[listed++] = (SamplingCandidate){(double)logits[token], token};
+            candidates[listed++] = (SamplingCandidate){ (double)logits[token], token };
     qsort(candidates, (size_t)listed, sizeof *candidates, likeliest_first);
     return listed;
 }
@@ -51,7 +52,7 @@ static double weigh(SamplingCandidate *candidates, int count, double temperature
     return sum;
 }
 
-/* The first candidate with which the sum of weights exceeds `limit`, or, with `reaches`, gets to it. */
+/* The first candidate with which the sum of weights exceeds `limit` or, with `reaches`, gets to it. */
 static int find_sum(const SamplingCandidate *candidates, int count, double limit, bool reaches)
 {
     double sum = 0.0;

@@ -2,10 +2,10 @@
  *
  * From the logits of the next token to a token. A pure function: the random number is given.
  *
- *     p = softmax(logits / temperature) over the top_k likeliest, cut to the likeliest whose p add up to
- *     top_p at least, scaled to sum 1 again                                (Holtzman et al. 2020)
+ *     p = softmax(logits / temperature) over the top_k likeliest, cut to the likeliest whose p add
+ *     up to top_p at least, scaled to sum 1 again                          (Holtzman et al. 2020)
  *
- * Tokens stand in order of falling p, equal ones by number, and `uniform` picks one along their sums.
+ * Tokens stand in order of falling p, equal ones by number; `uniform` picks one along their sums.
  */
 #ifndef PAL_RUN_SAMPLING_H
 #define PAL_RUN_SAMPLING_H
@@ -29,7 +29,7 @@ typedef struct SamplingCandidate {
 /* Local. Error: PAL_ERROR_USAGE with the value and what it may be. */
 Status sampling_check(const SamplingOptions *options);
 
-/* Local. Chooses from `count` logits, never `excluded` (-1: none is excluded); uniform is in [0, 1).
+/* Local. Chooses from `count` logits, never `excluded` (-1: all may be); uniform is in [0, 1).
  * Tokens whose logit is not finite are never chosen; -1 when that leaves none. */
 int sampling_choose(const SamplingOptions *options, const Real *logits, int count, int excluded,
                     double uniform, SamplingCandidate *candidates /* (count) workspace */);

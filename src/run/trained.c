@@ -15,17 +15,31 @@ static Status read_vocabulary(Trained *trained)
     return PAL_OK;
 }
 
+/* Ranks and threads are those of this start, not of training, unless --set says otherwise. */
+static Status own_ranks(const TextList *sets, TextList *all)
+{
+    *all = (TextList){.texts = {"parallel.data=auto", "parallel.pipeline=auto",
+                                "parallel.tensor=auto", "parallel.threads=auto"},
+                      .count = 4};
+    if (all->count + sets->count > PAL_MAX_LISTED)
+        PAL_FAIL(PAL_ERROR_USAGE, "more than %d times --set", PAL_MAX_LISTED - all->count);
+    for (int i = 0; i < sets->count; i++) all->texts[all->count++] = sets->texts[i];
+    return PAL_OK;
+}
+
 Status trained_open(Trained *trained, Grid *grid, const char *path, const TextList *sets)
 {
     *trained = (Trained){0};
     trained->session.grid = grid;
+    TextList all_sets;
+    PAL_TRY(own_ranks(sets, &all_sets));
     Status status = checkpoint_find(path, trained->path);
     PAL_TRY(group_agree(&grid->world, status));
     PAL_TRY(checkpoint_open(&trained->checkpoint, trained->path, &grid->world));
     trained->update = trained->checkpoint->state.update;
 
     PAL_TRY(session_parse_config(&trained->session, grid, trained->checkpoint->state.configuration,
-                                 trained->path, sets));
+                                 trained->path, &all_sets));
     PAL_TRY(read_vocabulary(trained));
     PAL_TRY(session_start(&trained->session));
     parameters_create(&trained->parameters, trained->session.arena,

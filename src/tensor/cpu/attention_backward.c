@@ -30,7 +30,7 @@ static void weight_gradients(AttentionScratch *scratch, const AttentionCall *cal
         if (n == 0) continue;
         tile_product((TileProduct){.c = scratch->dscores + i * scratch->score_row,
                                    .c_row = scratch->score_row,
-                                   .a = scratch->dout + (ptrdiff_t)i * call->padded_size,
+                                   .a = scratch->dout + (ptrdiff_t)(tile->query + i) * call->padded_size,
                                    .a_row = call->padded_size,
                                    .a_column = 1,
                                    .b = scratch->packed.values_transposed + tile->slot,
@@ -93,7 +93,7 @@ static void add_slot_sums(const AttentionScratch *scratch, const AttentionCall *
                                    .a = x + begin * scratch->score_row + j,
                                    .a_row = 1,
                                    .a_column = scratch->score_row,
-                                   .b = rows + begin * size,
+                                   .b = rows + (tile->query + begin) * size,
                                    .b_row = size,
                                    .m = smaller(step, tile->n - j),
                                    .n = call->head_size,
@@ -110,7 +110,7 @@ static void add_content_gradients(const AttentionScratch *scratch, const Attenti
     int step = attention_step(tile);
     for (int i = 0; i < tile->m; i += step) {
         int m = smaller(step, tile->m - i);
-        tile_product((TileProduct){.c = scratch->dquery_content + i * size,
+        tile_product((TileProduct){.c = scratch->dquery_content + (tile->query + i) * size,
                                    .c_row = size,
                                    .a = scratch->dscores + i * scratch->score_row,
                                    .a_row = scratch->score_row,
@@ -156,7 +156,7 @@ static void add_position_query_gradients(const AttentionScratch *scratch,
         if (n == 0) continue;
         /* From where the panel's last query meets slot 0 to where its first meets slot n - 1. */
         tile_product((TileProduct){
-            .c = scratch->dquery_position + i * size,
+            .c = scratch->dquery_position + (tile->query + i) * size,
             .c_row = r.stride * size,
             .a = scratch->dscores + i * score_row - (m - 1),
             .a_row = r.stride * score_row + 1,
@@ -186,7 +186,7 @@ static void add_position_sums(const AttentionScratch *scratch, const AttentionCa
                                    .a = scratch->dscores + i * score_row + d + t_begin,
                                    .a_row = 1,
                                    .a_column = r.stride * score_row + 1,
-                                   .b = scratch->query_position + i * size,
+                                   .b = scratch->query_position + (tile->query + i) * size,
                                    .b_row = r.stride * size,
                                    .m = m,
                                    .n = call->head_size,
@@ -230,52 +230,65 @@ static void backward_tile(AttentionScratch *scratch, const AttentionCall *call, 
     }
 }
 
-/* dq += scale (content + position), and the sums of both terms over the block's queries */
-static void add_query_gradients(const AttentionScratch *scratch, const AttentionCall *call,
-                                int source, const AttentionWork *work, int query, int m,
-                                const AttentionSums *sums)
-{
-    bool positions = scratch->packed.positions != NULL;
-    Real scale = (Real)call->queries->scale;
-    Tensor dq = call->queries->dq;
-    for (int i = 0; i < m; i++) {
-        const Real *content = scratch->dquery_content + (ptrdiff_t)i * call->padded_size;
-        const Real *position = scratch->dquery_position + (ptrdiff_t)i * call->padded_size;
-        for (int e = 0; e < call->head_size; e++) sums->dcontent_bias[e] += scale * content[e];
-        if (positions)
-            for (int e = 0; e < call->head_size; e++)
-                sums->dposition_bias[source][e] += scale * position[e];
-        if (!tensor_exists(dq)) continue;
-        Real *to = dq.data + ((ptrdiff_t)work->row * call->length + query + i) * call->width +
-                   (ptrdiff_t)work->head * call->head_size;
-        for (int e = 0; e < call->head_size; e++)
-            to[e] += scale * (positions ? content[e] + position[e] : content[e]);
-    }
-}
-
 static void zero(Real *x, int64_t rows, int64_t columns)
 {
     memset(x, 0, (size_t)(rows * columns) * sizeof(Real));
 }
 
-static void backward_source(AttentionScratch *scratch, const AttentionCall *call, int source,
-                            const AttentionWork *work, const Real *lse, const Real *dout,
-                            const AttentionSums *sums)
+/* sums += factor * the sum of rows */
+static void add_sum_of_rows(const AttentionCall *call, Real *sums, const Real *x, Real factor,
+                            int begin, int end)
 {
+    for (int i = begin; i < end; i++)
+        for (int e = 0; e < call->head_size; e++)
+            sums[e] += factor * x[(ptrdiff_t)i * call->padded_size + e];
+}
+
+/* dposition_bias of this source, and its term of dq among those of the other sources */
+static void add_position_terms(const AttentionScratch *scratch, const AttentionCall *call,
+                               int source, const AttentionWork *work, const AttentionSums *sums)
+{
+    ptrdiff_t size = call->padded_size;
+    add_sum_of_rows(call, sums->dposition_bias[source], scratch->dquery_position,
+                    (Real)call->queries->scale, work->first, work->last);
+    for (ptrdiff_t at = work->first * size; at < work->last * size; at++)
+        scratch->dquery_positions[at] += scratch->dquery_position[at];
+}
+
+/* dq += scale (content terms + position terms) */
+static void add_query_gradients(const AttentionScratch *scratch, const AttentionCall *call,
+                                const AttentionWork *work, const AttentionSums *sums)
+{
+    Real scale = (Real)call->queries->scale;
+    Tensor dq = call->queries->dq;
+    add_sum_of_rows(call, sums->dcontent_bias, scratch->dquery_content, scale, work->first,
+                    work->last);
+    for (int i = work->first; i < work->last && tensor_exists(dq); i++) {
+        const Real *content = scratch->dquery_content + (ptrdiff_t)i * call->padded_size;
+        const Real *position = scratch->dquery_positions + (ptrdiff_t)i * call->padded_size;
+        Real *to = dq.data + ((ptrdiff_t)work->row * call->length + i) * call->width +
+                   (ptrdiff_t)work->head * call->head_size;
+        if (i + PREFETCH_ROWS < work->last)
+            prefetch_row(to + PREFETCH_ROWS * call->width, call->head_size);
+        for (int e = 0; e < call->head_size; e++) to[e] += scale * (content[e] + position[e]);
+    }
+}
+
+static void backward_source(AttentionScratch *scratch, const AttentionCall *call, int source,
+                            const AttentionWork *work, const Real *lse, const AttentionSums *sums)
+{
+    attention_pack_position_queries(scratch, call, work);
+    zero(scratch->dquery_position + (ptrdiff_t)work->first * call->padded_size,
+         work->last - work->first, call->padded_size);
     for (int query = work->first; query < work->last; query += QUERY_BLOCK) {
         int m = smaller(QUERY_BLOCK, work->last - query);
-        attention_pack_queries(scratch, call, work->row, work->head, query, m);
-        attention_pack_rows(scratch->dout, call, dout + query * call->width, NULL, 1, m);
-        zero(scratch->dquery_content, m, call->padded_size);
-        zero(scratch->dquery_position, m, call->padded_size);
         for (int slot = 0;; slot += KEY_TILE) {
             AttentionTile tile = attention_tile(&scratch->packed, query, m, slot);
             if (tile.n == 0) break;
             backward_tile(scratch, call, source, work, &tile, lse, sums);
         }
-        if (wants_query_gradients(call, &call->sources[source]))
-            add_query_gradients(scratch, call, source, work, query, m, sums);
     }
+    if (scratch->packed.positions != NULL) add_position_terms(scratch, call, source, work, sums);
 }
 
 /* --- sums over rows and heads --------------------------------------------------------------- */
@@ -357,16 +370,20 @@ static void zero_head_sums(const AttentionCall *call, const AttentionScratch *sc
 
 /* --- a thread's share ----------------------------------------------------------------------- */
 
-/* delta = rowsum(do * o), the sum over j of p_ij dp_ij */
-static void row_deltas(AttentionScratch *scratch, const AttentionCall *call,
+/* Packs do, and delta = rowsum(do * o), the sum over j of p_ij dp_ij. */
+static void begin_rows(AttentionScratch *scratch, const AttentionCall *call,
                        const AttentionWork *work, const Real *o, const Real *dout)
 {
+    ptrdiff_t size = call->padded_size, first = work->first;
+    int count = work->last - work->first;
+    zero(scratch->dquery_content + first * size, count, size);
+    zero(scratch->dquery_positions + first * size, count, size);
+    attention_pack_rows(scratch->dout + first * size, call, dout + first * call->width, NULL, 1,
+                        count);
     for (int i = work->first; i < work->last; i++) {
-        const Real *x = o + i * call->width, *dx = dout + i * call->width;
-        if (i + PREFETCH_ROWS < work->last) {
+        const Real *x = o + i * call->width, *dx = scratch->dout + i * size;
+        if (i + PREFETCH_ROWS < work->last)
             prefetch_row(x + PREFETCH_ROWS * call->width, call->head_size);
-            prefetch_row(dx + PREFETCH_ROWS * call->width, call->head_size);
-        }
         Real sum = 0;
 #pragma omp simd reduction(+ : sum)
         for (int e = 0; e < call->head_size; e++) sum += x[e] * dx[e];
@@ -382,7 +399,8 @@ static void backward_work(AttentionScratch *scratch, const AttentionCall *call,
                        (ptrdiff_t)work->head * call->head_size;
     const Real *row_lse =
         lse.data + ((ptrdiff_t)work->row * call->heads + work->head) * call->length;
-    row_deltas(scratch, call, work, o.data + offset, dout.data + offset);
+    begin_rows(scratch, call, work, o.data + offset, dout.data + offset);
+    attention_pack_queries(scratch, call, work);
 
     AttentionSums sums = *head_sums;
     for (int i = 0; i < call->num_sources; i++) {
@@ -392,9 +410,10 @@ static void backward_work(AttentionScratch *scratch, const AttentionCall *call,
         zero(sums.dv[i], attention_slots(&call->sources[i]), call->padded_size);
         attention_pack_source(scratch, call, i, work->row, work->head, work->last, PASS_BACKWARD);
         if (scratch->packed.count == 0) continue;
-        backward_source(scratch, call, i, work, row_lse, dout.data + offset, &sums);
+        backward_source(scratch, call, i, work, row_lse, &sums);
         if (work->begins_row) add_row_sums(call, i, work->row, work->head, &sums, 0, 1);
     }
+    add_query_gradients(scratch, call, work, &sums);
 }
 
 static void backward_share(AttentionScratch *scratch, const AttentionCall *call,

@@ -10,12 +10,19 @@
 
 static int smaller(int a, int b) { return a < b ? a : b; }
 
-static Real row_maximum(const Real *row, int n)
+/* The largest of n > 0 logits; those behind n may be overwritten. */
+static Real row_maximum(Real *row, int n)
 {
-    Real maximum = -(Real)INFINITY;
-#pragma omp simd reduction(max : maximum)
-    for (int j = 0; j < n; j++) maximum = row[j] > maximum ? row[j] : maximum;
-    return maximum;
+    int padded = round_up(n, VECTOR_LANES);
+    for (int j = n; j < padded; j++) row[j] = -(Real)INFINITY;
+    Vector maximum = vector_load(row);
+    for (int j = VECTOR_LANES; j < padded; j += VECTOR_LANES)
+        maximum = vector_larger(maximum, vector_load(row + j));
+
+    Real largest = maximum[0];
+    for (int lane = 1; lane < VECTOR_LANES; lane++)
+        largest = maximum[lane] > largest ? maximum[lane] : largest;
+    return largest;
 }
 
 /* One step of the online softmax (Milakov & Gimelshein 2018): logits become weights relative to the
@@ -26,7 +33,8 @@ static void softmax_tile(AttentionScratch *scratch, const AttentionCall *call,
     for (int i = 0; i < tile->m; i++) {
         Real *row = scratch->scores + i * scratch->score_row;
         Real *maximum = &scratch->maximum[tile->query + i];
-        Real found = row_maximum(row, attention_visible(tile, i));
+        int visible = attention_visible(tile, i);
+        Real found = visible > 0 ? row_maximum(row, visible) : -(Real)INFINITY;
         if (found > *maximum) {
             Real shrink = vector_exp2(vector_all(*maximum - found))[0]; /* 0 from -infinity */
             Real *out = scratch->out + (ptrdiff_t)(tile->query + i) * call->padded_size;
@@ -75,9 +83,9 @@ static void attend_to_source(AttentionScratch *scratch, const AttentionCall *cal
 {
     attention_pack_source(scratch, call, source, work->row, work->head, work->last, PASS_FORWARD);
     if (scratch->packed.count == 0) return;
+    attention_pack_position_queries(scratch, call, work);
     for (int query = work->first; query < work->last; query += QUERY_BLOCK) {
         int m = smaller(QUERY_BLOCK, work->last - query);
-        attention_pack_queries(scratch, call, work->row, work->head, query, m);
         for (int slot = 0;; slot += KEY_TILE) {
             AttentionTile tile = attention_tile(&scratch->packed, query, m, slot);
             if (tile.n == 0) break;
@@ -128,6 +136,7 @@ static void forward_share(const AttentionCall *call, AttentionScratch *scratch,
         if (work.head != packed_head)
             attention_pack_positions(scratch, call, work.head, PASS_FORWARD);
         packed_head = work.head;
+        attention_pack_queries(scratch, call, &work);
         begin_rows(scratch, call, &work);
         for (int source = 0; source < call->num_sources; source++)
             attend_to_source(scratch, call, source, &work);

@@ -77,8 +77,8 @@ size_t attention_scratch(AttentionScratch *scratch, const AttentionCall *call, A
     }
     scratch->packed.transposed_row = tile_width(most_slots);
     scratch->packed.keys_transposed = take(&cursor, call->head_size, tile_width(most_slots));
-    scratch->query_content = take(&cursor, QUERY_BLOCK, size);
-    scratch->query_position = take(&cursor, QUERY_BLOCK, size);
+    scratch->query_content = take(&cursor, call->length, size);
+    scratch->query_position = take(&cursor, call->length, size);
     scratch->score_row = tile_width(KEY_TILE + 2 * SCORE_MARGIN + VECTOR_LANES);
     scratch->scores = take(&cursor, QUERY_BLOCK + 1, scratch->score_row);
     scratch->keep = take(&cursor, 1, KEY_TILE + VECTOR_LANES);
@@ -93,10 +93,11 @@ size_t attention_scratch(AttentionScratch *scratch, const AttentionCall *call, A
     if (pass == PASS_BACKWARD) {
         scratch->packed.values_transposed = take(&cursor, call->head_size, tile_width(most_slots));
         scratch->packed.keys = take(&cursor, most_slots, size);
-        scratch->dout = take(&cursor, QUERY_BLOCK, size);
+        scratch->dout = take(&cursor, call->length, size);
         scratch->delta = take(&cursor, 1, call->length);
-        scratch->dquery_content = take(&cursor, QUERY_BLOCK, size);
-        scratch->dquery_position = take(&cursor, QUERY_BLOCK, size);
+        scratch->dquery_content = take(&cursor, call->length, size);
+        scratch->dquery_position = take(&cursor, call->length, size);
+        scratch->dquery_positions = take(&cursor, call->length, size);
         scratch->dscores = take(&cursor, QUERY_BLOCK + 1, scratch->score_row);
         if (base != NULL) scratch->dscores += SCORE_MARGIN;
         lay_out_sums(&cursor, scratch, call, most_slots);
@@ -210,24 +211,35 @@ void attention_pack_source(AttentionScratch *scratch, const AttentionCall *call,
     }
 }
 
-static const Real *head_bias(Tensor bias, int head, int head_size)
+/* q of some work with a bias */
+static void pack_queries(Real *y, const AttentionCall *call, const AttentionWork *work,
+                         const Real *bias)
 {
-    return tensor_exists(bias) ? bias.data + (ptrdiff_t)head * head_size : NULL;
+    const Real *q = call->queries->q.data +
+                    ((ptrdiff_t)work->row * call->length + work->first) * call->width +
+                    (ptrdiff_t)work->head * call->head_size;
+    attention_pack_rows(y + (ptrdiff_t)work->first * call->padded_size, call, q, bias,
+                        (Real)call->queries->scale * PAL_LOG2_E, work->last - work->first);
 }
 
-void attention_pack_queries(AttentionScratch *scratch, const AttentionCall *call, int row,
-                            int head, int query, int m)
+void attention_pack_queries(AttentionScratch *scratch, const AttentionCall *call,
+                            const AttentionWork *work)
 {
-    const AttentionQueries *queries = call->queries;
-    const AttentionSource *source = scratch->packed.source;
-    Real factor = (Real)queries->scale * PAL_LOG2_E;
-    const Real *q = queries->q.data + ((ptrdiff_t)row * call->length + query) * call->width +
-                    (ptrdiff_t)head * call->head_size;
-    attention_pack_rows(scratch->query_content, call, q,
-                        head_bias(queries->content_bias, head, call->head_size), factor, m);
-    if (tensor_exists(source->r))
-        attention_pack_rows(scratch->query_position, call, q,
-                            head_bias(source->position_bias, head, call->head_size), factor, m);
+    Tensor bias = call->queries->content_bias;
+    ptrdiff_t head = (ptrdiff_t)work->head * call->head_size;
+    pack_queries(scratch->query_content, call, work, tensor_exists(bias) ? bias.data + head : NULL);
+    scratch->position_bias = NULL;
+}
+
+void attention_pack_position_queries(AttentionScratch *scratch, const AttentionCall *call,
+                                     const AttentionWork *work)
+{
+    if (scratch->packed.positions == NULL) return;
+    const Real *bias = scratch->packed.source->position_bias.data +
+                       (ptrdiff_t)work->head * call->head_size;
+    if (bias == scratch->position_bias) return; /* sources share it */
+    pack_queries(scratch->query_position, call, work, bias);
+    scratch->position_bias = bias;
 }
 
 /* --- logits --------------------------------------------------------------------------------- */
@@ -266,7 +278,7 @@ static void position_scores(AttentionScratch *scratch, const AttentionCall *call
             tile_product_skewed((TileProduct){
                 .c = scratch->scores + i * scratch->score_row,
                 .c_row = stride * scratch->score_row,
-                .a = scratch->query_position + (ptrdiff_t)i * call->padded_size,
+                .a = scratch->query_position + (ptrdiff_t)(tile->query + i) * call->padded_size,
                 .a_row = (ptrdiff_t)stride * call->padded_size,
                 .a_column = 1,
                 .b = b - t,
@@ -291,7 +303,7 @@ void attention_scores(AttentionScratch *scratch, const AttentionCall *call,
         tile_product((TileProduct){
             .c = scratch->scores + i * scratch->score_row,
             .c_row = scratch->score_row,
-            .a = scratch->query_content + (ptrdiff_t)i * call->padded_size,
+            .a = scratch->query_content + (ptrdiff_t)(tile->query + i) * call->padded_size,
             .a_row = call->padded_size,
             .a_column = 1,
             .b = packed->keys_transposed + tile->slot,

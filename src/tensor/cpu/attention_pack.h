@@ -61,12 +61,14 @@ typedef struct AttentionSums {
 typedef struct AttentionScratch {
     PackedSource packed;
     PackedPositions positions[PAL_MAX_SOURCES];
-    Real *query_content, *query_position; /* (QUERY_BLOCK, Ep): scale log2(e) (q + bias) */
+    Real *query_content, *query_position; /* (T, Ep): scale log2(e) (q + bias)           */
+    const Real *position_bias;            /* borrowed: that of query_position            */
     Real *scores;                         /* (QUERY_BLOCK, KEY_TILE), row step score_row */
     Real *keep;                           /* (KEY_TILE) dropout factors of one query     */
     Real *out, *maximum, *sum;            /* (T, Ep), (T), (T); forward                  */
-    Real *dout, *dscores, *delta;         /* backward: a block of do, like scores, (T)   */
-    Real *dquery_content, *dquery_position; /* (QUERY_BLOCK, Ep)                         */
+    Real *dout, *dscores, *delta;         /* backward: (T, Ep), like scores, (T)         */
+    Real *dquery_content, *dquery_position; /* (T, Ep): dq / scale, its two terms; the second   */
+    Real *dquery_positions;                 /* of one source, and summed over sources           */
     AttentionSums own, carried;
     ptrdiff_t score_row;
 } AttentionScratch;
@@ -87,9 +89,11 @@ void attention_pack_source(AttentionScratch *scratch, const AttentionCall *call,
 void attention_pack_rows(Real *y, const AttentionCall *call, const Real *x, const Real *bias,
                          Real factor, int m);
 
-/* The queries of a block with the biases of a source. */
-void attention_pack_queries(AttentionScratch *scratch, const AttentionCall *call, int row,
-                            int head, int query, int m);
+/* The queries of some work with the content bias, and with the position bias of the packed source. */
+void attention_pack_queries(AttentionScratch *scratch, const AttentionCall *call,
+                            const AttentionWork *work);
+void attention_pack_position_queries(AttentionScratch *scratch, const AttentionCall *call,
+                                     const AttentionWork *work);
 
 /* The tile of these queries that begins at packed slot `slot`; n is 0 behind the last one. */
 AttentionTile attention_tile(const PackedSource *packed, int query, int m, int slot);

@@ -77,6 +77,12 @@ static inline Vector vector_load(const Real *x) { return *(const UnalignedVector
 static inline void vector_store(Real *x, Vector value) { *(UnalignedVector *)x = value; }
 static inline Vector vector_all(Real x) { return x - (Vector){0}; }
 
+static inline Vector vector_larger(Vector x, Vector y)
+{
+    VectorMask greater = (VectorMask)(x > y);
+    return (Vector)(((VectorMask)x & greater) | ((VectorMask)y & ~greater));
+}
+
 static inline int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 /* Asks for n numbers that will be read soon. Slices of one head are short pieces of long rows, which

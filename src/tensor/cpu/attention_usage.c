@@ -28,14 +28,18 @@ static void add_tile(AttentionScratch *scratch, const AttentionTile *tile, const
 static void add_head(AttentionScratch *scratch, const AttentionCall *call, int row, int head,
                      int slot, const Real *lse, Real *usage)
 {
-    int last = attention_last_query(call, row);
+    AttentionWork work = {.head = head,
+                          .row = row,
+                          .first = attention_first_query(call),
+                          .last = attention_last_query(call, row)};
     attention_pack_positions(scratch, call, head, PASS_USAGE);
-    attention_pack_source(scratch, call, 0, row, head, last, PASS_USAGE);
-    for (int query = attention_first_query(call); query < last; query += QUERY_BLOCK) {
-        int m = smaller(QUERY_BLOCK, last - query);
+    attention_pack_source(scratch, call, 0, row, head, work.last, PASS_USAGE);
+    attention_pack_queries(scratch, call, &work);
+    attention_pack_position_queries(scratch, call, &work);
+    for (int query = work.first; query < work.last; query += QUERY_BLOCK) {
+        int m = smaller(QUERY_BLOCK, work.last - query);
         AttentionTile tile = attention_tile(&scratch->packed, query, m, slot);
         if (tile.n == 0) continue;
-        attention_pack_queries(scratch, call, row, head, query, m);
         attention_scores(scratch, call, &tile);
         add_tile(scratch, &tile, lse + (ptrdiff_t)head * call->length,
                  usage + scratch->packed.first + slot);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The README's formula for bytes per rank against what a model takes from its arena, by purpose.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "src/model/model.h"
+
+static ModelOptions options_of(int memory, int compressed, CompressionLossKind loss)
+{
+    ModelOptions o = {.layers = 3,
+                      .width = 48,
+                      .heads = 3,
+                      .feed_forward = 96,
+                      .vocabulary = 257,
+                      .window = 32,
+                      .compression_rate = 4,
+                      .compression = COMPRESSION_CONV,
+                      .compression_loss = loss,
+                      .bptt_windows = 1,
+                      .tie_embeddings = true};
+    for (int l = 0; l < o.layers; l++) {
+        o.memory[l] = memory;
+        o.compressed_memory[l] = compressed;
+    }
+    return o;
+}
+
+/* The formula of the README, in numbers (of 4 bytes in float32). */
+static void expected(const ModelOptions *o, double B, double numbers[PURPOSE_COUNT])
+{
+    double L = o->layers, T = o->window, D = o->width, F = o->feed_forward, H = o->heads;
+    double M = o->memory[0], N = o->compressed_memory[0], V = o->vocabulary;
+    double c = o->compression_rate, K = N + M + T;
+    double P = M + T + (N > 0 ? N - 1 + T : 0);
+    double logits = B * T * V;
+
+    numbers[PURPOSE_MEMORY] = B * L * (M + N) * D;
+    numbers[PURPOSE_ACTIVATIONS] =
+        L * B * (6 * T * D + T * F + 2 * K * D + H * T + 4 * T) + B * T * (2 * D + 3);
+    numbers[PURPOSE_POSITIONS] = (L + 1) * P * D;
+    numbers[PURPOSE_WORKSPACE] = B * (6 * T * D + 2 * K * D + T * F) + P * D + logits;
+    if (N > 0) numbers[PURPOSE_WORKSPACE] += B * (T * D + 2 * T / c * D);
+    if (N > 0 && o->compression_loss == COMPRESSION_LOSS_ATTENTION)
+        numbers[PURPOSE_WORKSPACE] += B * (4 * T * D + 4 * T / c * D + 2 * H * T);
+}
+
+static void check(ModelOptions o, int rows)
+{
+    Device *device = NULL;
+    Arena *arena = NULL;
+    Parameters parameters;
+    Model model;
+    double numbers[PURPOSE_COUNT] = {0};
+    assert_int_equal(device_create_cpu(&device, 1), PAL_OK);
+    assert_int_equal(arena_create(&arena, device), PAL_OK);
+    parameters_create(&parameters, arena, &o, true);
+    assert_int_equal(model_create(&model, device, arena, &o, &parameters, rows, true, false), PAL_OK);
+    assert_int_equal(arena_seal(arena), PAL_OK);
+
+    expected(&o, rows, numbers);
+    double weights = (double)parameters_total(&parameters);
+    numbers[PURPOSE_WEIGHTS] = numbers[PURPOSE_GRADIENTS] = weights;
+    numbers[PURPOSE_OPTIMIZER] = 2.0 * weights;
+    for (int p = 0; p < PURPOSE_DATA; p++) {
+        double bytes = (double)arena_bytes(arena, (Purpose)p), formula = sizeof(Real) * numbers[p];
+        /* Every tensor is rounded up to the next cache lines, and a few host counters are left out of the
+         * formula: 1 % and 8 KiB. */
+        if (bytes < formula - 1.0 || bytes > 1.01 * formula + 8192.0)
+            fail_msg("%s: %.0f bytes, the formula gives %.0f", purpose_name((Purpose)p), bytes,
+                     formula);
+    }
+    arena_destroy(&arena);
+    device_destroy(&device);
+}
+
+static void arena_holds_what_the_formula_says(void **state)
+{
+    (void)state;
+    check(options_of(32, 32, COMPRESSION_LOSS_ATTENTION), 2);
+    check(options_of(64, 16, COMPRESSION_LOSS_NONE), 3);
+    check(options_of(32, 0, COMPRESSION_LOSS_NONE), 1);
+    check(options_of(0, 0, COMPRESSION_LOSS_NONE), 5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(arena_holds_what_the_formula_says)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Gradients of the whole model in double precision, by central differences of every tensor in the
+ * table of parameters:
+ *
+ *     the sum of nats of a window by the main weights, memories as they are;
+ *     the sum of the layers' compression losses by the weights of f_c and decoder;
+ *     with compression_loss = task, the nats of an update by f_c, through the slots it made.
+ *
+ * And the exact zeros: the one loss never adds to the other's weights.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "src/base/checked.h"
+#include "tests/model_fixture.h"
+
+_Static_assert(sizeof(Real) == sizeof(double), "differences need the double-precision build");
+
+/* A sum of some 30 nats is off by a few of its roundings, 1e-15 each, so a difference over 2e-6 by
+ * some 1e-8; the third derivative adds less. What a forgotten term or a wrong index changes is above
+ * 1e-3. With steps so small a relu's kink practically never lies between the two values. */
+static const double tolerance = 2e-7;
+
+enum { SAMPLES = 3, UPDATE_WINDOWS = 4 };
+
+#define LOSS(name) .compression_loss = COMPRESSION_LOSS_##name
+#define F_C(name)  .compression = COMPRESSION_##name
+
+static const Setting settings[] = {
+    { .name = "M = N = T",
+      .model = { .memory = { 4, 4 }, .compressed_memory = { 4, 4 }, F_C(CONV), LOSS(ATTENTION) } },
+    { .name = "post norm, gelu, contiguous, tied",
+      .model = { .memory = { 4, 8 },
+                 .compressed_memory = { 6, 4 },
+                 F_C(CONV),
+                 LOSS(ATTENTION),
+                 .norm = NORM_POST,
+                 .activation = ACTIVATION_GELU,
+                 .positions = POSITIONS_CONTIGUOUS,
+                 .tie_embeddings = true } },
+    { .name = "temporal, c = 3, both dropouts, 5 heads",
+      .model = { .memory = { 6, 12 },
+                 .compressed_memory = { 3, 4 },
+                 F_C(CONV),
+                 LOSS(ATTENTION),
+                 .window = 6,
+                 .compression_rate = 3,
+                 .width = 10,
+                 .heads = 5,
+                 .positions = POSITIONS_TEMPORAL,
+                 .dropout = 0.2,
+                 .attention_dropout = 0.3 } },
+    { .name = "post norm, relu, temporal, dropout, one head",
+      .model = { .memory = { 4, 4 },
+                 .compressed_memory = { 2, 5 },
+                 F_C(DILATED),
+                 LOSS(ATTENTION),
+                 .width = 6,
+                 .heads = 1,
+                 .norm = NORM_POST,
+                 .positions = POSITIONS_TEMPORAL,
+                 .dropout = 0.25 },
+      .window = 6 },
+    { .name = "zeros, separate",
+      .model = { .memory = { 8, 4 },
+                 .compressed_memory = { 4, 6 },
+                 F_C(CONV),
+                 LOSS(ATTENTION),
+                 .empty_memory = EMPTY_ZEROS },
+      .window = 6 },
+    { .name = "zeros, contiguous, autoencoding, attention dropout",
+      .model = { .memory = { 4, 2 },
+                 .compressed_memory = { 4, 3 },
+                 F_C(DILATED),
+                 LOSS(AUTOENCODING),
+                 .empty_memory = EMPTY_ZEROS,
+                 .positions = POSITIONS_CONTIGUOUS,
+                 .attention_dropout = 0.2 } },
+    { .name = "M < T, attention",
+      .model = { .memory = { 2, 4 },
+                 .compressed_memory = { 3, 5 },
+                 F_C(CONV),
+                 LOSS(ATTENTION),
+                 .window = 6 } },
+    { .name = "M < T, dilated, attention, tied, gelu",
+      .model = { .memory = { 3, 3 },
+                 .compressed_memory = { 4, 2 },
+                 F_C(DILATED),
+                 LOSS(ATTENTION),
+                 .window = 6,
+                 .compression_rate = 3,
+                 .tie_embeddings = true,
+                 .activation = ACTIVATION_GELU } },
+    { .name = "M = 0, conv, autoencoding",
+      .model = { .memory = { 0, 4 },
+                 .compressed_memory = { 6, 2 },
+                 F_C(CONV),
+                 LOSS(AUTOENCODING) } },
+    { .name = "M > T, dilated, autoencoding, three layers, odd heads",
+      .model = { .layers = 3,
+                 .memory = { 8, 4, 2 },
+                 .compressed_memory = { 2, 0, 4 },
+                 F_C(DILATED),
+                 LOSS(AUTOENCODING),
+                 .num_dilations = 3,
+                 .dilations = { 1, 2, 4 } },
+      .window = 5 },
+    { .name = "dilations none and far, rows 4, memory kept",
+      .model = { .memory = { 4, 4 },
+                 .compressed_memory = { 4, 4 },
+                 F_C(DILATED),
+                 LOSS(ATTENTION),
+                 .num_dilations = 1,
+                 .dilations = { 9 } },
+      .rows = 4,
+      .keeps_memory = true },
+    { .name = "N of one layer 0, c = 1, T = 5",
+      .model = { .memory = { 5, 3 },
+                 .compressed_memory = { 0, 7 },
+                 F_C(CONV),
+                 LOSS(ATTENTION),
+                 .window = 5,
+                 .compression_rate = 1 } },
+    { .name = "c = T, N < T/c of the other",
+      .model = { .memory = { 8, 4 },
+                 .compressed_memory = { 3, 1 },
+                 F_C(CONV),
+                 LOSS(AUTOENCODING),
+                 .compression_rate = 4,
+                 .norm = NORM_POST,
+                 .dropout = 0.1 } },
+    { .name = "N < T/c",
+      .model = { .memory = { 4, 4 }, .compressed_memory = { 1, 1 }, F_C(CONV), LOSS(ATTENTION) } },
+    { .name = "N = 0",
+      .model = { .memory = { 4, 6 }, F_C(CONV), LOSS(ATTENTION), .tie_embeddings = true } },
+    { .name = "N = M = 0", .model = { .dropout = 0.2, .norm = NORM_POST, .heads = 1 } },
+    { .name = "mean, temporal",
+      .model = { .memory = { 4, 2 },
+                 .compressed_memory = { 4, 4 },
+                 F_C(MEAN),
+                 .positions = POSITIONS_TEMPORAL } },
+    { .name = "max, rows 4, two threads",
+      .model = { .memory = { 4, 8 }, .compressed_memory = { 4, 4 }, F_C(MAX) },
+      .rows = 4,
+      .threads = 2 },
+    { .name = "most used, M < T",
+      .model = { .memory = { 2, 4 },
+                 .compressed_memory = { 4, 6 },
+                 F_C(MOST_USED),
+                 .attention_dropout = 0.3 } },
+    { .name = "conv without a loss",
+      .model = { .memory = { 4, 4 }, .compressed_memory = { 4, 4 }, F_C(CONV) } },
+    { .name = "task",
+      .model = { .memory = { 4, 4 }, .compressed_memory = { 4, 4 }, F_C(CONV), LOSS(TASK) } },
+    { .name = "task, dilated, M > T, partial windows",
+      .model = { .memory = { 8, 4 },
+                 .compressed_memory = { 6, 3 },
+                 F_C(DILATED),
+                 LOSS(TASK),
+                 .norm = NORM_POST,
+                 .positions = POSITIONS_CONTIGUOUS },
+      .window = 4 },
+    { .name = "task, three windows, M < T, c = 3, dropout",
+      .model = { .memory = { 3, 0 },
+                 .compressed_memory = { 8, 5 },
+                 F_C(CONV),
+                 LOSS(TASK),
+                 .window = 6,
+                 .compression_rate = 3,
+                 .bptt_windows = 3,
+                 .dropout = 0.2,
+                 .attention_dropout = 0.2,
+                 .positions = POSITIONS_TEMPORAL,
+                 .activation = ACTIVATION_GELU } },
+    { .name = "task, two windows, zeros, N < T/c",
+      .model = { .memory = { 4, 2 },
+                 .compressed_memory = { 1, 3 },
+                 F_C(DILATED),
+                 LOSS(TASK),
+                 .bptt_windows = 2,
+                 .empty_memory = EMPTY_ZEROS,
+                 .tie_embeddings = true },
+      .window = 5 },
+    { .name = "task, two windows, memory kept, rows 4, three layers",
+      .model = { .layers = 3,
+                 .memory = { 4, 8, 0 },
+                 .compressed_memory = { 8, 0, 5 },
+                 F_C(CONV),
+                 LOSS(TASK),
+                 .bptt_windows = 2 },
+      .window = 5,
+      .rows = 4,
+      .keeps_memory = true },
+};
+enum { NUM_SETTINGS = sizeof settings / sizeof *settings };
+
+typedef struct Problem {
+    const Setting *setting;
+    Fixture fixture;
+    TestWindow windows[UPDATE_WINDOWS];
+    Real *gradient; /* as backward gave it: the model's own is overwritten by the differences */
+    Real *weights,
+        *changed; /* of the task loss through slots                                         */
+    Real *a;      /* (UPDATE_WINDOWS, L, B T D) likewise                                     */
+    double worst;
+} Problem;
+
+static size_t weight_bytes(const Problem *p)
+{
+    return checked_size(tensor_count(p->fixture.parameters.value)) * sizeof(Real);
+}
+
+/* The state before the window that the setting looks at; p->windows start with that one. */
+static void begin(Problem *p, const Setting *setting)
+{
+    *p = (Problem){ .setting = setting };
+    int64_t first = setting->window > 0 ? setting->window : 7;
+    fixture_create(&p->fixture, setting);
+    fixture_run_schedule(&p->fixture, first);
+    fixture_keep_memory(&p->fixture);
+    for (int i = 0; i < UPDATE_WINDOWS; i++) fixture_window(&p->fixture, &p->windows[i], first + i);
+    p->gradient = malloc(weight_bytes(p));
+    p->weights = malloc(weight_bytes(p));
+    p->changed = malloc(weight_bytes(p));
+    Tensor h = p->fixture.model.h;
+    size_t layer = checked_size(tensor_count(h)) * sizeof(Real);
+    p->a = malloc(UPDATE_WINDOWS * checked_size(p->fixture.options.layers) * layer);
+    assert_true(p->gradient != NULL && p->weights != NULL && p->changed != NULL && p->a != NULL);
+    memcpy(p->weights, p->fixture.parameters.value.data, weight_bytes(p));
+}
+
+static void end(Problem *p)
+{
+    free(p->gradient), free(p->weights), free(p->changed), free(p->a);
+    fixture_destroy(&p->fixture);
+}
+
+static void keep_gradient(Problem *p)
+{
+    memcpy(p->gradient, p->fixture.parameters.gradient.data, weight_bytes(p));
+}
+
+/* --- comparison with differences ------------------------------------------------------------ */
+
+/* The derivative along `direction` in one tensor of the table. */
+static void check_direction(Problem *p, double (*loss)(void *), const Parameter *row,
+                            const Real *direction, const char *which)
+{
+    Tensor value = parameter_view(row, p->fixture.parameters.value);
+    double expected = central_difference(loss, p, value.data, direction, tensor_count(value));
+    double found = 0.0;
+    for (int64_t i = 0; i < tensor_count(value); i++)
+        found += p->gradient[row->offset + i] * direction[i];
+    double error = fabs(found - expected) / (1.0 + fabs(expected));
+    if (!(error <= tolerance))
+        fail_msg("%s: %s, %s: the gradient is %.10g, the difference %.10g", p->setting->name,
+                 row->name, which, found, expected);
+    if (error > p->worst) p->worst = error;
+}
+
+/* A few elements of one tensor, then all of them along a random direction of length 1. */
+static void check_tensor(Problem *p, double (*loss)(void *), const Parameter *row)
+{
+    int64_t count = tensor_count(parameter_view(row, p->fixture.parameters.value));
+    Real *direction = calloc(checked_size(count), sizeof *direction);
+    assert_non_null(direction);
+    RandomStream stream = random_stream(31, row->name);
+    for (uint64_t s = 0; s < SAMPLES; s++) {
+        int64_t element = (int64_t)(random_uniform(stream, s) * (double)count);
+        char which[32];
+        snprintf(which, sizeof which, "element %lld", (long long)element);
+        direction[element] = 1;
+        check_direction(p, loss, row, direction, which);
+        direction[element] = 0;
+    }
+    fixture_draw(direction, count, row->name + 1);
+    for (int64_t i = 0; i < count; i++) direction[i] /= sqrt((double)count);
+    check_direction(p, loss, row, direction, "a random direction");
+    free(direction);
+}
+
+static void check_group(Problem *p, double (*loss)(void *), ParameterGroup group)
+{
+    for (int i = 0; i < p->fixture.parameters.count; i++) {
+        const Parameter *row = &p->fixture.parameters.table[i];
+        if (row->group == group) check_tensor(p, loss, row);
+    }
+}
+
+static bool all_zero(const Real *numbers, int64_t count)
+{
+    static const Real zero = 0;
+    for (int64_t i = 0; i < count; i++)
+        if (memcmp(&numbers[i], &zero, sizeof zero) != 0) return false;
+    return true;
+}
+
+static bool group_is_zero(const Parameters *parameters, ParameterGroup group)
+{
+    Tensor gradient = parameters_group(parameters, parameters->gradient, group);
+    return all_zero(gradient.data, tensor_count(gradient));
+}
+
+/* --- the task loss by the main weights ------------------------------------------------------- */
+
+static double window_nats(void *context)
+{
+    Problem *p = context;
+    fixture_restore_memory(&p->fixture);
+    model_weights_changed(&p->fixture.model);
+    model_forward(&p->fixture.model, &p->windows[0].view);
+    return fixture_nats(&p->fixture);
+}
+
+static void task_loss_matches_differences(void **state)
+{
+    (void)state;
+    double worst = 0.0;
+    for (int i = 0; i < NUM_SETTINGS; i++) {
+        Problem p;
+        begin(&p, &settings[i]);
+        model_begin_update(&p.fixture.model);
+        model_forward(&p.fixture.model, &p.windows[0].view);
+        model_backward(&p.fixture.model, &p.windows[0].view);
+        keep_gradient(&p);
+        check_group(&p, window_nats, GROUP_MAIN);
+        worst = fmax(worst, p.worst);
+        end(&p);
+    }
+    print_message("           task loss by the main weights: off by %.1e at most\n", worst);
+}
+
+/* --- the compression losses by f_c and decoder ------------------------------------------------ */
+
+/* Forward does not read these weights, so what it left can be remembered again and again. */
+static double compression_sum(void *context)
+{
+    Problem *p = context;
+    Model *model = &p->fixture.model;
+    fixture_restore_memory(&p->fixture);
+    double total = 0.0;
+    for (int l = 0; l < model->options.layers; l++) model->compression_sums[l] = (LossSum){ 0 };
+    model_remember(model, &p->windows[0].view);
+    for (int l = 0; l < model->options.layers; l++) total += model->compression_sums[l].sum;
+    return total;
+}
+
+static void compression_loss_matches_differences(void **state)
+{
+    (void)state;
+    double worst = 0.0;
+    for (int i = 0; i < NUM_SETTINGS; i++) {
+        Problem p;
+        begin(&p, &settings[i]);
+        Model *model = &p.fixture.model;
+        if (model->compression_loss->apply != NULL) {
+            model_forward(model, &p.windows[0].view);
+            fixture_keep_memory(&p.fixture); /* without the rows that the window has emptied */
+            model_begin_update(model);
+            double sum = compression_sum(&p);
+            keep_gradient(&p);
+            bool compresses = tensor_exists(model->compression_work.evicted);
+            assert_true(compresses ? sum > 0.0 : sum == 0.0);
+            check_group(&p, compression_sum, GROUP_COMPRESSION);
+            worst = fmax(worst, p.worst);
+        }
+        end(&p);
+    }
+    print_message("           compression loss by f_c: off by %.1e at most\n", worst);
+}
+
+/* --- the task loss by f_c -------------------------------------------------------------------- */
+
+/* a of all layers in window i of the update, kept or put in place. */
+static void copy_a(Problem *p, int i, bool keep)
+{
+    const Model *model = &p->fixture.model;
+    int64_t count = tensor_count(model->h);
+    for (int l = 0; l < model->options.layers; l++) {
+        Real *kept = p->a + (i * model->options.layers + l) * count;
+        Real *now = model->layers[l].a.data;
+        memcpy(keep ? kept : now, keep ? now : kept, checked_size(count) * sizeof(Real));
+    }
+}
+
+static void use_weights(Problem *p, const Real *weights)
+{
+    memcpy(p->fixture.parameters.value.data, weights, weight_bytes(p));
+}
+
+/* Window j's nats are read with the changed f_c's slots of the bptt_windows windows before it. Older
+ * slots are those of the unchanged f_c, and so is everything that was evicted. */
+static double nats_through_slots(void *context)
+{
+    Problem *p = context;
+    Model *model = &p->fixture.model;
+    double total = 0.0;
+    memcpy(p->changed, p->fixture.parameters.value.data, weight_bytes(p));
+    for (int j = 0; j < UPDATE_WINDOWS; j++) {
+        fixture_restore_memory(&p->fixture);
+        for (int i = 0; i < j; i++) {
+            model_forward(model, &p->windows[i].view); /* also empties rows */
+            copy_a(p, i, false);
+            use_weights(p, i >= j - model->options.bptt_windows ? p->changed : p->weights);
+            model_remember(model, &p->windows[i].view);
+            model_finish_update(model); /* gives its blocks back */
+        }
+        model_forward(model, &p->windows[j].view);
+        total += fixture_nats(&p->fixture);
+    }
+    use_weights(p, p->changed);
+    return total;
+}
+
+static void task_loss_through_slots_matches_differences(void **state)
+{
+    (void)state;
+    double worst = 0.0;
+    for (int s = 0; s < NUM_SETTINGS; s++) {
+        if (settings[s].model.compression_loss != COMPRESSION_LOSS_TASK) continue;
+        Problem p;
+        begin(&p, &settings[s]);
+        Model *model = &p.fixture.model;
+        model_begin_update(model);
+        for (int i = 0; i < UPDATE_WINDOWS; i++) {
+            model_forward(model, &p.windows[i].view);
+            copy_a(&p, i, true);
+            model_backward(model, &p.windows[i].view);
+            model_remember(model, &p.windows[i].view);
+        }
+        model_finish_update(model);
+        keep_gradient(&p);
+        assert_false(group_is_zero(&p.fixture.parameters, GROUP_COMPRESSION));
+        check_group(&p, nats_through_slots, GROUP_COMPRESSION);
+        worst = fmax(worst, p.worst);
+        end(&p);
+    }
+    print_message("           task loss by f_c: off by %.1e at most\n", worst);
+}
+
+/* --- exact zeros ------------------------------------------------------------------------------ */
+
+static void assert_main_unchanged(const Problem *p)
+{
+    const Parameters *parameters = &p->fixture.parameters;
+    Tensor main = parameters_group(parameters, parameters->gradient, GROUP_MAIN);
+    assert_memory_equal(main.data, p->gradient, checked_size(tensor_count(main)) * sizeof(Real));
+}
+
+/* Without `task` in every window; with it in an update's first one, which reads no slots of its own. */
+static void losses_keep_to_their_weights(void **state)
+{
+    (void)state;
+    for (int s = 0; s < NUM_SETTINGS; s++) {
+        Problem p;
+        begin(&p, &settings[s]);
+        Model *model = &p.fixture.model;
+        const Parameters *parameters = &p.fixture.parameters;
+        bool trains = model->compression_loss->apply != NULL &&
+                      tensor_exists(model->compression_work.evicted);
+        for (int i = 0; i < UPDATE_WINDOWS; i++) {
+            model_begin_update(model);
+            model_forward(model, &p.windows[i].view);
+            model_backward(model, &p.windows[i].view);
+            assert_true(group_is_zero(parameters, GROUP_COMPRESSION));
+            assert_false(group_is_zero(parameters, GROUP_MAIN));
+            keep_gradient(&p);
+            model_remember(model, &p.windows[i].view);
+            assert_main_unchanged(&p);
+            model_finish_update(model);
+            assert_main_unchanged(&p);
+            assert_true(group_is_zero(parameters, GROUP_COMPRESSION) == !trains);
+        }
+        end(&p);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(task_loss_matches_differences),
+        cmocka_unit_test(compression_loss_matches_differences),
+        cmocka_unit_test(task_loss_through_slots_matches_differences),
+        cmocka_unit_test(losses_keep_to_their_weights),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

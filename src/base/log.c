@@ -16,6 +16,7 @@ static struct {
     bool progress_shown;
     enum { TERMINAL_UNKNOWN, TERMINAL_YES, TERMINAL_NO } terminal;
     FILE *file;
+    char path[4096]; /* of the file */
 } tag;
 
 void log_set_rank(int rank, bool speaks)
@@ -61,6 +62,7 @@ Status log_open_file(const char *path)
     if (tag.file == NULL)
         PAL_FAIL(PAL_ERROR_CANT_CREATE, "%s: cannot be written: %s", path, strerror(errno));
     setvbuf(tag.file, NULL, _IOLBF, 0);
+    snprintf(tag.path, sizeof tag.path, "%s", path);
     return PAL_OK;
 }
 
@@ -86,13 +88,25 @@ static void write_line(FILE *out, const char *prefix, const char *format, va_lis
     fflush(out);
 }
 
+/* A log that cannot be written (full disk) is given up, which one line on stderr says; the work that it
+ * tells of goes on. */
+static void write_to_file(const char *prefix, const char *format, va_list arguments)
+{
+    errno = 0;
+    write_line(tag.file, prefix, format, arguments);
+    if (ferror(tag.file) == 0) return;
+    fprintf(stderr, "warning: %s: cannot be written: %s; what follows is not in it\n", tag.path,
+            strerror(errno));
+    log_close_file();
+}
+
 static void write_everywhere(FILE *out, const char *prefix, const char *format, va_list arguments)
 {
     clear_progress();
     va_list again;
     va_copy(again, arguments);
     write_line(out, prefix, format, arguments);
-    if (tag.file != NULL) write_line(tag.file, prefix, format, again);
+    if (tag.file != NULL) write_to_file(prefix, format, again);
     va_end(again);
 }
 

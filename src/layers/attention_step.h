@@ -6,8 +6,8 @@
  *     query i sees window slots 0 .. i, which are all there is: i + 1 slots without a mask
  *
  * Afterwards q, k, v, o and lse of the layer hold for positions 0 .. i what attention_forward
- * leaves there, so a window that was filled token by token can be remembered like any other, without
- * being computed again. One row only.
+ * leaves there, so a window that was filled token by token can be remembered like any other,
+ * without being computed again. One row only.
  */
 #ifndef PAL_LAYERS_ATTENTION_STEP_H
 #define PAL_LAYERS_ATTENTION_STEP_H

@@ -3,10 +3,10 @@
  * Reads one document token by token and gives the logits of what may come next.
  *
  * A token fills the next position of the present window in the model's own activations: only its
- * own row of every layer is computed, against the keys and values of the positions before it. Memory
- * and window are those of training (Rae et al. 2019, Algorithm 1): a window enters the memories when
- * it is full and the next token comes, then a new one starts. Keys and values of both memories are
- * projected once per window.
+ * own row of every layer is computed, against the keys and values of the positions before it.
+ * Memory and window are those of training (Rae et al. 2019, Algorithm 1): a window enters the
+ * memories when it is full and the next token comes, then a new one starts. Keys and values of both
+ * memories are projected once per window.
  *
  *     decoder_begin(d);                   an empty memory
  *     decoder_read(d, tokens, count);     <doc> and the prompt, at the speed of whole windows

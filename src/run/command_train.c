@@ -216,7 +216,7 @@ Status command_train(const Command *command, Grid *grid, int argc, char **argv)
     TrainRun *run = calloc(1, sizeof *run);
     if (run == NULL) abort();
     Status status = session_read_config(&run->session, grid, config_path, &sets);
-    if (status == PAL_OK) status = training_read_vocabulary(&run->session);
+    if (status == PAL_OK) status = training_check_input(&run->session);
     if (status == PAL_OK)
         status = run_folder_create(&run->session, folder, config_path, run->folder, &run->metrics);
     if (status == PAL_OK) status = create(run);

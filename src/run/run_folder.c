@@ -7,11 +7,14 @@
 #include <sys/stat.h>
 
 #include "io/checkpoint.h"
+#include "io/publish.h"
 #include "mpi/collectives.h"
 #include "src/base/log.h"
 
 static Status choose_name(const char *wanted, const char *config_path, char folder[PAL_PATH_SIZE])
 {
+    if (wanted != NULL && wanted[0] == '\0')
+        PAL_FAIL(PAL_ERROR_USAGE, "train: --run is empty; give the name of a folder");
     const char *slash = strrchr(config_path, '/');
     const char *base = slash == NULL ? config_path : slash + 1;
     size_t length = strlen(base);
@@ -23,27 +26,12 @@ static Status choose_name(const char *wanted, const char *config_path, char fold
     return PAL_OK;
 }
 
-/* mkdir -p */
-static Status make_folders(const char *path)
-{
-    char partial[PAL_PATH_SIZE + 32];
-    snprintf(partial, sizeof partial, "%s", path);
-    for (char *at = partial + 1;; at++) {
-        if (*at != '/' && *at != '\0') continue;
-        char kept = *at;
-        *at = '\0';
-        if (mkdir(partial, 0777) != 0 && errno != EEXIST)
-            PAL_FAIL(PAL_ERROR_CANT_CREATE, "run folder %s: cannot be made: %s", partial,
-                     strerror(errno));
-        *at = kept;
-        if (kept == '\0') return PAL_OK;
-    }
-}
-
 static Status refuse_other_run(const char *folder)
 {
     char found[PAL_PATH_SIZE];
-    if (checkpoint_find(folder, found) != PAL_OK) return PAL_OK;
+    struct stat is;
+    bool there = stat(folder, &is) == 0 && S_ISDIR(is.st_mode);
+    if (!there || checkpoint_find(folder, found) != PAL_OK) return PAL_OK;
     PAL_FAIL(PAL_ERROR_CANT_CREATE,
              "%s holds a run already (%s); give another folder with --run, or remove it", folder,
              found);

@@ -52,7 +52,7 @@ static double weigh(SamplingCandidate *candidates, int count, double temperature
     return sum;
 }
 
-/* The first candidate with which the sum of weights exceeds `limit` or, with `reaches`, gets to it. */
+/* The first candidate with which the sum of weights exceeds `limit`; with `reaches`, meets it. */
 static int find_sum(const SamplingCandidate *candidates, int count, double limit, bool reaches)
 {
     double sum = 0.0;

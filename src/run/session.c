@@ -10,13 +10,15 @@
 
 static const double mebibyte = 1048576.0;
 
-/* One rank reads, all ranks hear the verdict, then the values. */
+/* One rank reads, all ranks hear the verdict, then the values; they fix the process grid. */
 static Status share_config(Session *session, Status mine)
 {
     const Group *world = &session->grid->world;
+    const ParallelConfig *parallel = &session->config.parallel;
     PAL_TRY(group_agree(world, mine));
     group_broadcast(world, &session->config, sizeof session->config, 0);
-    return PAL_OK;
+    return grid_create(session->grid,
+                       (GridShape){parallel->data, parallel->pipeline, parallel->tensor});
 }
 
 Status session_read_config(Session *session, Grid *grid, const char *path, const TextList *sets)
@@ -42,9 +44,6 @@ Status session_start(Session *session)
 {
     const Config *config = &session->config;
     Grid *grid = session->grid;
-    GridShape shape = {config->parallel.data, config->parallel.pipeline, config->parallel.tensor};
-    PAL_TRY(grid_create(grid, shape));
-
     int threads = machine_threads(grid, config->parallel.threads);
     Status status = device_create_cpu(&session->device, threads);
     if (status == PAL_OK) status = arena_create(&session->arena, session->device);

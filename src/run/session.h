@@ -22,14 +22,15 @@ typedef struct Session {
     double product_rate; /* operations per second of this rank's device, see machine.h */
 } Session;
 
-/* Collective over all ranks. Rank 0 reads the configuration file with the assignments of --set. */
+/* Collective over all ranks. Rank 0 reads the configuration file with the assignments of --set; the grid
+ * is made as it says. */
 Status session_read_config(Session *session, Grid *grid, const char *path, const TextList *sets);
 
 /* Collective over all ranks. The same from the configuration that a checkpoint holds. */
 Status session_parse_config(Session *session, Grid *grid, const char *text, const char *name,
                             const TextList *sets);
 
-/* Collective over all ranks, after the configuration is known: grid, device, arena. */
+/* Collective over all ranks, after the configuration is known: device, arena. */
 Status session_start(Session *session);
 
 /* Collective over all ranks. Ends creation of everything in the arena; prints bytes per rank by

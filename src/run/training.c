@@ -14,15 +14,6 @@ static int num_sums(const Training *t) { return SUM_FIXED + 2 * t->model.options
 
 static double *layer_sums(const Training *t, int layer) { return t->sums + SUM_FIXED + 2 * layer; }
 
-Status training_read_vocabulary(Session *session)
-{
-    Dataset *dataset = NULL;
-    Status status = dataset_open(&dataset, session->config.data.path, 1);
-    if (status == PAL_OK) session->config.model.vocabulary = dataset->vocabulary;
-    dataset_close(&dataset);
-    return group_agree(&session->grid->world, status);
-}
-
 static Status check_rows(const Session *session)
 {
     int rows = session->config.batch.rows, ranks = session->grid->data.size;
@@ -41,6 +32,21 @@ static Status create_order(const Session *session, const Dataset *dataset, Batch
     const DataSplit *split = &dataset->splits[SPLIT_TRAIN];
     return batch_order_create(order, config->batch.rows, config->model.window, split->documents,
                               split->offsets, config->data.shuffle, (uint64_t)config->train.seed);
+}
+
+Status training_check_input(Session *session)
+{
+    PAL_TRY(check_rows(session));
+    Dataset *dataset = NULL;
+    BatchOrder *order = NULL;
+    Status status = dataset_open(&dataset, session->config.data.path, 1);
+    if (status == PAL_OK) {
+        session->config.model.vocabulary = dataset->vocabulary;
+        status = create_order(session, dataset, &order);
+    }
+    batch_order_destroy(&order);
+    dataset_close(&dataset);
+    return group_agree(&session->grid->world, status);
 }
 
 static Status create_feed(Training *t)

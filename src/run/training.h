@@ -51,7 +51,9 @@ Status training_update(Training *training, UpdateReport *report);
 /* Collective over all ranks. */
 void training_destroy(Training *training);
 
-/* Collective over all ranks, before training_create. The data file gives the vocabulary. */
-Status training_read_vocabulary(Session *session);
+/* Collective over all ranks, before training_create and before a run folder is made: what the user may
+ * have got wrong about ranks, rows and data. The data file gives the vocabulary.
+ * Errors: more ranks than rows (78), and those of the data file. */
+Status training_check_input(Session *session);
 
 #endif

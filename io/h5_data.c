@@ -41,11 +41,21 @@ static void shape_extent(Shape shape, hsize_t dims[PAL_MAX_DIMS])
     for (int d = 0; d < shape.num_dims; d++) dims[d] = checked_size(shape.dims[d]);
 }
 
+/* What a dataset adds to a file, with HDF5's description of it; the first one also pays for what there is
+ * one of. Too much is no harm: what is not used goes back when the file is closed. */
+static int64_t reserved_bytes(const H5File *file, StoredType type, Shape shape)
+{
+    enum { DESCRIPTION = 1024, OTHER = 32 * 1024 };
+    int64_t bytes = (int64_t)H5Tget_size(h5_file_type(type));
+    for (int d = 0; d < shape.num_dims; d++) bytes *= shape.dims[d];
+    return bytes + DESCRIPTION + (file->reserved == 0 ? OTHER : 0);
+}
+
 Status h5_define(H5File *file, const char *name, StoredType type, Shape shape)
 {
     hsize_t dims[PAL_MAX_DIMS];
     shape_extent(shape, dims);
-    file->objects++;
+    PAL_TRY(h5_reserve(file, reserved_bytes(file, type, shape)));
     hid_t space = H5Screate_simple(shape.num_dims, dims, NULL);
     hid_t links = H5Pcreate(H5P_LINK_CREATE);
     hid_t creation = H5Pcreate(H5P_DATASET_CREATE);

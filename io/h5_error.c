@@ -2,9 +2,11 @@
  *
  * From HDF5's stack of errors to one reason that a person can act on.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "io/h5_internal.h"
 #include "mpi/collectives.h"
@@ -44,10 +46,20 @@ static herr_t look_at_error(unsigned depth, const H5E_error2_t *error, void *use
     return 0;
 }
 
+/* MPI-IO says only that fewer bytes were written than asked for. */
+static void look_at_disk(Reason *reason, const char *path)
+{
+    struct statvfs disk;
+    if (statvfs(path, &disk) != 0 || disk.f_bavail > 0) return;
+    snprintf(reason->text, sizeof reason->text, "%s", strerror(ENOSPC));
+    reason->from_system = true;
+}
+
 Status h5_fail(const char *path, Status status, const char *format, ...)
 {
     Reason reason = {0};
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, look_at_error, &reason);
+    if (status == PAL_ERROR_IO && !reason.from_system) look_at_disk(&reason, path);
     if (reason.text[0] == '\0') snprintf(reason.text, sizeof reason.text, "no reason given");
     if (reason.from_system && status == PAL_ERROR_DATA) status = PAL_ERROR_IO;
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "io/h5_internal.h"
@@ -80,7 +81,6 @@ static hid_t access_properties(const Group *group)
 #endif
     if (group != NULL)
         good = good && H5Pset_fapl_mpio(access, group->comm, MPI_INFO_NULL) >= 0 &&
-               H5Pset_coll_metadata_write(access, getenv("CM") != NULL) >= 0 &&
                H5Pset_all_coll_metadata_ops(access, true) >= 0;
     if (good) return access;
     H5Pclose(access);
@@ -165,6 +165,32 @@ void h5_discard(const H5File *file)
     if (file->group != NULL) group_barrier(file->group);
 }
 
+/* Local. 0, or the errno of why not. Where nothing can be promised, there should at least be room now. */
+static int reserve_blocks(const char *path, int64_t first, int64_t bytes)
+{
+    int file = open(path, O_WRONLY);
+    if (file < 0) return errno;
+    int reason = fallocate(file, FALLOC_FL_KEEP_SIZE, first, bytes) == 0 ? 0 : errno;
+    struct statvfs disk;
+    if ((reason == EOPNOTSUPP || reason == ENOSYS) && fstatvfs(file, &disk) == 0)
+        reason = (uint64_t)disk.f_bavail * disk.f_frsize < (uint64_t)bytes ? ENOSPC : 0;
+    close(file);
+    return reason;
+}
+
+Status h5_reserve(H5File *f, int64_t bytes)
+{
+    Status status = PAL_OK;
+    if (bytes > 0 && (f->group == NULL || group_is_root(f->group))) {
+        int reason = reserve_blocks(f->path, f->reserved, bytes);
+        if (reason != 0)
+            status = status_fail(PAL_ERROR_IO, __FILE__, __LINE__, "%s: cannot be written: %s",
+                                 f->path, strerror(reason));
+    }
+    if (bytes > 0) f->reserved += bytes;
+    return h5_agree(f, status);
+}
+
 void h5_abandon(H5File **file)
 {
     H5File *f = *file;
@@ -173,51 +199,22 @@ void h5_abandon(H5File **file)
     snprintf(message, sizeof message, "%s", status_message());
 
     if (f->made && !f->broken) h5_discard(f);
-    if (f->id >= 0) (void)H5Fclose(f->id);
+    /* When writing failed on some ranks only, H5Fclose() would wait for the others for ever. Such a
+     * file stays open, empty and without a name, to the end of the process. */
+    bool stuck = f->broken && f->group != NULL;
+    if (f->id >= 0 && !stuck) (void)H5Fclose(f->id);
     file_free(file);
     status_set_message(message);
 }
 
-/* Where the file will end. HDF5 does not tell it of a file that many ranks write; there the numbers are
- * in place already, and what is missing is at most HDF5's own description of them. */
-static Status final_size(const H5File *f, int file, haddr_t *size)
-{
-    enum { OBJECT_BYTES = 1024, OTHER_BYTES = 4096 };
-    struct stat found;
-    if (f->group == NULL) {
-        if (H5Fget_eoa(f->id, size) < 0)
-            return h5_fail(f->path, PAL_ERROR_IO, "its size is unknown");
-        return PAL_OK;
-    }
-    if (fstat(file, &found) != 0)
-        PAL_FAIL(PAL_ERROR_IO, "%s: its size is unknown: %s", f->path, strerror(errno));
-    *size = (haddr_t)found.st_size + (haddr_t)f->objects * OBJECT_BYTES + OTHER_BYTES;
-    return PAL_OK;
-}
-
-/* Local. Takes the blocks of the whole file from the file system, so that a full disk shows before HDF5
- * begins to flush, which it cannot undo. File systems without fallocate() are believed. */
-static Status reserve_space(const H5File *f)
-{
-    if (getenv("NR")) return PAL_OK;
-    int file = open(f->path, O_WRONLY);
-    if (file < 0)
-        PAL_FAIL(PAL_ERROR_IO, "%s: cannot be written: %s", f->path, strerror(errno));
-    haddr_t size;
-    Status status = final_size(f, file, &size);
-    if (status == PAL_OK && fallocate(file, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) != 0 &&
-        errno != EOPNOTSUPP && errno != ENOSYS && errno != EINTR)
-        status = status_fail(PAL_ERROR_IO, __FILE__, __LINE__, "%s: cannot be written: %s", f->path,
-                             strerror(errno));
-    close(file);
-    return status;
-}
-
 static Status flush(H5File *f)
 {
-    bool acts = f->group == NULL || group_is_root(f->group);
-    PAL_TRY(h5_agree(f, acts ? reserve_space(f) : PAL_OK));
+    haddr_t size = 0;
     Status status = PAL_OK;
+    if (f->group == NULL && H5Fget_eoa(f->id, &size) < 0)
+        status = h5_fail(f->path, PAL_ERROR_IO, "its size is unknown");
+    PAL_TRY(h5_agree(f, status));
+    PAL_TRY(h5_reserve(f, (int64_t)size - f->reserved));
     if (H5Fflush(f->id, H5F_SCOPE_GLOBAL) < 0)
         status = h5_fail(f->path, PAL_ERROR_IO, "cannot be written");
     return h5_agree(f, status);

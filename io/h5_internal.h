@@ -15,7 +15,7 @@ struct H5File {
     const Group *group; /* borrowed; NULL when opened alone */
     bool writing;
     bool made;   /* this program created the file, so it may remove it */
-    int64_t objects; /* datasets defined */
+    int64_t reserved; /* bytes from the beginning that the file system has promised */
     bool broken; /* a write failed: what is on the disk is worth nothing */
 };
 
@@ -36,6 +36,12 @@ hid_t h5_file_type(StoredType type);
 /* Collective over the file's group. Empties and removes the file that is being written: HDF5 insists on
  * writing what it still holds, and on the full disk that gives it the room. */
 void h5_discard(const H5File *file);
+
+/* Collective over the file's group. Asks the file system for so many bytes more, so that a full disk shows
+ * here, where all ranks turn back together, and not within HDF5 and MPI-IO, which cannot undo what
+ * they have begun and wait for each other for ever. Where there is no fallocate() it looks at the free
+ * space instead. */
+Status h5_reserve(H5File *file, int64_t bytes);
 
 /* Local. Keeps HDF5 from printing its errors. */
 void h5_silence(void);

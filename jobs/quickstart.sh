@@ -48,8 +48,7 @@ tell_failure() {
 trap tell_failure EXIT
 
 # Open MPI refuses root, counts one slot a core, and ties two ranks to one core each; the program
-# spreads its threads over cores / ranks by itself. It also gives ranks a terminal even where
-# mpirun writes to a file, so TERM says that this is none.
+# spreads its threads over cores / ranks by itself.
 prepare_launcher() {
     launcher=(mpirun -n "$ranks")
     if mpirun --version 2>/dev/null | grep -q 'Open MPI'; then
@@ -61,9 +60,8 @@ prepare_launcher() {
             launcher+=(--allow-run-as-root)
         fi
     fi
-    if [ ! -t 1 ]; then
-        export TERM=dumb
-    fi
+    # Threads that wait should sleep: on a machine with other users, spinning costs more than it saves.
+    export OMP_WAIT_POLICY=passive
 }
 
 physical_cores() {
@@ -121,7 +119,7 @@ run "${launcher[@]}" build/palimpsest train configs/quickstart.ini --run "$run_f
 checkpoint=$(printf '%s\n' "$run_folder"/checkpoints/step-*.h5 | tail -n 1)
 
 heading "Test: books it has never seen"
-run build/palimpsest evaluate "$checkpoint" --data "$data" --split test --json |
+run "${launcher[@]}" build/palimpsest evaluate "$checkpoint" --data "$data" --split test --json |
     tee "$run_folder/test.txt"
 
 heading "A passage it writes"

@@ -59,6 +59,13 @@ static Status dispatch(Grid *grid, int argc, char **argv)
     return command->run(command, grid, argc - 2, argv + 2);
 }
 
+/* What a command prints is often redirected: a full disk there must not look like success. */
+static Status check_output(Status status)
+{
+    if (status != PAL_OK || (fflush(stdout) == 0 && ferror(stdout) == 0)) return status;
+    PAL_FAIL(PAL_ERROR_IO, "what was printed could not all be written (is the disk full?)");
+}
+
 int main(int argc, char **argv)
 {
     Grid grid;
@@ -66,7 +73,7 @@ int main(int argc, char **argv)
     grid_create_flat(&grid);
     log_set_rank(grid.world.rank, grid.world.rank == 0);
 
-    Status status = dispatch(&grid, argc, argv);
+    Status status = check_output(dispatch(&grid, argc, argv));
     if (status != PAL_OK && status != PAL_STOPPED_EARLY && grid.world.rank == 0)
         log_error("%s", status_message());
 

@@ -44,10 +44,12 @@ static Status write_config(const Config *config, const char *folder)
     FILE *file = fopen(path, "w");
     if (file == NULL)
         PAL_FAIL(PAL_ERROR_CANT_CREATE, "%s: cannot be written: %s", path, strerror(errno));
-    Status status = config_write(config, file);
-    if (fclose(file) != 0 && status == PAL_OK)
-        PAL_FAIL(PAL_ERROR_IO, "%s: writing failed: %s", path, strerror(errno));
-    return status;
+    int reason = 0;
+    if (config_write(config, file) != PAL_OK) reason = errno != 0 ? errno : EIO;
+    if (fclose(file) != 0 && reason == 0) reason = errno;
+    if (reason != 0)
+        PAL_FAIL(PAL_ERROR_IO, "%s: cannot be written: %s", path, strerror(reason));
+    return PAL_OK;
 }
 
 static Status create_files(const Session *session, const char *folder, Metrics **metrics)

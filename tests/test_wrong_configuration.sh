@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Wrong use, wrong configuration, wrong numbers of ranks: what the program says, with which status
+# it ends, and that it leaves nothing behind and nobody waiting.
+#
+#   tests/test_wrong_configuration.sh build/palimpsest [MPIRUN...]
+source "$(dirname "$0")/support.sh"
+
+wrong_use() {
+    refused 64 "command is missing" --
+    refused 64 "unknown command 'trane'" "palimpsest --help" -- trane x.ini
+    refused 64 "train: unknown option '--rnu'" "--set" "--run" "--help" -- \
+        train "$inputs/tiny.ini" --rnu r
+    refused 64 "--run wants a value" -- train "$inputs/tiny.ini" --run
+    refused 64 "--run is empty" "folder" -- train "$inputs/tiny.ini" --run ""
+    refused 64 "train: too few arguments" "train CONFIG.ini" -- train
+    on="1 2" refused 64 "'more.ini' is one argument too many" "train CONFIG.ini" -- \
+        train "$inputs/tiny.ini" more.ini
+    refused 64 "--json takes no value" -- evaluate "$inputs/run" --json=yes
+    refused 64 "--tokens wants a whole number, not '1e3'" -- generate "$inputs/run" --tokens 1e3
+    refused 64 "--tokens wants a whole number, not '99999999999999999999'" -- \
+        generate "$inputs/run" --tokens 99999999999999999999
+    refused 64 "--temperature wants a number, not 'warm'" -- \
+        generate "$inputs/run" --temperature warm
+    refused 64 "--rows" "1 to 65536" -- evaluate "$inputs/run" --rows 0
+    refused 64 "'dev' is no split" "train, validation or test" -- \
+        evaluate "$inputs/run" --split dev
+    refused 64 "--updates" "1 to" -- bench "$inputs/tiny.ini" --updates 0
+    refused 64 "--sweep" "0,512,1024" "many" -- bench "$inputs/tiny.ini" --sweep many
+}
+
+wrong_keys() {
+    sed 's/^window = 8/widnow = 8/' "$inputs/tiny.ini" >"$inputs/unknown.ini"
+    local line
+    line=$(grep -n widnow "$inputs/unknown.ini" | cut -d: -f1)
+    on="1 3" refused 78 "unknown.ini:$line:" "unknown key model.widnow" \
+        "did you mean model.window?" -- train "$inputs/unknown.ini" --run r
+    refused 78 "--set" "unknown key train.lr_pek" "did you mean train.lr_peak?" -- \
+        train "$inputs/tiny.ini" --run r --set train.lr_pek=1
+    refused 78 "rows" "batch.rows" -- train "$inputs/tiny.ini" --run r --set rows=4
+    refused 78 "unknown section [modle]" "model, data, batch" -- \
+        train <(printf '[modle]\nlayers = 2\n') --run r
+    refused 78 ":1:" "outside a section" "[model]" -- train <(echo 'layers = 2') --run r
+    refused 78 ":2:" "key = value" -- train <(printf '[model]\nlayers\n') --run r
+    refused 78 "data.path is missing" "palimpsest prepare" -- \
+        train <(printf '[model]\nlayers = 2\n') --run r
+
+    { cat "$inputs/tiny.ini"; printf '\n[model]\nheads = 4\n'; } >"$inputs/repeated.ini"
+    local first last
+    first=$(grep -n heads "$inputs/repeated.ini" | head -n 1 | cut -d: -f1)
+    last=$(grep -n heads "$inputs/repeated.ini" | tail -n 1 | cut -d: -f1)
+    on="1 2" refused 78 "repeated.ini:$last:" "model.heads" "first in line $first" "remove one" -- \
+        train "$inputs/repeated.ini" --run r
+}
+
+# refused_value KEY=VALUE WORDS...
+refused_value() {
+    local assignment=$1
+    shift
+    refused 78 "$@" -- train "$inputs/tiny.ini" --run r --set "$assignment"
+}
+
+wrong_values() {
+    on="1 2" refused_value model.layers=0 "model.layers = 0" "whole number in [1, 256]"
+    refused_value model.layers=257 "model.layers = 257" "whole number in [1, 256]"
+    refused_value model.layers=2.5 "model.layers = 2.5" "whole number"
+    refused_value model.dropout=1 "model.dropout = 1" "number in [0, 1)"
+    refused_value train.lr_peak=fast "train.lr_peak = fast" "a number"
+    refused_value train.clip=nan "train.clip = nan" "a number"
+    refused_value model.compression=zip "model.compression = zip" "conv" "most_used"
+    refused_value model.tie_embeddings=maybe "model.tie_embeddings = maybe" "true or false"
+    refused_value checkpoint.keep=1 "checkpoint.keep = 1" "[2,"
+    refused_value model.memory=8,8,8 "model.memory" "3 entries" "1, or 2"
+
+    on="1 2" refused_value model.compression_rate=3 "model.compression_rate = 3" \
+        "does not divide model.window = 8" "e.g. 9"
+    refused_value model.memory=10 "model.compression_rate = 4" \
+        "does not divide model.memory = 10" "e.g. 12"
+    refused_value model.memory=8,6 "does not divide model.memory = 6" "of layer 1"
+    on="1 2" refused_value model.heads=3 "model.heads = 3" "does not divide model.width = 8"
+    refused_value model.width=9 "model.width = 9 is odd"
+    refused_value model.compression=mean "mean" "compression_loss = none"
+    refused_value model.compression_loss=task "train.update_every = 1" "model.bptt_windows = 1"
+    refused_value device.name=cuda "device.name = cuda" "set device.name = cpu"
+    refused_value train.type=bfloat16 "bfloat16" "set train.type = float32"
+
+    # What the checkpoint cannot be read into.
+    refused 78 "does not divide model.window = 6" -- evaluate "$inputs/run" --set model.window=6
+    on="1 2" refused 65 "/weights/" "shape (" "the model wants (" -- \
+        evaluate "$inputs/run" --set model.feed_forward=24
+}
+
+wrong_ranks() {
+    on=3 refused 78 "batch.rows = 2" "3 data-parallel ranks" "at most 2 ranks" \
+        "raise batch.rows" -- train "$inputs/tiny.ini" --run r
+    on="1 3" refused 78 "data 2 x pipeline 1 x tensor 1 needs 2 ranks" "were started" \
+        "parallel.data = auto" -- train "$inputs/tiny.ini" --run r --set parallel.data=2
+    on=2 refused 64 "started on 2 ranks" "without mpirun" -- generate "$inputs/run" --tokens 3
+}
+
+prepare_inputs
+wrong_use
+wrong_keys
+wrong_values
+wrong_ranks
+finish

@@ -1,0 +1,180 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Wrong files: what the program says, with which status it ends, and that it leaves nothing behind
+# and nobody waiting.
+#
+#   tests/test_wrong_input.sh build/palimpsest [MPIRUN...]
+source "$(dirname "$0")/support.sh"
+
+wrong_places() {
+    on="1 2" refused 66 "missing.ini" "No such file" -- train missing.ini --run r
+    refused 66 "$inputs" "directory" -- train "$inputs" --run r
+    refused 78 "data.h5:1:" -- train "$inputs/data.h5" --run r
+    on="1 2" refused 66 "nowhere/data.h5" "No such file" -- \
+        train "$inputs/tiny.ini" --run r --set data.path=nowhere/data.h5
+    on="1 2" refused 66 "no-run" "no such checkpoint or run folder" -- evaluate no-run
+    refused 66 "$inputs/text" "no checkpoint" "latest" -- evaluate "$inputs/text"
+    on="1 2" refused 66 "gone.h5" "No such file" -- evaluate "$inputs/run" --data gone.h5
+    refused 66 "gone.h5" "No such file" -- inspect gone.h5
+    refused 66 "no-text" "No such file" -- prepare no-text -o d.h5
+    refused 66 "gone.txt" "No such file" -- generate "$inputs/run" --prompt-file gone.txt
+
+    # A folder cannot be made below a file, whoever asks.
+    on="1 2" refused 73 "tiny.ini" "cannot be made" "choose a place" -- \
+        train "$inputs/tiny.ini" --run "$inputs/tiny.ini/run"
+    refused 73 "tiny.ini" "cannot be made" "file of this name" -- \
+        train "$inputs/tiny.ini" --run "$inputs/tiny.ini"
+    refused 73 "none/d.h5" "cannot be created" "folder that exists" -- \
+        prepare "$inputs/text" -o none/d.h5
+    on="1 2" refused 73 "none/l.h5" "cannot be created" "folder that exists" -- \
+        evaluate "$inputs/run" --losses none/l.h5
+    on="1 2" refused 73 "holds a run already" "step-00000003.h5" "--run" -- \
+        train "$inputs/tiny.ini" --run "$inputs/run"
+}
+
+read_only_places() {
+    mkdir "$folder/read-only"
+    if ! mount -t tmpfs -o ro,size=64k none "$folder/read-only" 2>/dev/null; then
+        chmod 555 "$folder/read-only"
+        if [ "$(id -u)" = 0 ]; then
+            skip "read-only folders: no permission to mount one"
+            return
+        fi
+    else
+        mounted+=("$folder/read-only")
+    fi
+    on="1 2" refused 73 "read-only/run" "cannot be made" -- \
+        train "$inputs/tiny.ini" --run "$folder/read-only/run"
+    refused 73 "read-only/d.h5" "cannot be created" -- \
+        prepare "$inputs/text" -o "$folder/read-only/d.h5"
+}
+
+wrong_texts() {
+    mkdir -p "$inputs"/{bare,hollow/train,holed/train,odd/train/1.txt}
+    some_text 50 >"$inputs/holed/train/1.txt"
+    : >"$inputs/holed/train/2.txt"
+    : >"$inputs/nothing.txt"
+    some_text 19 >"$inputs/short.txt"
+    some_text 1000 >"$inputs/long.txt"
+
+    on="1 2" refused 65 "bare" "no documents" "train/*.txt validation/*.txt test/*.txt" -- \
+        prepare "$inputs/bare" -o d.h5
+    refused 65 "hollow" "no documents" "train/*.txt" -- prepare "$inputs/hollow" -o d.h5
+    on="1 2" refused 65 "holed/train/2.txt" "document is empty" "remove the file" -- \
+        prepare "$inputs/holed" -o d.h5
+    refused 65 "odd/train/1.txt" "not a file" -- prepare "$inputs/odd" -o d.h5
+    refused 65 "nothing.txt" "empty" -- prepare "$inputs/nothing.txt" -o d.h5
+    refused 65 "short.txt" "19 bytes" "too short" -- prepare "$inputs/short.txt" -o d.h5
+    refused 64 "--split-at 900:" "A,B" "0 < A < B < 1000" -- \
+        prepare "$inputs/long.txt" -o d.h5 --split-at 900
+    refused 64 "--split-at 900,800:" "0 < A < B < 1000" -- \
+        prepare "$inputs/long.txt" -o d.h5 --split-at 900,800
+    refused 64 "--split-at 900,1000:" "0 < A < B < 1000" -- \
+        prepare "$inputs/long.txt" -o d.h5 --split-at 900,1000
+    refused 64 "--split-at is for one file" -- prepare "$inputs/text" -o d.h5 --split-at 1,2
+    refused 64 "--tokenizer morse is unknown" "bytes" -- \
+        prepare "$inputs/text" -o d.h5 --tokenizer morse
+    refused 64 "--tokenizer words" "not in this version" "bytes" -- \
+        prepare "$inputs/text" -o d.h5 --tokenizer words
+    refused 64 "Give -o" -- prepare "$inputs/text"
+
+    # Fewer tokens than rows in a split that is one stream.
+    must 1 prepare "$inputs/long.txt" -o "$inputs/stream.h5" --split-at 3,500
+    on="1 2" refused 65 "3 tokens" "4" -- train "$inputs/tiny.ini" --run r --set batch.rows=4 \
+        --set "data.path=$inputs/stream.h5"
+    # A split without documents.
+    mkdir -p "$inputs/only/train"
+    some_text 50 >"$inputs/only/train/1.txt"
+    must 1 prepare "$inputs/only" -o "$inputs/only.h5"
+    on="1 2" refused 65 "only.h5" "test split has no documents" -- \
+        evaluate "$inputs/run" --data "$inputs/only.h5"
+}
+
+# The same five wrong files wherever a data file or a checkpoint is read.
+wrong_kinds() {
+    local data=$inputs/data.h5 checkpoint=$inputs/run/checkpoints/step-00000003.h5
+    on="1 2" refused 65 "is a checkpoint" "expected a data file" -- \
+        train "$inputs/tiny.ini" --run r --set "data.path=$checkpoint"
+    on="1 2" refused 65 "is a checkpoint" "expected a data file" -- \
+        evaluate "$inputs/run" --data "$checkpoint"
+    on="1 2" refused 65 "is a data file" "expected a checkpoint" -- evaluate "$data"
+    refused 65 "is a data file" "expected a checkpoint" -- generate "$data" --tokens 3
+
+    must 1 evaluate "$inputs/run" --losses "$inputs/losses.h5" --set parallel.threads=1
+    refused 65 "losses.h5" "data file" -- evaluate "$inputs/run" --data "$inputs/losses.h5"
+    refused 65 "losses.h5" "checkpoint" -- evaluate "$inputs/losses.h5"
+    refused 65 "losses.h5" "neither a checkpoint nor a data file" -- inspect "$inputs/losses.h5"
+
+    : >"$inputs/empty.h5"
+    refused 65 "empty.h5" "is empty" "HDF5" -- evaluate "$inputs/run" --data "$inputs/empty.h5"
+    on="1 2" refused 65 "empty.h5" "is empty" "HDF5" -- evaluate "$inputs/empty.h5"
+    refused 65 "empty.h5" "is empty" "HDF5" -- inspect "$inputs/empty.h5"
+    some_text 3000 >"$inputs/text.h5"
+    refused 65 "text.h5" "not a whole HDF5 file" -- \
+        train "$inputs/tiny.ini" --run r --set "data.path=$inputs/text.h5"
+    refused 65 "text.h5" "not a whole HDF5 file" -- generate "$inputs/text.h5" --tokens 3
+    refused 66 "inputs/text" "is a folder" -- evaluate "$inputs/run" --data "$inputs/text"
+}
+
+cut_files() {
+    local file=$1 name=$2 size length
+    shift 2
+    size=$(stat -c %s "$file")
+    for length in 1 100 2048 $((size / 2)) $((size - 1)); do
+        head -c $length "$file" >"$inputs/$name"
+        refused 65 "$name" "not a whole HDF5 file" "cut short" -- "$@" "$inputs/$name"
+    done
+}
+
+truncated_files() {
+    cut_files "$inputs/data.h5" cut-data.h5 evaluate "$inputs/run" --data
+    cut_files "$inputs/run/checkpoints/step-00000003.h5" cut-run.h5 generate --tokens 3
+    on=2 refused 65 "cut-data.h5" "cut short" -- \
+        train "$inputs/tiny.ini" --run r --set "data.path=$inputs/cut-data.h5"
+    on=2 refused 65 "cut-run.h5" "cut short" -- evaluate "$inputs/cut-run.h5"
+    refused 65 "cut-run.h5" "cut short" -- inspect "$inputs/cut-run.h5"
+}
+
+wrong_vocabulary() {
+    local python
+    for python in python3 /usr/bin/python3; do
+        "$python" -c 'import h5py' 2>/dev/null && break
+        python=
+    done
+    if [ -z "$python" ]; then
+        skip "a data file of another vocabulary: no Python with h5py to write one"
+        return
+    fi
+    cp "$inputs/data.h5" "$inputs/other.h5"
+    "$python" -c 'import h5py, sys
+with h5py.File(sys.argv[1], "r+") as file:
+    file.attrs["vocabulary"] = file.attrs["vocabulary"] + 43' "$inputs/other.h5"
+    on="1 2" refused 65 "other.h5" "vocabulary of 300" "step-00000003.h5" "257" "tokenizer" -- \
+        evaluate "$inputs/run" --data "$inputs/other.h5"
+}
+
+wrong_prompts() {
+    : >"$inputs/empty.txt"
+    refused 64 "--prompt is empty" "leave it out" -- generate "$inputs/run" --prompt ""
+    refused 65 "empty.txt" "prompt is empty" "leave out --prompt-file" -- \
+        generate "$inputs/run" --prompt-file "$inputs/empty.txt"
+    refused 64 "--prompt" "--prompt-file" "give one" -- \
+        generate "$inputs/run" --prompt a --prompt-file "$inputs/long.txt"
+    refused 64 "--tokens is 0" -- generate "$inputs/run" --tokens 0
+    refused 64 "--temperature is -1" -- generate "$inputs/run" --temperature -1
+    refused 64 "--temperature is nan" -- generate "$inputs/run" --temperature nan
+    refused 64 "--top-k is -2" -- generate "$inputs/run" --top-k -2
+    refused 64 "--top-p is 0" -- generate "$inputs/run" --top-p 0
+    refused 64 "--top-p is 1.5" -- generate "$inputs/run" --top-p 1.5
+}
+
+prepare_inputs
+wrong_places
+read_only_places
+wrong_texts
+wrong_kinds
+truncated_files
+wrong_vocabulary
+wrong_prompts
+finish

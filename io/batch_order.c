@@ -75,8 +75,13 @@ static Status allocate(BatchOrder **order, int rows, int window, int64_t documen
         free(permutation);
         PAL_FAIL(PAL_ERROR_UNAVAILABLE, "order of documents: out of memory");
     }
-    *o = (BatchOrder){.rows = rows, .window = window, .documents = documents, .offsets = offsets,
-                      .cursors = cursors, .permutation = permutation, .permutation_epoch = -1};
+    *o = (BatchOrder){.rows = rows,
+                      .window = window,
+                      .documents = documents,
+                      .offsets = offsets,
+                      .cursors = cursors,
+                      .permutation = permutation,
+                      .permutation_epoch = -1};
     *order = o;
     return PAL_OK;
 }
@@ -131,9 +136,12 @@ static RowWindow next_window(BatchOrder *order, int row)
     row_range(order, row, cursor->document, &begin, &end);
     int64_t left = end - cursor->offset;
     int count = left < order->window ? (int)left : order->window;
-    RowWindow window = {.document = cursor->document, .offset = cursor->offset,
-                        .epoch = cursor->epoch, .count = count,
-                        .starts = cursor->offset == begin, .ends = count == left};
+    RowWindow window = {.document = cursor->document,
+                        .offset = cursor->offset,
+                        .epoch = cursor->epoch,
+                        .count = count,
+                        .starts = cursor->offset == begin,
+                        .ends = count == left};
     cursor->offset += count;
     if (window.ends && order->lanes) {
         cursor->offset = begin;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Which tokens each of the R rows reads in each window: pure arithmetic on document lengths, the same
- * on every rank, no reading and no messages.
+ * Which tokens each of the R rows reads in each window: pure arithmetic on document lengths, the
+ * same on every rank, no reading and no messages.
  *
  * Documents form an endless sequence; element e is document permutation_k[e mod documents] of epoch
  * k = e / documents. A row reads a document to its end in windows of up to T tokens (the last one
@@ -38,7 +38,7 @@ typedef struct RowWindow {
 } RowWindow;
 
 typedef struct BatchOrder {
-    int rows, window;       /* R, T */
+    int rows, window; /* R, T */
     bool shuffle, lanes, once;
     int64_t documents;
     const int64_t *offsets; /* (documents + 1) borrowed */
@@ -46,9 +46,9 @@ typedef struct BatchOrder {
     int64_t next;           /* the sequence element that the next free row takes */
 
     uint64_t seed;
-    int64_t *permutation;   /* (documents) of epoch permutation_epoch; once: the list */
+    int64_t *permutation; /* (documents) of epoch permutation_epoch; once: the list */
     int64_t permutation_epoch;
-    int64_t num_listed;     /* once: length of the list */
+    int64_t num_listed; /* once: length of the list */
 } BatchOrder;
 
 /* Local. Training order, endless; R = rows, T = window. `offsets` must outlive the order.

@@ -61,8 +61,8 @@ static Status write_cursors(H5File *file, const CheckpointState *state)
     for (int f = 0; f < NUM_CURSOR_FIELDS && status == PAL_OK; f++) {
         for (int row = 0; row < state->rows; row++)
             column[row] = *cursor_field(&state->cursors[row], f);
-        status = h5_write(file, cursor_fields[f].name, STORED_INT64, (Shape){1, {state->rows}},
-                          column);
+        status =
+            h5_write(file, cursor_fields[f].name, STORED_INT64, (Shape){1, {state->rows}}, column);
     }
     free(column);
     return status;

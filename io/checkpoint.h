@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A checkpoint is one HDF5 file, RUN/checkpoints/step-00001000.h5, that holds global tensors by name
- * (io/README.md), whatever the process grid; this module moves named boxes of numbers and knows no
- * layer. It is written under a temporary name, closed, synced, renamed; then `latest` (a symbolic
- * link) is moved and old ones are pruned. So a job killed at any moment leaves a whole newest one.
+ * A checkpoint is one HDF5 file, RUN/checkpoints/step-00001000.h5, that holds global tensors by
+ * name (io/README.md), whatever the process grid; this module moves named boxes of numbers and
+ * knows no layer. It is written under a temporary name, closed, synced, renamed; then `latest` (a
+ * symbolic link) is moved and old ones are pruned. So a job killed at any moment leaves a whole
+ * newest one.
  */
 #ifndef PAL_IO_CHECKPOINT_H
 #define PAL_IO_CHECKPOINT_H
@@ -23,19 +24,19 @@ enum { PAL_CHECKPOINT_VERSION = 1 };
 typedef struct CheckpointTensor {
     const char *name; /* "/weights/layers/00/attention/query"; borrowed */
     StoredType type;
-    Shape shape;      /* global                                         */
-    Slab part;        /* a count of 0: this rank has nothing of it      */
-    void *data;       /* borrowed; the part, row-major                  */
+    Shape shape; /* global                                         */
+    Slab part;   /* a count of 0: this rank has nothing of it      */
+    void *data;  /* borrowed; the part, row-major                  */
 } CheckpointTensor;
 
 /* Everything of a run that is not a tensor. */
 typedef struct CheckpointState {
-    int64_t update;  /* updates done                                   */
-    int64_t windows; /* windows done by every row                      */
-    int64_t tokens;  /* targets counted, over all rows                 */
-    int64_t next;    /* BatchOrder.next                                */
-    int rows;        /* R                                              */
-    RowCursor *cursors; /* (R), BatchOrder.cursors; borrowed when saving */
+    int64_t update;            /* updates done                                   */
+    int64_t windows;           /* windows done by every row                      */
+    int64_t tokens;            /* targets counted, over all rows                 */
+    int64_t next;              /* BatchOrder.next                                */
+    int rows;                  /* R                                              */
+    RowCursor *cursors;        /* (R), BatchOrder.cursors; borrowed when saving */
     const char *configuration; /* config_text()                        */
 } CheckpointState;
 
@@ -44,8 +45,8 @@ CheckpointTensor checkpoint_rows(const char *name, StoredType type, Shape shape,
                                  int64_t count, void *data);
 
 /* Collective over the group, same names, shapes and state on every rank, in the same order; every
- * element is written by exactly one rank. `run` is the folder RUN; keeps the newest `keep` files up to this
- * update. `path` receives the file's name; it may be NULL.
+ * element is written by exactly one rank. `run` is the folder RUN; keeps the newest `keep` files up
+ * to this update. `path` receives the file's name; it may be NULL.
  * On failure nothing is left behind and earlier checkpoints stay as they were. */
 Status checkpoint_save(const Group *group, const char *run, const CheckpointState *state,
                        const CheckpointTensor *tensors, int num_tensors, int keep,
@@ -70,8 +71,8 @@ Status checkpoint_read(Checkpoint *checkpoint, const CheckpointTensor *tensor);
 bool checkpoint_has(Checkpoint *checkpoint, const char *name);
 Status checkpoint_shape(Checkpoint *checkpoint, const char *name, Shape *shape);
 
-/* Local. The file meant by `path`: a file, a folder RUN or RUN/checkpoints (their `latest`, else the
- * highest step). Error: PAL_ERROR_NO_INPUT. */
+/* Local. The file meant by `path`: a file, a folder RUN or RUN/checkpoints (their `latest`, else
+ * the highest step). Error: PAL_ERROR_NO_INPUT. */
 Status checkpoint_find(const char *path, char found[PAL_PATH_SIZE]);
 
 #endif

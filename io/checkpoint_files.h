@@ -13,9 +13,9 @@
 /* Local. "RUN/checkpoints/step-00001000.h5". Error: PAL_ERROR_CANT_CREATE when too long. */
 Status checkpoint_name(const char *run, int64_t update, char path[PAL_PATH_SIZE]);
 
-/* Local. Moves RUN/checkpoints/latest to this update and removes files of earlier updates beyond the
- * newest `keep`; those of later updates (of a run begun again) stay. What cannot be removed is warned
- * about. */
+/* Local. Moves RUN/checkpoints/latest to this update and removes files of earlier updates beyond
+ * the newest `keep`; those of later updates (of a run begun again) stay. What cannot be removed is
+ * warned about. */
 Status checkpoint_announce(const char *run, int64_t update, int keep);
 
 #endif

@@ -28,13 +28,13 @@ void config_defaults(Config *config)
 typedef struct IniText {
     Config *config;
     const char *name;
-    const char *next;   /* what has not been read yet                        */
-    const char *line;   /* the current line, all of it                       */
-    size_t length;      /* of the current line                               */
-    bool cut;           /* it was too long for inih's buffer                 */
-    int number;         /* of the current line, from 1                       */
-    int *seen;          /* line of each key, 0: not yet                      */
-    Status status;      /* of the first failure, at line failed_at           */
+    const char *next; /* what has not been read yet                        */
+    const char *line; /* the current line, all of it                       */
+    size_t length;    /* of the current line                               */
+    bool cut;         /* it was too long for inih's buffer                 */
+    int number;       /* of the current line, from 1                       */
+    int *seen;        /* line of each key, 0: not yet                      */
+    Status status;    /* of the first failure, at line failed_at           */
     int failed_at;
 } IniText;
 
@@ -130,8 +130,8 @@ static Status parse_ini(Config *config, const char *content, const char *name)
     int bad_line = ini_parse_stream(next_line, &text, on_value, &text);
     free(seen);
     if (bad_line > 0 && (text.status == PAL_OK || bad_line < text.failed_at))
-        PAL_FAIL(PAL_ERROR_CONFIG, "%s:%d: expected 'key = value', '[section]' or a # comment", name,
-                 bad_line);
+        PAL_FAIL(PAL_ERROR_CONFIG, "%s:%d: expected 'key = value', '[section]' or a # comment",
+                 name, bad_line);
     if (bad_line < 0) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", name);
     return text.status;
 }

@@ -42,16 +42,16 @@ typedef struct TrainConfig {
     int64_t updates;
     int64_t seed;
     double lr_start, lr_peak, lr_end;
-    int64_t warmup, decay;      /* updates                                          */
-    double clip;                /* largest gradient norm of a group; 0: no clipping */
+    int64_t warmup, decay; /* updates                                          */
+    double clip;           /* largest gradient norm of a group; 0: no clipping */
     double weight_decay;
-    int update_every;           /* windows per update, from update_every_after on   */
+    int update_every; /* windows per update, from update_every_after on   */
     int64_t update_every_after;
-    int64_t log_every;          /* updates                                          */
-    int64_t evaluate_every;     /* updates; 0: never while training                 */
+    int64_t log_every;      /* updates                                          */
+    int64_t evaluate_every; /* updates; 0: never while training                 */
     Recompute recompute;
     NumberType type;
-    double minutes;             /* stop with a checkpoint after these; 0: no limit  */
+    double minutes; /* stop with a checkpoint after these; 0: no limit  */
 } TrainConfig;
 
 typedef struct ParallelConfig {
@@ -90,8 +90,8 @@ typedef struct Config {
 /* Local. Every key at its default; data.path is empty (it has none). */
 void config_defaults(Config *config);
 
-/* Local; call it on one rank and broadcast the Config. Defaults, then the file, then the assignments
- * "section.key=value" (a later one of a key wins), then config_check(). */
+/* Local; call it on one rank and broadcast the Config. Defaults, then the file, then the
+ * assignments "section.key=value" (a later one of a key wins), then config_check(). */
 Status config_read(Config *config, const char *path, const char *const *sets, int num_sets);
 
 /* Local. The same from a text in memory, e.g. of a checkpoint; `name` stands in messages. */

@@ -75,7 +75,8 @@ static Status check_compression(const Config *config)
         for (int l = 0; l < model->layers; l++)
             if (model->compressed_memory[l] > 0 && model->memory[l] == 0)
                 log_warn("layer %d has no memory: model.compression_loss = attention has no query "
-                         "there and trains nothing", l);
+                         "there and trains nothing",
+                         l);
     return PAL_OK;
 }
 
@@ -86,9 +87,10 @@ static Status check_model(const ModelOptions *model)
                  "model.width = %d is odd; positions need two equal halves, of sines and cosines",
                  model->width);
     if (model->width % model->heads != 0)
-        PAL_FAIL(PAL_ERROR_CONFIG,
-                 "model.heads = %d does not divide model.width = %d; every head takes an equal part",
-                 model->heads, model->width);
+        PAL_FAIL(
+            PAL_ERROR_CONFIG,
+            "model.heads = %d does not divide model.width = %d; every head takes an equal part",
+            model->heads, model->width);
     return PAL_OK;
 }
 

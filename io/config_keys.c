@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define AT(member) offsetof(Config, member)
+#define AT(member)           offsetof(Config, member)
 #define LIST(member, length) AT(member), AT(length)
 
 /* clang-format off */
@@ -19,8 +19,8 @@ const ConfigKey config_keys[] = {
      "T, tokens that are read and predicted together"},
     {"model", "memory", KEY_LIST, LIST(model.memory, counts.memory), PAL_MAX_LAYERS,
      "[0, 1048576]", "512", "M, memory slots per layer: one number, or one for each layer"},
-    {"model", "compressed_memory", KEY_LIST, LIST(model.compressed_memory, counts.compressed_memory),
-     PAL_MAX_LAYERS, "[0, 1048576]", "512",
+    {"model", "compressed_memory", KEY_LIST,
+     LIST(model.compressed_memory, counts.compressed_memory), PAL_MAX_LAYERS, "[0, 1048576]", "512",
      "N, compressed memory slots per layer: one number, or one for each layer; "
      "0: Transformer-XL"},
     {"model", "compression_rate", KEY_INT, AT(model.compression_rate), 0, 0, "[1, 65536]", "4",
@@ -49,7 +49,8 @@ const ConfigKey config_keys[] = {
     {"model", "attention_dropout", KEY_REAL, AT(model.attention_dropout), 0, 0, "[0, 1)", "0",
      "rate on attention weights"},
 
-    {"data", "path", KEY_PATH, AT(data.path), 0, 0, NULL, NULL, "data.h5, made by palimpsest prepare"},
+    {"data", "path", KEY_PATH, AT(data.path), 0, 0, NULL, NULL,
+     "data.h5, made by palimpsest prepare"},
     {"data", "reset_memory", KEY_CHOICE, AT(data.reset_memory), 0, 0, "document|never", "document",
      "when memory is emptied: at the beginning of a document, or never (one long stream)"},
     {"data", "shuffle", KEY_BOOL, AT(data.shuffle), 0, 0, NULL, "true",
@@ -132,8 +133,8 @@ bool config_section_exists(const char *section)
     return false;
 }
 
-/* Levenshtein: insertions, deletions and exchanges that turn a into b; row i of the table at a time.
- * Only the first 63 letters count. */
+/* Levenshtein: insertions, deletions and exchanges that turn a into b; one row of the table at a
+ * time. Only the first 63 letters count. */
 static int edit_distance(const char *a, const char *b)
 {
     enum { LONGEST = 63 };

@@ -78,7 +78,7 @@ static bool parse_bool(const char *value, bool *flag)
     static const struct {
         const char *text;
         bool flag;
-    } words[] = {{"true", true}, {"yes", true}, {"on", true}, {"1", true},
+    } words[] = {{"true", true},   {"yes", true}, {"on", true},   {"1", true},
                  {"false", false}, {"no", false}, {"off", false}, {"0", false}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strcmp(value, words[i].text) != 0) continue;
@@ -191,9 +191,7 @@ const char *config_key_text(const ConfigKey *key, const Config *config, char tex
             break;
         } /* fall through */
     case KEY_INT: snprintf(text, PAL_VALUE_SIZE, "%d", *(const int *)from); break;
-    case KEY_LONG:
-        snprintf(text, PAL_VALUE_SIZE, "%lld", (long long)*(const int64_t *)from);
-        break;
+    case KEY_LONG: snprintf(text, PAL_VALUE_SIZE, "%lld", (long long)*(const int64_t *)from); break;
     case KEY_REAL:
         snprintf(text, PAL_VALUE_SIZE, "%s", number_text(*(const double *)from, number));
         break;

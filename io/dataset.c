@@ -101,7 +101,8 @@ static Status read_header(Dataset *dataset)
 static Status allocate_blocks(Dataset *dataset, int slots)
 {
     dataset->blocks = calloc((size_t)slots, sizeof *dataset->blocks);
-    if (dataset->blocks == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", dataset->path);
+    if (dataset->blocks == NULL)
+        PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", dataset->path);
     dataset->num_slots = slots;
     for (int s = 0; s < slots; s++) {
         dataset->blocks[s].tokens = malloc(BLOCK_TOKENS * sizeof(uint16_t));
@@ -164,8 +165,10 @@ static Status load_block(Dataset *dataset, Split split, TokenBlock *block, int64
 
     for (int64_t i = 0; i < count; i++)
         if (block->tokens[i] >= dataset->vocabulary)
-            PAL_FAIL(PAL_ERROR_DATA, "%s: %s[%lld] is %d, the vocabulary has %d; prepare the data "
-                     "again", dataset->path, path, (long long)(first + i), (int)block->tokens[i],
+            PAL_FAIL(PAL_ERROR_DATA,
+                     "%s: %s[%lld] is %d, the vocabulary has %d; prepare the data "
+                     "again",
+                     dataset->path, path, (long long)(first + i), (int)block->tokens[i],
                      dataset->vocabulary);
     block->split = split;
     block->first = first;

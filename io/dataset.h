@@ -49,7 +49,8 @@ const char *split_name(Split split);
 Status split_parse(const char *name, Split *split);
 
 /* Local; every rank opens the file itself. `slots` >= 1: rows that will be read side by side.
- * Errors: no such file (66); not HDF5, cut short, a checkpoint, another version, inconsistent (65). */
+ * Errors: no such file (66); not HDF5, cut short, a checkpoint, another version, inconsistent (65).
+ * */
 Status dataset_open(Dataset **dataset, const char *path, int slots);
 /* Local. Accepts NULL, sets NULL. */
 void dataset_close(Dataset **dataset);

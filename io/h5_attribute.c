@@ -33,8 +33,8 @@ static Status set_attribute(H5File *file, const char *object, const char *name, 
     good = good && attribute >= 0 && H5Awrite(attribute, memory_type, value) >= 0;
     Status status = PAL_OK;
     if (!good)
-        status = h5_fail(file->path, PAL_ERROR_IO, "attribute %s of %s cannot be written", name,
-                         object);
+        status =
+            h5_fail(file->path, PAL_ERROR_IO, "attribute %s of %s cannot be written", name, object);
     if (attribute >= 0) H5Aclose(attribute);
     if (space >= 0) H5Sclose(space);
     if (at >= 0) H5Oclose(at);
@@ -170,8 +170,7 @@ Status h5_write_texts(H5File *file, const char *name, const char *const *texts, 
     hid_t links = H5Pcreate(H5P_LINK_CREATE);
     hid_t dataset = -1;
     bool good = space >= 0 && type >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0;
-    if (good)
-        dataset = H5Dcreate2(file->id, name, type, space, links, H5P_DEFAULT, H5P_DEFAULT);
+    if (good) dataset = H5Dcreate2(file->id, name, type, space, links, H5P_DEFAULT, H5P_DEFAULT);
     good = good && dataset >= 0 &&
            (count == 0 || H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts) >= 0);
     Status status = PAL_OK;
@@ -190,8 +189,9 @@ static Status read_texts(const H5File *file, const char *name, hid_t dataset, ch
     bool varying = H5Tget_class(stored) == H5T_STRING && H5Tis_variable_str(stored) > 0;
     Status status = PAL_OK;
     if (!varying)
-        status = status_fail(PAL_ERROR_DATA, __FILE__, __LINE__,
-                             "%s: %s is not a list of strings of variable length", file->path, name);
+        status =
+            status_fail(PAL_ERROR_DATA, __FILE__, __LINE__,
+                        "%s: %s is not a list of strings of variable length", file->path, name);
     else if (count > 0 && H5Dread(dataset, stored, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts) < 0)
         status = h5_fail(file->path, PAL_ERROR_DATA, "%s cannot be read", name);
     H5Tclose(stored);
@@ -208,8 +208,7 @@ Status h5_read_texts(H5File *file, const char *name, char ***texts, int64_t *cou
     *count = 0;
     Shape shape;
     PAL_TRY(h5_shape(file, name, &shape));
-    if (shape.num_dims != 1)
-        PAL_FAIL(PAL_ERROR_DATA, "%s: %s is not a list", file->path, name);
+    if (shape.num_dims != 1) PAL_FAIL(PAL_ERROR_DATA, "%s: %s is not a list", file->path, name);
     *count = shape.dims[0];
     *texts = calloc((size_t)*count + 1, sizeof **texts);
     if (*texts == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", file->path);
@@ -242,16 +241,18 @@ static const char *format_name(const char *format)
 Status h5_expect_format(H5File *file, const char *format, int64_t version)
 {
     if (!h5_has_attribute(file, "/", "format"))
-        PAL_FAIL(PAL_ERROR_DATA, "%s: is an HDF5 file, but not %s of palimpsest (no attribute "
-                 "'format')", file->path, format_name(format));
+        PAL_FAIL(PAL_ERROR_DATA,
+                 "%s: is an HDF5 file, but not %s of palimpsest (no attribute "
+                 "'format')",
+                 file->path, format_name(format));
 
     char *found;
     PAL_TRY(h5_get_text(file, "/", "format", &found));
     if (strcmp(found, format) != 0) {
-        Status status = status_fail(PAL_ERROR_DATA, __FILE__, __LINE__,
-                                    "%s: is %s (format '%.60s'), expected %s (format '%s')",
-                                    file->path, format_name(found), found, format_name(format),
-                                    format);
+        Status status =
+            status_fail(PAL_ERROR_DATA, __FILE__, __LINE__,
+                        "%s: is %s (format '%.60s'), expected %s (format '%s')", file->path,
+                        format_name(found), found, format_name(format), format);
         free(found);
         return status;
     }

@@ -41,8 +41,8 @@ static void shape_extent(Shape shape, hsize_t dims[PAL_MAX_DIMS])
     for (int d = 0; d < shape.num_dims; d++) dims[d] = checked_size(shape.dims[d]);
 }
 
-/* What a dataset adds to a file, with HDF5's description of it; the first one also pays for what there is
- * one of. Too much is no harm: what is not used goes back when the file is closed. */
+/* What a dataset adds to a file, with HDF5's description of it; the first one also pays for what
+ * there is one of. Too much is no harm: what is not used goes back when the file is closed. */
 static int64_t reserved_bytes(const H5File *file, StoredType type, Shape shape)
 {
     enum { DESCRIPTION = 1024, OTHER = 32 * 1024 };
@@ -65,10 +65,9 @@ Status h5_define(H5File *file, const char *name, StoredType type, Shape shape)
     /* Every number is written, so filling first would write everything twice. */
     if (space >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0 &&
         H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) >= 0)
-        dataset = H5Dcreate2(file->id, name, h5_file_type(type), space, links, creation,
-                             H5P_DEFAULT);
-    if (dataset < 0)
-        status = h5_fail(file->path, PAL_ERROR_IO, "dataset %s cannot be made", name);
+        dataset =
+            H5Dcreate2(file->id, name, h5_file_type(type), space, links, creation, H5P_DEFAULT);
+    if (dataset < 0) status = h5_fail(file->path, PAL_ERROR_IO, "dataset %s cannot be made", name);
     if (dataset >= 0 && H5Dclose(dataset) < 0)
         status = h5_fail(file->path, PAL_ERROR_IO, "dataset %s cannot be made", name);
     if (creation >= 0) H5Pclose(creation);
@@ -100,9 +99,10 @@ static Status select_box(Transfer *t, const H5File *file, const char *name, cons
         if (slab->count[d] == 0) empty = true;
         if (slab->first[d] < 0 || slab->count[d] < 0 ||
             (uint64_t)slab->first[d] + (uint64_t)slab->count[d] > dims[d])
-            PAL_FAIL(PAL_ERROR_DATA, "%s: %s: elements %lld to %lld of dimension %d, which has %llu",
-                     file->path, name, (long long)slab->first[d],
-                     (long long)(slab->first[d] + slab->count[d]), d, (unsigned long long)dims[d]);
+            PAL_FAIL(PAL_ERROR_DATA,
+                     "%s: %s: elements %lld to %lld of dimension %d, which has %llu", file->path,
+                     name, (long long)slab->first[d], (long long)(slab->first[d] + slab->count[d]),
+                     d, (unsigned long long)dims[d]);
         first[d] = (hsize_t)slab->first[d];
         count[d] = (hsize_t)slab->count[d];
     }
@@ -141,7 +141,8 @@ Status h5_write_slab(H5File *file, const char *name, StoredType type, const Slab
     Transfer t;
     Status status = h5_agree(file, transfer_begin(&t, file, name, slab));
     if (status == PAL_OK && !t.nothing) {
-        if (H5Dwrite(t.dataset, h5_memory_type(type), t.in_memory, t.in_file, t.properties, data) < 0)
+        if (H5Dwrite(t.dataset, h5_memory_type(type), t.in_memory, t.in_file, t.properties, data) <
+            0)
             status = h5_fail(file->path, PAL_ERROR_IO, "%s cannot be written", name);
         status = h5_agree(file, status);
     }
@@ -169,7 +170,8 @@ Status h5_read_slab(H5File *file, const char *name, StoredType type, const Slab 
     Transfer t;
     Status status = h5_agree(file, transfer_begin(&t, file, name, slab));
     if (status == PAL_OK && !t.nothing) {
-        if (H5Dread(t.dataset, h5_memory_type(type), t.in_memory, t.in_file, t.properties, data) < 0)
+        if (H5Dread(t.dataset, h5_memory_type(type), t.in_memory, t.in_file, t.properties, data) <
+            0)
             status = h5_fail(file->path, PAL_ERROR_DATA, "%s cannot be read", name);
         status = h5_agree(file, status);
     }

@@ -82,8 +82,9 @@ Status h5_agree(H5File *file, Status mine)
 }
 
 /* HDF5 keeps trying to write what a full disk did not take: when the program exits, and within
- * MPI_Finalize if MPI was up before HDF5 (then it crashes, 1.10.8). Both are prevented by starting it
- * here, before main(); all files are closed explicitly, so there is nothing left for it to do. */
+ * MPI_Finalize if MPI was up before HDF5 (then it crashes, 1.10.8). Both are prevented by starting
+ * it here, before main(); all files are closed explicitly, so there is nothing left for it to do.
+ * */
 __attribute__((constructor)) static void start_before_main(void)
 {
     (void)H5dont_atexit();

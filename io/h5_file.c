@@ -103,15 +103,13 @@ static Status check_readable(const char *path)
 {
     struct stat found;
     int file = open(path, O_RDONLY);
-    if (file < 0)
-        PAL_FAIL(PAL_ERROR_NO_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
+    if (file < 0) PAL_FAIL(PAL_ERROR_NO_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
     int result = fstat(file, &found);
     close(file);
     if (result != 0) PAL_FAIL(PAL_ERROR_NO_INPUT, "%s: %s", path, strerror(errno));
     if (S_ISDIR(found.st_mode))
         PAL_FAIL(PAL_ERROR_NO_INPUT, "%s: is a folder, expected an HDF5 file", path);
-    if (found.st_size == 0)
-        PAL_FAIL(PAL_ERROR_DATA, "%s: is empty, expected an HDF5 file", path);
+    if (found.st_size == 0) PAL_FAIL(PAL_ERROR_DATA, "%s: is empty, expected an HDF5 file", path);
     return PAL_OK;
 }
 
@@ -165,7 +163,8 @@ void h5_discard(const H5File *file)
     if (file->group != NULL) group_barrier(file->group);
 }
 
-/* Local. 0, or the errno of why not. Where nothing can be promised, there should at least be room now. */
+/* Local. 0, or the errno of why not. Where nothing can be promised, there should at least be room
+ * now. */
 static int reserve_blocks(const char *path, int64_t first, int64_t bytes)
 {
     int file = open(path, O_WRONLY);
@@ -227,7 +226,8 @@ Status h5_close(H5File **file)
 
     Status status = PAL_OK;
     if (f->broken)
-        status = status_fail(PAL_ERROR_IO, __FILE__, __LINE__, "%s: was not written whole", f->path);
+        status =
+            status_fail(PAL_ERROR_IO, __FILE__, __LINE__, "%s: was not written whole", f->path);
     else if (f->writing)
         status = flush(f);
     if (status == PAL_OK) {

@@ -64,16 +64,16 @@ Status h5_open(H5File **file, const char *path, const Group *group);
 /* Collective over the file's group; accepts NULL, sets NULL. What could not be written to the end
  * (disk full) is reported here at the latest, and such a file is removed. */
 Status h5_close(H5File **file);
-/* Collective over the file's group; accepts NULL, sets NULL. For the way out after a failure: closes,
- * removes the file if it was being created, and leaves status_message() as it is. */
+/* Collective over the file's group; accepts NULL, sets NULL. For the way out after a failure:
+ * closes, removes the file if it was being created, and leaves status_message() as it is. */
 void h5_abandon(H5File **file);
 
 const char *h5_path(const H5File *file); /* Local. */
 
 /* Collective over the file's group, same arguments on every rank: makes a dataset, without data. */
 Status h5_define(H5File *file, const char *name, StoredType type, Shape shape);
-/* Collective over the file's group. Every rank writes its own slab, empty where a count is 0; slabs of
- * different ranks are disjoint. `data` has the slab's elements, row-major. */
+/* Collective over the file's group. Every rank writes its own slab, empty where a count is 0; slabs
+ * of different ranks are disjoint. `data` has the slab's elements, row-major. */
 Status h5_write_slab(H5File *file, const char *name, StoredType type, const Slab *slab,
                      const void *data);
 /* Collective over the file's group: define, and the first rank writes all of it. */

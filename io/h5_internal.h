@@ -14,33 +14,33 @@ struct H5File {
     hid_t id;
     const Group *group; /* borrowed; NULL when opened alone */
     bool writing;
-    bool made;   /* this program created the file, so it may remove it */
+    bool made;        /* this program created the file, so it may remove it */
     int64_t reserved; /* bytes from the beginning that the file system has promised */
-    bool broken; /* a write failed: what is on the disk is worth nothing */
+    bool broken;      /* a write failed: what is on the disk is worth nothing */
 };
 
 /* Local, directly after the HDF5 call that failed, before any other. The message is
- * "PATH: what: reason", the reason being the system's (No space left on device) or HDF5's innermost.
- * A system's reason turns PAL_ERROR_DATA into PAL_ERROR_IO. */
+ * "PATH: what: reason", the reason being the system's (No space left on device) or HDF5's
+ * innermost. A system's reason turns PAL_ERROR_DATA into PAL_ERROR_IO. */
 Status h5_fail(const char *path, Status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Collective over the file's group: everyone gets the first failure. The first one of a file that is
- * being written ends its life on the disk (h5_discard). */
+/* Collective over the file's group: everyone gets the first failure. The first one of a file that
+ * is being written ends its life on the disk (h5_discard). */
 Status h5_agree(H5File *file, Status mine);
 
 /* Local. HDF5's type in memory and in the file. */
 hid_t h5_memory_type(StoredType type);
 hid_t h5_file_type(StoredType type);
 
-/* Collective over the file's group. Empties and removes the file that is being written: HDF5 insists on
- * writing what it still holds, and on the full disk that gives it the room. */
+/* Collective over the file's group. Empties and removes the file that is being written: HDF5
+ * insists on writing what it still holds, and on the full disk that gives it the room. */
 void h5_discard(const H5File *file);
 
-/* Collective over the file's group. Asks the file system for so many bytes more, so that a full disk shows
- * here, where all ranks turn back together, and not within HDF5 and MPI-IO, which cannot undo what
- * they have begun and wait for each other for ever. Where there is no fallocate() it looks at the free
- * space instead. */
+/* Collective over the file's group. Asks the file system for so many bytes more, so that a full
+ * disk shows here, where all ranks turn back together, and not within HDF5 and MPI-IO, which cannot
+ * undo what they have begun and wait for each other for ever. Where there is no fallocate() it
+ * looks at the free space instead. */
 Status h5_reserve(H5File *file, int64_t bytes);
 
 /* Local. Keeps HDF5 from printing its errors. */

@@ -41,14 +41,16 @@ static Status append_item(Listing *listing, hid_t dataset, const char *name)
     if (listing->count == listing->room) {
         listing->room = 2 * listing->room + 64;
         H5Item *grown = realloc(listing->items, (size_t)listing->room * sizeof *grown);
-        if (grown == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", listing->file->path);
+        if (grown == NULL)
+            PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", listing->file->path);
         listing->items = grown;
     }
     H5Item *item = &listing->items[listing->count];
     memset(item, 0, sizeof *item);
     size_t length = strlen(name);
     item->name = malloc(length + 2);
-    if (item->name == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", listing->file->path);
+    if (item->name == NULL)
+        PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", listing->file->path);
     listing->count++;
     item->name[0] = '/';
     memcpy(item->name + 1, name, length + 1);

@@ -32,7 +32,8 @@ static Status check_tokenizer(const char *name)
     if (name == NULL || strcmp(name, "bytes") == 0) return PAL_OK;
     if (strcmp(name, "words") == 0 || strcmp(name, "sentencepiece") == 0)
         PAL_FAIL(PAL_ERROR_USAGE,
-                 "--tokenizer %s is not in this version of palimpsest; use --tokenizer bytes", name);
+                 "--tokenizer %s is not in this version of palimpsest; use --tokenizer bytes",
+                 name);
     PAL_FAIL(PAL_ERROR_USAGE, "--tokenizer %.60s is unknown; expected bytes", name);
 }
 

@@ -19,8 +19,8 @@ typedef struct PrepareOptions {
 } PrepareOptions;
 
 /* Local; one rank does it. Prints progress and a table of what was written.
- * Errors: unknown tokenizer, bad split points (64); empty document, no documents (65); no such input
- * (66); output cannot be made (73); reading or writing failed (74). */
+ * Errors: unknown tokenizer, bad split points (64); empty document, no documents (65); no such
+ * input (66); output cannot be made (73); reading or writing failed (74). */
 Status prepare_data(const PrepareOptions *options);
 
 #endif

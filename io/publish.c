@@ -25,8 +25,8 @@ Status make_folders(const char *path)
         if (mkdir(part, 0777) != 0 &&
             (errno != EEXIST || stat(part, &found) != 0 || !S_ISDIR(found.st_mode)))
             PAL_FAIL(PAL_ERROR_CANT_CREATE,
-                     "%s: the folder cannot be made: %s; choose a place that you may write to", part,
-                     errno == EEXIST ? "a file of this name is there" : strerror(errno));
+                     "%s: the folder cannot be made: %s; choose a place that you may write to",
+                     part, errno == EEXIST ? "a file of this name is there" : strerror(errno));
         if (i < length) part[i] = '/';
     }
     return PAL_OK;
@@ -36,7 +36,8 @@ Status publish_temporary(const char *path, char *temporary, size_t size)
 {
     int length = snprintf(temporary, size, "%s.part", path);
     if (length < 0 || (size_t)length >= size)
-        PAL_FAIL(PAL_ERROR_USAGE, "%.60s...: the name is longer than %zu characters", path, size - 6);
+        PAL_FAIL(PAL_ERROR_USAGE, "%.60s...: the name is longer than %zu characters", path,
+                 size - 6);
     return PAL_OK;
 }
 

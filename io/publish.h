@@ -16,8 +16,8 @@ Status make_folders(const char *path);
 /* Local. "a/b.h5" to "a/b.h5.part". Error: PAL_ERROR_USAGE when the name is too long. */
 Status publish_temporary(const char *path, char *temporary, size_t size);
 
-/* Local. Syncs the closed file, renames it, syncs the folder. Error: PAL_ERROR_IO; then the temporary
- * file is removed. */
+/* Local. Syncs the closed file, renames it, syncs the folder. Error: PAL_ERROR_IO; then the
+ * temporary file is removed. */
 Status publish_file(const char *temporary, const char *path);
 
 /* Local. The link `path` points to `target` from now on, in one step. Error: PAL_ERROR_IO. */

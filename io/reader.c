@@ -15,7 +15,8 @@ static Status fill_row(const Batch *batch, Dataset *dataset, Split split, int ro
 
     if (count > 0) {
         int64_t first = dataset->splits[split].offsets[window->document] + window->offset;
-        /* The token before comes first: it is still in the block that the last window was read from. */
+        /* The token before comes first: it is still in the block that the last window was read
+         * from. */
         inputs[0] = dataset->document_token;
         if (window->offset > 0)
             PAL_TRY(dataset_read_tokens(dataset, split, row, first - 1, 1, inputs));

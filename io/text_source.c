@@ -18,10 +18,10 @@ static Status add_document(TextSource *source, Split split, const char *path, in
 {
     if (bytes <= 0)
         PAL_FAIL(PAL_ERROR_DATA,
-                 "%s: the document is empty, so there is nothing to predict; remove the file", path);
+                 "%s: the document is empty, so there is nothing to predict; remove the file",
+                 path);
     int64_t count = source->count[split];
-    TextDocument *grown =
-        realloc(source->documents[split], (size_t)(count + 1) * sizeof *grown);
+    TextDocument *grown = realloc(source->documents[split], (size_t)(count + 1) * sizeof *grown);
     if (grown == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", path);
     source->documents[split] = grown;
 

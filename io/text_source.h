@@ -14,7 +14,7 @@
 #include "src/base/status.h"
 
 typedef struct TextDocument {
-    char *name;           /* file name without .txt */
+    char *name; /* file name without .txt */
     char *path;
     int64_t first, bytes; /* the document is bytes [first, first + bytes) of path */
 } TextDocument;

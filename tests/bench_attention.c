@@ -4,8 +4,9 @@
  *
  *     bench_attention [rows heads head_size window memory compressed threads]
  *
- * "visible" counts the products of visible pairs as the device does; "executed" adds the logits that
- * backward computes again. Both are the best of the repetitions, which alternate with the reference.
+ * "visible" counts the products of visible pairs as the device does; "executed" adds the logits
+ * that backward computes again. Both are the best of the repetitions, which alternate with the
+ * reference.
  */
 #include <math.h>
 #include <stdio.h>
@@ -21,8 +22,8 @@ enum { REFERENCE = 1024, REPETITIONS = 40 };
 
 static Tensor random_tensor(uint64_t seed, int64_t a, int64_t b, int64_t c)
 {
-    Tensor x = tensor_3d(aligned_alloc(64, (size_t)(a * b * c + 16) / 16 * 16 * sizeof(Real)), a, b,
-                         c);
+    Tensor x =
+        tensor_3d(aligned_alloc(64, (size_t)(a * b * c + 16) / 16 * 16 * sizeof(Real)), a, b, c);
     RandomStream stream = random_stream(seed, "bench");
     for (int64_t i = 0; i < a * b * c; i++)
         x.data[i] = (Real)random_uniform(stream, (uint64_t)i) - (Real)0.5;

@@ -8,6 +8,7 @@
 # are removed at the end. `finish` is the last line and gives the verdict.
 set -u
 
+sources=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 palimpsest=$(realpath "$1")
 launcher=("${@:2}")
 if [ ${#launcher[@]} = 0 ]; then

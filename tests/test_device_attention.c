@@ -17,8 +17,8 @@
 #include "src/tensor/device.h"
 
 /* Sums of up to a few thousand products of numbers of size 1 that are rounded to `Real`: errors of
- * some 10 roundings relative to the size of the largest numbers of a tensor. The smallest differences
- * that a wrong index makes are above 1e-2. */
+ * some 10 roundings relative to the size of the largest numbers of a tensor. The smallest
+ * differences that a wrong index makes are above 1e-2. */
 #ifdef PAL_DOUBLE
 static const double tolerance = 2e-13;
 #else
@@ -324,8 +324,8 @@ static void run_backward(Device *device, const Problem *p, Real begin_with)
     for (int n = 0; n < p->num_inputs; n++)
         for (int64_t i = 0; i < tensor_count(*p->gradients[n]); i++)
             p->gradients[n]->data[i] = begin_with;
-    device->op->attention_backward(device, &p->queries, p->sources, p->c->num_sources, p->o,
-                                   p->lse, p->dout);
+    device->op->attention_backward(device, &p->queries, p->sources, p->c->num_sources, p->o, p->lse,
+                                   p->dout);
 }
 
 static void check_case(const Case *c, int threads)
@@ -350,6 +350,7 @@ static void check_case(const Case *c, int threads)
 
 /* --- cases ----------------------------------------------------------------------------------- */
 
+/* clang-format off */
 #define WINDOW(length) {length, {-1}, true, true, 1, -1}
 
 static const Case cases[] = {
@@ -383,6 +384,7 @@ static const Case cases[] = {
     {"dropout", 2, 3, 12, 45, 0, {45, 31}, true, 0.3, 3,
      {{13, {13, 2}, false, true, 1, -1}, {22, {22, 9}, false, true, 1, -1}, WINDOW(45)}},
 };
+/* clang-format on */
 
 enum { NUM_CASES = sizeof cases / sizeof *cases };
 
@@ -489,8 +491,10 @@ static double weighted_output(const Problem *p)
 static void the_definition_agrees_with_finite_differences(void **state)
 {
     (void)state;
+    /* clang-format off */
     static const Case small = {"small", 2, 2, 3, 6, 1, {6, 5}, true, 0.25, 2,
                                {{4, {4, 2}, false, true, 2, -1}, WINDOW(6)}};
+    /* clang-format on */
     Problem *p = problem_create(&small);
     Expected *x = expected_create(p);
     for (int n = 0; n < p->num_inputs; n++)

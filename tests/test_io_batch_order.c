@@ -21,9 +21,9 @@ static int64_t slow_document(int64_t documents, bool shuffle, uint64_t seed, int
 {
     if (!shuffle) return element % documents;
     int64_t *permutation = malloc((size_t)documents * sizeof *permutation);
-    random_permutation(random_substream(random_stream(seed, "data/order"),
-                                        (uint64_t)(element / documents), 0),
-                       documents, permutation);
+    random_permutation(
+        random_substream(random_stream(seed, "data/order"), (uint64_t)(element / documents), 0),
+        documents, permutation);
     int64_t document = permutation[element % documents];
     free(permutation);
     return document;
@@ -209,9 +209,9 @@ static void once_reads_every_document_once(void **state)
             int seen[23] = {0};
             BatchOrder *order;
             RowWindow windows[5];
-            assert_int_equal(batch_order_create_once(&order, rows, 4, 4, offsets,
-                                                     listed ? list : NULL, 3),
-                             PAL_OK);
+            assert_int_equal(
+                batch_order_create_once(&order, rows, 4, 4, offsets, listed ? list : NULL, 3),
+                PAL_OK);
             for (int guard = 0; !batch_order_done(order) && guard < 100; guard++) {
                 batch_order_next(order, windows);
                 for (int r = 0; r < rows; r++)

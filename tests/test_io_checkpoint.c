@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Checkpoints: what is written comes back, on any number of ranks (run it on 1, 2, 3, ...); wrong and
- * damaged files; a full disk. The verdict is agreed on by all ranks before cmocka hears of it.
+ * Checkpoints: what is written comes back, on any number of ranks (run it on 1, 2, 3, ...); wrong
+ * and damaged files; a full disk. The verdict is agreed on by all ranks before cmocka hears of it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -75,14 +75,19 @@ static void fill_content(Content *c, int64_t update)
     int64_t written = is_root() ? WIDTH : 0;
     c->tensors[0] = checkpoint_rows("/weights/layers/00/attention/query", STORED_FLOAT32,
                                     (Shape){2, {WIDTH, WIDTH}}, 0, written, c->weights);
-    c->tensors[1] = checkpoint_rows("/memory/layers/00/recent", STORED_FLOAT32,
-                                    (Shape){3, {ROWS, SLOTS, WIDTH}}, c->first, c->count, c->memory);
+    c->tensors[1] =
+        checkpoint_rows("/memory/layers/00/recent", STORED_FLOAT32,
+                        (Shape){3, {ROWS, SLOTS, WIDTH}}, c->first, c->count, c->memory);
     c->tensors[2] = checkpoint_rows("/memory/layers/00/valid_recent", STORED_INT32,
                                     (Shape){1, {ROWS}}, c->first, c->count, c->valid);
     c->tensors[3] = checkpoint_rows("/memory/layers/00/compressed", STORED_FLOAT32,
                                     (Shape){3, {ROWS, 0, WIDTH}}, c->first, c->count, c->memory);
-    c->state = (CheckpointState){.update = update, .windows = 2 * update, .tokens = 3 * update,
-                                 .next = 11, .rows = ROWS, .cursors = c->cursors,
+    c->state = (CheckpointState){.update = update,
+                                 .windows = 2 * update,
+                                 .tokens = 3 * update,
+                                 .next = 11,
+                                 .rows = ROWS,
+                                 .cursors = c->cursors,
                                  .configuration = "[model]\nlayers = 1\n# \xc3\xa4\n"};
 }
 
@@ -104,7 +109,8 @@ static void check_state(const Checkpoint *c)
     expect(c->state.update == 1000 && c->state.windows == 2000 && c->state.tokens == 3000 &&
                c->state.next == 11 && c->state.rows == ROWS,
            "counters");
-    expect(strcmp(c->state.configuration, "[model]\nlayers = 1\n# \xc3\xa4\n") == 0, "configuration");
+    expect(strcmp(c->state.configuration, "[model]\nlayers = 1\n# \xc3\xa4\n") == 0,
+           "configuration");
     for (int r = 0; r < ROWS && c->state.rows == ROWS; r++)
         expect(c->state.cursors[r].document == r && c->state.cursors[r].offset == 100 + r &&
                    c->state.cursors[r].epoch == 7 - r,
@@ -135,7 +141,8 @@ static void check_tensors(Checkpoint *c)
     for (int r = 0; r < ROWS; r++) expect(valid[r] == r, "valid counts");
 
     expect(checkpoint_shape(c, "/memory/layers/00/compressed", &shape) == PAL_OK &&
-               shape.dims[1] == 0, "shape of an empty tensor");
+               shape.dims[1] == 0,
+           "shape of an empty tensor");
     expect(checkpoint_has(c, "/weights/layers/00/attention/query"), "has");
     expect(!checkpoint_has(c, "/weights/layers/01/attention/query"), "has not");
 
@@ -188,11 +195,13 @@ static void old_ones_are_pruned_and_found(void **state)
     for (int64_t update = 0; update <= 40; update += 10)
         expect(save(run, update, NULL) == PAL_OK, "save");
     expect(step_exists(run, 40) && step_exists(run, 30) && !step_exists(run, 20) &&
-               !step_exists(run, 0), "two are kept");
+               !step_exists(run, 0),
+           "two are kept");
     /* A run begun again: later updates of the old one stay, and `latest` is the new one. */
     expect(save(run, 5, NULL) == PAL_OK, "save an earlier update");
     expect(step_exists(run, 40) && step_exists(run, 5), "later ones stay");
-    expect(checkpoint_find(run, found) == PAL_OK && strstr(found, "step-00000005") != NULL, "latest");
+    expect(checkpoint_find(run, found) == PAL_OK && strstr(found, "step-00000005") != NULL,
+           "latest");
 
     snprintf(path, sizeof path, "%s/checkpoints", run);
     expect(checkpoint_find(path, found) == PAL_OK && strstr(found, "step-00000005") != NULL,
@@ -238,7 +247,8 @@ static void other_files_are_refused(void **state)
 
     double number = 0.0;
     expect(h5_open(&file, file_name("data.h5"), NULL) == PAL_OK, "open");
-    expect(h5_get_number(file, "/some/group", "number", &number) == PAL_OK && number == 0.1, "number");
+    expect(h5_get_number(file, "/some/group", "number", &number) == PAL_OK && number == 0.1,
+           "number");
     h5_abandon(&file);
 
     if (is_root()) expect(write_text(file_name("file"), "not a folder"), "write");
@@ -273,7 +283,8 @@ static void listing_shows_everything(void **state)
     H5File *file = NULL;
     H5Item *items = NULL;
     int64_t count = 0;
-    if (expect(h5_open(&file, path, NULL) == PAL_OK, "open")) expect(h5_list(file, &items, &count) == PAL_OK && count == 7, "seven datasets");
+    if (expect(h5_open(&file, path, NULL) == PAL_OK, "open"))
+        expect(h5_list(file, &items, &count) == PAL_OK && count == 7, "seven datasets");
     bool seen = false;
     for (int64_t i = 0; i < count; i++)
         if (strcmp(items[i].name, "/memory/layers/00/recent") == 0)
@@ -332,7 +343,8 @@ static void a_full_disk_leaves_the_earlier_one(void **state)
     expect(status == PAL_OK, "saving works again");
     Checkpoint *c = NULL;
     expect(checkpoint_open(&c, run, NULL) != PAL_OK, "a folder is no file");
-    expect(checkpoint_find(run, found) == PAL_OK && checkpoint_open(&c, found, NULL) == PAL_OK, "open");
+    expect(checkpoint_find(run, found) == PAL_OK && checkpoint_open(&c, found, NULL) == PAL_OK,
+           "open");
     checkpoint_close(&c);
     group_barrier(&grid.world);
     if (is_root()) remove_small_disk(disk);

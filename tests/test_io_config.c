@@ -75,7 +75,8 @@ static const struct {
     {DATA "[model]\nmemory =\n", NULL, "model.memory", "separated by commas"},
     {DATA "[model]\nmemory = 8,,8\n", NULL, "model.memory = 8,,8", "separated by commas"},
     {DATA "[model]\nmemory = 8,8\n", NULL, "model.memory has 2 entries", "expected 1, or 6"},
-    {DATA "[model]\ncompressed_memory = 8,8,8\n", NULL, "model.compressed_memory has 3 entries", "6"},
+    {DATA "[model]\ncompressed_memory = 8,8,8\n", NULL, "model.compressed_memory has 3 entries",
+     "6"},
     {DATA "[model]\ndilations = 1,2,3,4,5,6,7,8,9\n", NULL, "model.dilations", "whole numbers"},
     {DATA "[model]\nwindow = 510\n", NULL, "run.ini: model.compression_rate = 4 does not divide",
      "model.window = 510"},
@@ -161,10 +162,17 @@ static void written_text_comes_back(void **state)
     (void)state;
     Config config;
     const char *sets[] = {"train.lr_start=0.1000000000000000055511151231257827",
-                          "train.lr_peak=3.3333333333333335e-07", "train.lr_end=4.9e-324",
-                          "train.seed=1234567890123", "parallel.threads=7", "train.decay=55",
-                          "model.layers=2", "model.memory=8,12", "model.compression=dilated",
-                          "model.dilations=5", "data.reset_memory=never", "data.shuffle=false"};
+                          "train.lr_peak=3.3333333333333335e-07",
+                          "train.lr_end=4.9e-324",
+                          "train.seed=1234567890123",
+                          "parallel.threads=7",
+                          "train.decay=55",
+                          "model.layers=2",
+                          "model.memory=8,12",
+                          "model.compression=dilated",
+                          "model.dilations=5",
+                          "data.reset_memory=never",
+                          "data.shuffle=false"};
     assert_int_equal(config_parse_text(&config, DATA, "run.ini", NULL, 0), PAL_OK);
     assert_comes_back(&config);
     assert_int_equal(config_parse_text(&config, DATA, "run.ini", sets, 12), PAL_OK);

@@ -26,10 +26,10 @@ static char folder[256];
 static void write_books(void)
 {
     static const char *const books[][2] = {
-        {"train/10.txt", "in the beginning\n"},    {"train/9.txt", "a b  c\td\n"},
-        {"train/100.txt", "\xc3\xa4 \xff\n"},      {"train/notes.md", "not a document"},
-        {"train/appendix.txt", "last by name"},    {"validation/1.txt", "one"},
-        {"test/2.txt", " two words "},             {"metadata.csv", "1,One,1900,url\n"},
+        {"train/10.txt", "in the beginning\n"}, {"train/9.txt", "a b  c\td\n"},
+        {"train/100.txt", "\xc3\xa4 \xff\n"},   {"train/notes.md", "not a document"},
+        {"train/appendix.txt", "last by name"}, {"validation/1.txt", "one"},
+        {"test/2.txt", " two words "},          {"metadata.csv", "1,One,1900,url\n"},
     };
     char path[512];
     static const char *const folders[] = {"books", "books/train", "books/validation", "books/test"};
@@ -44,8 +44,8 @@ static void write_books(void)
 static Status prepare_named(const char *input, const char *output, const char *split_at)
 {
     char from[512], to[512];
-    PrepareOptions options = {in_folder(folder, input, from), in_folder(folder, output, to), "bytes",
-                              split_at};
+    PrepareOptions options = {in_folder(folder, input, from), in_folder(folder, output, to),
+                              "bytes", split_at};
     return prepare_data(&options);
 }
 
@@ -98,7 +98,8 @@ static void books_come_back(void **state)
 
     int32_t tokens[5];
     const int32_t expected[] = {0xc3, 0xa4, ' ', 0xff, '\n'};
-    assert_int_equal(dataset_read_tokens(data, SPLIT_TRAIN, 1, train->offsets[2], 5, tokens), PAL_OK);
+    assert_int_equal(dataset_read_tokens(data, SPLIT_TRAIN, 1, train->offsets[2], 5, tokens),
+                     PAL_OK);
     assert_memory_equal(tokens, expected, sizeof expected);
     assert_int_equal(dataset_read_tokens(data, SPLIT_VALIDATION, 1, 0, 1, tokens), PAL_OK);
     assert_int_equal(tokens[0], 'o');
@@ -201,11 +202,13 @@ static void wrong_text_is_refused(void **state)
     mkdir(in_folder(folder, "empty/train", path), 0777);
     assert_refused(prepare_named("empty", "x.h5", NULL), PAL_ERROR_DATA, "no documents");
     write_text(in_folder(folder, "empty/train/7.txt", path), "");
-    assert_refused(prepare_named("empty", "x.h5", NULL), PAL_ERROR_DATA, "7.txt: the document is empty");
+    assert_refused(prepare_named("empty", "x.h5", NULL), PAL_ERROR_DATA,
+                   "7.txt: the document is empty");
     assert_refused(prepare_named("empty/train/7.txt", "x.h5", NULL), PAL_ERROR_DATA, "is empty");
     write_text(path, "short");
     assert_refused(prepare_named("empty/train/7.txt", "x.h5", NULL), PAL_ERROR_DATA, "too short");
-    assert_refused(prepare_named("books", "no/such/x.h5", NULL), PAL_ERROR_CANT_CREATE, "x.h5.part");
+    assert_refused(prepare_named("books", "no/such/x.h5", NULL), PAL_ERROR_CANT_CREATE,
+                   "x.h5.part");
     assert_refused(prepare_named("books", "empty", NULL), PAL_ERROR_IO, "empty");
     assert_false(path_exists(in_folder(folder, "empty.part", path)));
 
@@ -285,7 +288,8 @@ static int prepare_in_child(const char *output, bool limit_size)
             setrlimit(RLIMIT_FSIZE, &limit);
         }
         Status status = prepare_named("enwik", output, NULL);
-        bool named = strstr(status_message(), limit_size ? "File too large" : "No space left") != NULL;
+        bool named =
+            strstr(status_message(), limit_size ? "File too large" : "No space left") != NULL;
         exit(status == PAL_ERROR_IO && named ? 0 : 1 + (int)status);
     }
     int result = -1;

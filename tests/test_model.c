@@ -7,7 +7,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +23,18 @@ static void assert_same_bits(Tensor a, Tensor b, const char *what, const char *w
 {
     assert_int_equal(tensor_count(a), tensor_count(b));
     if (memcmp(a.data, b.data, bytes_of(a)) != 0) fail_msg("%s of '%s' differ", what, where);
+}
+
+/* A few hundred roundings of numbers of a size of 1, through several windows. */
+static const double nats_tolerance = 2e-5;
+
+static void assert_near_nats(Tensor a, Tensor b, const char *where)
+{
+    for (int64_t i = 0; i < tensor_count(a); i++) {
+        double difference = fabs((double)a.data[i] - (double)b.data[i]);
+        if (!(difference <= nats_tolerance))
+            fail_msg("nats of '%s' differ by %g", where, difference);
+    }
 }
 
 /* Two models run the schedule side by side; `compare` looks at them after every window. */
@@ -121,9 +132,7 @@ static void check_taps(int rate, bool exactly)
     for (int64_t i = 0; i < SCHEDULE; i++) {
         run_both(&pair, i);
         if (exactly) assert_same_nats(&pair, "conv as mean");
-        Tensor a = pair.a.model.nats, b = pair.b.model.nats;
-        for (int64_t e = 0; e < tensor_count(a); e++)
-            assert_true(fabs((double)a.data[e] - (double)b.data[e]) <= 1e-5);
+        assert_near_nats(pair.a.model.nats, pair.b.model.nats, "conv as mean");
     }
     assert_true(pair.b.model.memory[1].valid_compressed[0] == 12);
     pair_end(&pair);
@@ -148,7 +157,6 @@ static void check_larger(const Setting *smaller, const Setting *larger, int equa
     bool differed = false;
     Pair pair;
     pair_begin(&pair, smaller, larger);
-    /* The same names have the same weights, but in one case the sizes of tensors tell them apart. */
     assert_int_equal(parameters_total(&pair.a.parameters), parameters_total(&pair.b.parameters));
     for (int64_t i = 0; i < SCHEDULE; i++) {
         TestWindow window;
@@ -157,11 +165,10 @@ static void check_larger(const Setting *smaller, const Setting *larger, int equa
         fixture_run_window(&pair.a, &window.view);
         fixture_run_window(&pair.b, &window.view);
         Tensor a = pair.a.model.nats, b = pair.b.model.nats;
+        if (i < equal) assert_near_nats(a, b, smaller->name);
         for (int64_t e = 0; e < tensor_count(a); e++) {
             double difference = fabs((double)a.data[e] - (double)b.data[e]);
             assert_true(isfinite(a.data[e]) && isfinite(b.data[e]));
-            if (i < equal && !(difference <= 1e-5))
-                fail_msg("%s: window %lld differs by %g", smaller->name, (long long)i, difference);
             if (i >= equal && difference > 1e-4) differed = true;
         }
     }
@@ -257,6 +264,8 @@ static Setting without_dropout(const Setting *from)
     return setting;
 }
 
+/* Which rows of a product end up in the last, smaller piece of it depends on their order, and so may
+ * their last bits; a row that saw another's memory would be off by more than 1e-2. */
 static void order_of_rows_does_not_matter(void **state)
 {
     (void)state;
@@ -272,9 +281,8 @@ static void order_of_rows_does_not_matter(void **state)
             fixture_run_window(&pair.a, &window.view);
             fixture_run_window(&pair.b, &permuted.view);
             for (int b = 0; b < FIXTURE_ROWS; b++)
-                assert_same_bits(tensor_slice(pair.b.model.nats, b, 1),
-                                 tensor_slice(pair.a.model.nats, order[b], 1), "nats",
-                                 setting.name);
+                assert_near_nats(tensor_slice(pair.b.model.nats, b, 1),
+                                 tensor_slice(pair.a.model.nats, order[b], 1), setting.name);
         }
         pair_end(&pair);
     }

@@ -13,9 +13,12 @@
  *     ds = p (do v^T - delta)     dv += p^T do     dk += ds^T (q + u)     dr += skew'(ds)^T (q + w)
  *     dq = scale (ds k + skew'(ds) r), whose two terms also sum to du and dw
  *
- *   attention_tiles  the kernel of all products, exp, transposition
- *   attention_work   the geometry of a call; which thread does which queries
- *   attention_pack   a thread's buffers, keys and positions copied for the kernel; the logits s
+ *   attention_tiles      the kernel of all products, exp, transposition
+ *   attention_work       the geometry of a call; which thread does which queries
+ *   attention_pack       a thread's buffers; queries, keys and positions copied for the kernel
+ *   attention_scores     tiles of logits and weights
+ *   attention_gradients  what one tile adds to the gradients
+ *   attention_sums       sums over rows and heads that several threads may have parts of
  */
 #ifndef PAL_TENSOR_CPU_ATTENTION_H
 #define PAL_TENSOR_CPU_ATTENTION_H

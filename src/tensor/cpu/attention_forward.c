@@ -3,12 +3,9 @@
 #include <omp.h>
 #include <string.h>
 
-#include "src/base/status.h"
 #include "src/tensor/cpu/attention.h"
-#include "src/tensor/cpu/attention_pack.h"
+#include "src/tensor/cpu/attention_scores.h"
 #include "src/tensor/cpu/context.h"
-
-static int smaller(int a, int b) { return a < b ? a : b; }
 
 /* The largest of n > 0 logits; those behind n may be overwritten. */
 static Real row_maximum(Real *row, int n)
@@ -163,5 +160,6 @@ void cpu_attention_forward(Device *device, Tensor o, Tensor lse, const Attention
                       lse);
     }
     for (int i = 0; i < num_sources; i++) /* content, positions, values */
-        device_count(device, attention_operations(&call, i) * (tensor_exists(sources[i].r) ? 3 : 2));
+        device_count(device,
+                     attention_operations(&call, i) * (tensor_exists(sources[i].r) ? 3 : 2));
 }

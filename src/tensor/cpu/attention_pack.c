@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/tensor/cpu/attention_pack.h"
 
-#include <math.h>
 #include <string.h>
-
-static int smaller(int a, int b) { return a < b ? a : b; }
-static int larger(int a, int b) { return a > b ? a : b; }
 
 /* --- buffers -------------------------------------------------------------------------------- */
 
@@ -23,9 +19,8 @@ static Real *take(Cursor *cursor, int64_t rows, int64_t columns)
 }
 
 /* Columns x that visible pairs use, with room for what a product reads beside them. */
-static void lay_out_positions(Cursor *cursor, PackedPositions *positions,
-                              const AttentionCall *call, const AttentionSource *source,
-                              AttentionPass pass)
+static void lay_out_positions(Cursor *cursor, PackedPositions *positions, const AttentionCall *call,
+                              const AttentionSource *source, AttentionPass pass)
 {
     int stride = source->row_stride, last = (call->length - 1) / stride;
     /* Slot j > i of the window is hidden, so with stride 1 its columns end at j - t = 0. */
@@ -113,8 +108,6 @@ void attention_pack_rows(Real *y, const AttentionCall *call, const Real *x, cons
     for (int i = 0; i < m; i++) {
         const Real *from = x + i * call->width;
         Real *to = y + (ptrdiff_t)i * call->padded_size;
-        if (i + PREFETCH_ROWS < m)
-            prefetch_row(from + PREFETCH_ROWS * call->width, call->head_size);
         for (int e = 0; e < call->head_size; e++)
             to[e] = factor * (from[e] + (bias == NULL ? 0 : bias[e]));
         for (int e = call->head_size; e < call->padded_size; e++) to[e] = 0;
@@ -128,7 +121,6 @@ static void copy_rows(Real *y, const AttentionCall *call, const Real *x, ptrdiff
     size_t rest = (size_t)call->padded_size * sizeof(Real) - bytes;
     for (int i = 0; i < m; i++) {
         Real *to = y + (ptrdiff_t)i * call->padded_size;
-        if (i + PREFETCH_ROWS < m) prefetch_row(x + (i + PREFETCH_ROWS) * x_row, call->head_size);
         memcpy(to, x + i * x_row, bytes);
         memset(to + call->head_size, 0, rest);
     }
@@ -193,8 +185,8 @@ void attention_pack_source(AttentionScratch *scratch, const AttentionCall *call,
         return;
     }
 
-    ptrdiff_t from = ((ptrdiff_t)row * slots + packed->first) * call->width +
-                     (ptrdiff_t)head * call->head_size;
+    ptrdiff_t from =
+        ((ptrdiff_t)row * slots + packed->first) * call->width + (ptrdiff_t)head * call->head_size;
     int padded = round_up(packed->count, VECTOR_LANES);
     tile_transpose(packed->keys_transposed, packed->transposed_row, source->k.data + from,
                    call->width, packed->count, call->head_size);
@@ -235,119 +227,9 @@ void attention_pack_position_queries(AttentionScratch *scratch, const AttentionC
                                      const AttentionWork *work)
 {
     if (scratch->packed.positions == NULL) return;
-    const Real *bias = scratch->packed.source->position_bias.data +
-                       (ptrdiff_t)work->head * call->head_size;
+    const Real *bias =
+        scratch->packed.source->position_bias.data + (ptrdiff_t)work->head * call->head_size;
     if (bias == scratch->position_bias) return; /* sources share it */
     pack_queries(scratch->query_position, call, work, bias);
     scratch->position_bias = bias;
-}
-
-/* --- logits --------------------------------------------------------------------------------- */
-
-AttentionTile attention_tile(const PackedSource *packed, int query, int m, int slot)
-{
-    AttentionTile tile = {.query = query, .m = m, .slot = slot};
-    tile.n = smaller(KEY_TILE, packed->count - slot);
-    tile.limit = tile.n;
-    if (packed->source->causal) {
-        tile.limit = query - (packed->first + slot) + 1;
-        tile.n = smaller(tile.n, tile.limit + m - 1); /* what the last query sees */
-    }
-    if (tile.n < 0) tile.n = 0;
-    return tile;
-}
-
-/* Overwrites the tile with the products of queries and positions; rows of the same residue, which
- * are every row_stride-th, in one go. */
-static void position_scores(AttentionScratch *scratch, const AttentionCall *call,
-                            const AttentionTile *tile)
-{
-    const PackedPositions *positions = scratch->packed.positions;
-    int stride = scratch->packed.source->row_stride;
-    for (int start = 0; start < stride && start < tile->m; start++) {
-        int residue = (tile->query + start) % stride;
-        int count = (tile->m - start + stride - 1) / stride;
-        const Real *b = positions->transposed + residue * positions->transposed_set +
-                        positions->origin + scratch->packed.first + tile->slot -
-                        (tile->query + start) / stride;
-        int step = tile->limit >= tile->n ? count : TILE_ROWS;
-        for (int t = 0; t < count; t += step) {
-            int m = smaller(step, count - t), i = start + stride * t;
-            int n = attention_visible(tile, i + stride * (m - 1));
-            if (n == 0) continue;
-            tile_product_skewed((TileProduct){
-                .c = scratch->scores + i * scratch->score_row,
-                .c_row = stride * scratch->score_row,
-                .a = scratch->query_position + (ptrdiff_t)(tile->query + i) * call->padded_size,
-                .a_row = (ptrdiff_t)stride * call->padded_size,
-                .a_column = 1,
-                .b = b - t,
-                .b_row = positions->transposed_row,
-                .m = m,
-                .n = n,
-                .k = call->head_size});
-        }
-    }
-}
-
-void attention_scores(AttentionScratch *scratch, const AttentionCall *call,
-                      const AttentionTile *tile)
-{
-    const PackedSource *packed = &scratch->packed;
-    if (packed->positions != NULL) position_scores(scratch, call, tile);
-
-    int step = attention_step(tile);
-    for (int i = 0; i < tile->m; i += step) {
-        int m = smaller(step, tile->m - i), n = attention_visible(tile, i + m - 1);
-        if (n == 0) continue;
-        tile_product((TileProduct){
-            .c = scratch->scores + i * scratch->score_row,
-            .c_row = scratch->score_row,
-            .a = scratch->query_content + (ptrdiff_t)(tile->query + i) * call->padded_size,
-            .a_row = call->padded_size,
-            .a_column = 1,
-            .b = packed->keys_transposed + tile->slot,
-            .b_row = packed->transposed_row,
-            .m = m,
-            .n = n,
-            .k = call->head_size,
-            .accumulate = packed->positions != NULL});
-    }
-}
-
-Real attention_exp_row(Real *row, const AttentionTile *tile, int i, Real subtracted)
-{
-    int visible = attention_visible(tile, i), padded = round_up(visible, VECTOR_LANES);
-    for (int j = visible; j < padded; j++) row[j] = -(Real)INFINITY;
-
-    Vector sum = {0};
-    for (int j = 0; j < padded; j += VECTOR_LANES) {
-        Vector p = vector_exp2(vector_load(row + j) - subtracted);
-        vector_store(row + j, p);
-        sum += p;
-    }
-    for (int j = padded; j < tile->n + 2 * TILE_ROWS; j += VECTOR_LANES)
-        vector_store(row + j, (Vector){0});
-
-    Real total = 0;
-    for (int lane = 0; lane < VECTOR_LANES; lane++) total += sum[lane];
-    return total;
-}
-
-void attention_dropout_row(AttentionScratch *scratch, const AttentionCall *call, int source,
-                           int row, int head, const AttentionTile *tile, int i)
-{
-    const AttentionQueries *queries = call->queries;
-    RandomStream stream =
-        random_substream(queries->dropout_stream, (uint64_t)(queries->first_row + row), 0);
-    int64_t query = (int64_t)head * call->length + tile->query + i;
-    int64_t element = query * call->weights_per_query + call->first_weight[source] +
-                      scratch->packed.first + tile->slot;
-    Real kept = (Real)(1.0 / (1.0 - queries->dropout_rate));
-
-    uint32_t words[4];
-    for (int j = 0; j < attention_visible(tile, i); j++, element++) {
-        if (j == 0 || element % 4 == 0) random_words(stream, (uint64_t)element / 4, words);
-        scratch->keep[j] = words[element % 4] * 0x1p-32 >= queries->dropout_rate ? kept : 0;
-    }
 }

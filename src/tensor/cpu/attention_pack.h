@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One thread's buffers, keys and positions of one head copied for the kernel, and the logits.
+ * One thread's buffers, and queries, keys and positions of one head copied for the kernel.
  *
- * A source is packed from its first valid slot on: packed slot 0 is slot `first`. Logits are in base
- * 2: queries are packed times scale * log2(e), so exp is exp2 and gradients that are sums over these
- * queries (dk, dr) come out log2(e) times too large.
+ * A source is packed from its first valid slot on: packed slot 0 is slot `first`. Queries are
+ * packed times scale * log2(e), so logits are in base 2 and exp is exp2; gradients that are sums
+ * over these queries (dk, dr) come out log2(e) times too large.
  *
- * Positions. With c = row_stride and query i = residue + c t the row of the table,
- * row_offset + residue + c (t - j), depends on j - t only: for each residue the relative product is
- * the diagonal one of stride 1, and no stride costs more than another. So the table is packed, for
- * each residue, in columns x = origin + j - t, in which j ascends; rows outside the table are zero.
+ * Positions. With c = row_stride and query i = residue + c t the row of the table, row_offset +
+ * residue + c (t - j), depends on j - t only: for each residue the relative product is the diagonal
+ * one of stride 1, and no stride costs more than another. So the table is packed, for each residue,
+ * in columns x = origin + j - t, in which j ascends; rows outside the table are zero.
  */
 #ifndef PAL_TENSOR_CPU_ATTENTION_PACK_H
 #define PAL_TENSOR_CPU_ATTENTION_PACK_H
@@ -36,45 +36,39 @@ typedef struct PackedPositions {
 } PackedPositions;
 
 typedef struct PackedSource {
-    const AttentionSource *source; /* borrowed */
+    const AttentionSource *source;    /* borrowed */
     const PackedPositions *positions; /* of the source, NULL without r */
-    int first, count;       /* packed are slots [first, first + count) */
-    Real *keys_transposed;  /* (E, count), row step transposed_row     */
-    Real *values_transposed; /* the same; backward                     */
-    Real *keys, *values;    /* (count, Ep); keys backward, values forward */
+    int first, count;                 /* packed are slots [first, first + count) */
+    Real *keys_transposed;            /* (E, count), row step transposed_row     */
+    Real *values_transposed;          /* the same; backward                     */
+    Real *keys, *values;              /* (count, Ep); keys backward, values forward */
     ptrdiff_t transposed_row;
 } PackedSource;
 
-/* Queries [query, query + m) against packed slots [slot, slot + n). */
-typedef struct AttentionTile {
-    int query, m, slot, n;
-    int limit; /* query number i of the tile sees its slots [0, min(n, limit + i)) */
-} AttentionTile;
-
-/* Sums over a whole head and over a whole row of it; see attention_backward.c. */
+/* Sums over a whole head and over a whole row of it; see attention_sums.h. */
 typedef struct AttentionSums {
-    Real *dk[PAL_MAX_SOURCES], *dv[PAL_MAX_SOURCES];      /* (S, Ep) from slot 0 */
-    Real *dr[PAL_MAX_SOURCES];                            /* like PackedPositions.rows */
+    Real *dk[PAL_MAX_SOURCES], *dv[PAL_MAX_SOURCES];       /* (S, Ep) from slot 0 */
+    Real *dr[PAL_MAX_SOURCES];                             /* like PackedPositions.rows */
     Real *dcontent_bias, *dposition_bias[PAL_MAX_SOURCES]; /* (Ep) */
 } AttentionSums;
 
 typedef struct AttentionScratch {
     PackedSource packed;
     PackedPositions positions[PAL_MAX_SOURCES];
-    Real *query_content, *query_position; /* (T, Ep): scale log2(e) (q + bias)           */
-    const Real *position_bias;            /* borrowed: that of query_position            */
-    Real *scores;                         /* (QUERY_BLOCK, KEY_TILE), row step score_row */
-    Real *keep;                           /* (KEY_TILE) dropout factors of one query     */
-    Real *out, *maximum, *sum;            /* (T, Ep), (T), (T); forward                  */
-    Real *dout, *dscores, *delta;         /* backward: (T, Ep), like scores, (T)         */
+    Real *query_content, *query_position;   /* (T, Ep): scale log2(e) (q + bias)           */
+    const Real *position_bias;              /* borrowed: that of query_position            */
+    Real *scores;                           /* (QUERY_BLOCK, KEY_TILE), row step score_row */
+    Real *keep;                             /* (KEY_TILE) dropout factors of one query     */
+    Real *out, *maximum, *sum;              /* (T, Ep), (T), (T); forward                  */
+    Real *dout, *dscores, *delta;           /* backward: (T, Ep), like scores, (T)         */
     Real *dquery_content, *dquery_position; /* (T, Ep): dq / scale, its two terms; the second   */
     Real *dquery_positions;                 /* of one source, and summed over sources           */
     AttentionSums own, carried;
     ptrdiff_t score_row;
 } AttentionScratch;
 
-/* Lays the buffers out from `base` on and returns how many numbers they take; with base NULL it only
- * counts. */
+/* Lays the buffers out from `base` on and returns how many numbers they take; with base NULL it
+ * only counts. */
 size_t attention_scratch(AttentionScratch *scratch, const AttentionCall *call, AttentionPass pass,
                          Real *base);
 
@@ -89,38 +83,11 @@ void attention_pack_source(AttentionScratch *scratch, const AttentionCall *call,
 void attention_pack_rows(Real *y, const AttentionCall *call, const Real *x, const Real *bias,
                          Real factor, int m);
 
-/* The queries of some work with the content bias, and with the position bias of the packed source. */
+/* The queries of some work with the content bias, and with the position bias of the source that is
+ * packed. */
 void attention_pack_queries(AttentionScratch *scratch, const AttentionCall *call,
                             const AttentionWork *work);
 void attention_pack_position_queries(AttentionScratch *scratch, const AttentionCall *call,
                                      const AttentionWork *work);
-
-/* The tile of these queries that begins at packed slot `slot`; n is 0 behind the last one. */
-AttentionTile attention_tile(const PackedSource *packed, int query, int m, int slot);
-
-/* How many slots query number i of the tile sees. */
-static inline int attention_visible(const AttentionTile *tile, int i)
-{
-    int seen = tile->limit + i < tile->n ? tile->limit + i : tile->n;
-    return seen > 0 ? seen : 0;
-}
-
-/* Rows of a tile that one product takes: all, or one panel where each sees another number of slots. */
-static inline int attention_step(const AttentionTile *tile)
-{
-    return tile->limit >= tile->n ? tile->m : TILE_ROWS;
-}
-
-/* The logits of a tile into scratch->scores. Hidden ones have no meaning. */
-void attention_scores(AttentionScratch *scratch, const AttentionCall *call,
-                      const AttentionTile *tile);
-
-/* Row i of the tile becomes 2^(row - subtracted), 0 at hidden slots and for SCORE_MARGIN numbers
- * behind the tile; returns the sum. */
-Real attention_exp_row(Real *row, const AttentionTile *tile, int i, Real subtracted);
-
-/* Fills keep with 0 or 1 / (1 - rate) for row i of the tile. */
-void attention_dropout_row(AttentionScratch *scratch, const AttentionCall *call, int source,
-                           int row, int head, const AttentionTile *tile, int i);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The kernel is one function, panel(), inlined for every number of rows and vectors so that the sums
- * stay in registers; per step of k it loads `vectors` vectors of b and broadcasts `rows` numbers of
- * a. With four rows and four to six vectors that is one load for two to two and a half fused
- * multiply-adds, so the loads never wait for each other, wherever b starts in its cache line.
+ * The kernel is one function, panel(), inlined for every number of rows and vectors so that the
+ * sums stay in registers; per step of k it loads `vectors` vectors of b and broadcasts `rows`
+ * numbers of a. With four rows and four to six vectors that is one load for two to two and a half
+ * fused multiply-adds, so the loads never wait for each other, wherever b starts in its cache
+ * line.
  */
 #include "src/tensor/cpu/attention_tiles.h"
 
@@ -11,9 +12,11 @@ typedef void PanelFunction(Real *c, ptrdiff_t c_row, const Real *a, ptrdiff_t a_
                            ptrdiff_t a_column, const Real *b, ptrdiff_t b_row, int k,
                            bool accumulate);
 
-static inline __attribute__((always_inline)) void
-panel(int rows, int vectors, Real *c, ptrdiff_t c_row, const Real *a, ptrdiff_t a_row,
-      ptrdiff_t a_column, const Real *b, ptrdiff_t b_row, int k, bool accumulate)
+static inline __attribute__((always_inline)) void panel(int rows, int vectors, Real *c,
+                                                        ptrdiff_t c_row, const Real *a,
+                                                        ptrdiff_t a_row, ptrdiff_t a_column,
+                                                        const Real *b, ptrdiff_t b_row, int k,
+                                                        bool accumulate)
 {
     Vector sum[TILE_ROWS][TILE_VECTORS];
 #pragma GCC unroll 8
@@ -42,8 +45,7 @@ panel(int rows, int vectors, Real *c, ptrdiff_t c_row, const Real *a, ptrdiff_t 
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; v++)
-            vector_store(c + i * c_row + v * VECTOR_LANES, sum[i][v]);
+        for (int v = 0; v < vectors; v++) vector_store(c + i * c_row + v * VECTOR_LANES, sum[i][v]);
 }
 
 #define PAL_DEFINE_PANEL(rows, vectors)                                                            \
@@ -53,13 +55,15 @@ panel(int rows, int vectors, Real *c, ptrdiff_t c_row, const Real *a, ptrdiff_t 
     {                                                                                              \
         panel(rows, vectors, c, c_row, a, a_row, a_column, b, b_row, k, accumulate);               \
     }
-#define PAL_DEFINE_PANELS(vectors)                                                                 \
-    PAL_DEFINE_PANEL(1, vectors)                                                                   \
-    PAL_DEFINE_PANEL(2, vectors)                                                                   \
-    PAL_DEFINE_PANEL(3, vectors)                                                                   \
+#define PAL_DEFINE_PANELS(vectors) \
+    PAL_DEFINE_PANEL(1, vectors)   \
+    PAL_DEFINE_PANEL(2, vectors)   \
+    PAL_DEFINE_PANEL(3, vectors)   \
     PAL_DEFINE_PANEL(4, vectors)
-#define PAL_PANELS(vectors)                                                                        \
-    { panel_1_##vectors, panel_2_##vectors, panel_3_##vectors, panel_4_##vectors }
+#define PAL_PANELS(vectors)                                                        \
+    {                                                                              \
+        panel_1_##vectors, panel_2_##vectors, panel_3_##vectors, panel_4_##vectors \
+    }
 
 PAL_DEFINE_PANELS(1)
 PAL_DEFINE_PANELS(2)
@@ -76,8 +80,6 @@ static PanelFunction *const panels[TILE_VECTORS][TILE_ROWS] = {
     PAL_PANELS(3), PAL_PANELS(4), PAL_PANELS(5), PAL_PANELS(6),
 #endif
 };
-
-static int smaller(int a, int b) { return a < b ? a : b; }
 
 /* Columns are cut into equal parts of at most TILE_VECTORS vectors: a narrow last part would not
  * have enough independent sums to hide the latency of the multiply-adds. A part of b stays in the
@@ -109,9 +111,9 @@ void tile_product(TileProduct p)
     }
 }
 
-/* A panel of rows i .. i+rows-1 multiplies the same columns x = j - i of b for all its rows; stepping
- * one number further per row of c puts each result where it belongs. To fill column 0 of its last
- * row and column n-1 of its first, a panel computes rows - 1 columns more than n. */
+/* A panel of rows i .. i+rows-1 multiplies the same columns x = j - i of b for all its rows;
+ * stepping one number further per row of c puts each result where it belongs. To fill column 0 of
+ * its last row and column n-1 of its first, a panel computes rows - 1 columns more than n. */
 void tile_product_skewed(TileProduct p)
 {
     ColumnParts cut = column_parts(p.n + TILE_ROWS - 1);
@@ -121,15 +123,15 @@ void tile_product_skewed(TileProduct p)
             int rows = smaller(TILE_ROWS, p.m - i);
             ptrdiff_t column = (ptrdiff_t)begin * VECTOR_LANES - (rows - 1);
             panels[vectors - 1][rows - 1](p.c + i * p.c_row + column, p.c_row + 1,
-                                          p.a + i * p.a_row, p.a_row, p.a_column,
-                                          p.b + column - i, p.b_row, p.k, false);
+                                          p.a + i * p.a_row, p.a_row, p.a_column, p.b + column - i,
+                                          p.b_row, p.k, false);
         }
     }
 }
 
 /* y = x^T of one square of vectors. Interleaving row r with row r + half, for all r < half, moves
- * the highest bit of the row number to the lowest bit of the column number; after log2(lanes) rounds
- * rows and columns have changed places. */
+ * the highest bit of the row number to the lowest bit of the column number; after log2(lanes)
+ * rounds rows and columns have changed places. */
 static void transpose_square(Real *y, ptrdiff_t y_row, const Real *x, ptrdiff_t x_row)
 {
     enum { HALF = VECTOR_LANES / 2 };
@@ -157,9 +159,7 @@ static void transpose_square(Real *y, ptrdiff_t y_row, const Real *x, ptrdiff_t 
 
 void tile_transpose(Real *y, ptrdiff_t y_row, const Real *x, ptrdiff_t x_row, int m, int n)
 {
-    for (int i = 0; i < m; i += VECTOR_LANES) {
-        for (int p = i + VECTOR_LANES; p < smaller(m, i + 2 * VECTOR_LANES); p++)
-            prefetch_row(x + p * x_row, n);
+    for (int i = 0; i < m; i += VECTOR_LANES)
         for (int j = 0; j < n; j += VECTOR_LANES) {
             const Real *from = x + i * x_row + j;
             Real *to = y + j * y_row + i;
@@ -171,5 +171,4 @@ void tile_transpose(Real *y, ptrdiff_t y_row, const Real *x, ptrdiff_t x_row, in
                 for (int q = 0; q < smaller(VECTOR_LANES, n - j); q++)
                     to[q * y_row + p] = from[p * x_row + q];
         }
-    }
 }

@@ -9,9 +9,9 @@
  *   vector_exp2              2^x of a vector
  *
  * Elements of `a` are reached by two strides, so a and a^T (and every second row, and the diagonals
- * of a skewed matrix) are the same to the kernel. Rows of `b` and `c` are contiguous. A product works
- * on whole vectors of columns: with n rounded up, the columns behind n are read from b and written
- * to c, so both have room (tile_width) there. Nothing here needs alignment.
+ * of a skewed matrix) are the same to the kernel. Rows of `b` and `c` are contiguous. A product
+ * works on whole vectors of columns: with n rounded up, the columns behind n are read from b and
+ * written to c, so both have room (tile_width) there. Nothing here needs alignment.
  */
 #ifndef PAL_TENSOR_CPU_ATTENTION_TILES_H
 #define PAL_TENSOR_CPU_ATTENTION_TILES_H
@@ -53,11 +53,11 @@ enum {
 };
 
 typedef struct TileProduct {
-    Real *c;                    /* (m,n)                              */
-    ptrdiff_t c_row;            /* step from row to row               */
-    const Real *a;              /* (m,k)                              */
+    Real *c;         /* (m,n)                              */
+    ptrdiff_t c_row; /* step from row to row               */
+    const Real *a;   /* (m,k)                              */
     ptrdiff_t a_row, a_column;
-    const Real *b;              /* (k,n)                              */
+    const Real *b; /* (k,n)                              */
     ptrdiff_t b_row;
     int m, n, k;
     bool accumulate;
@@ -83,20 +83,12 @@ static inline Vector vector_larger(Vector x, Vector y)
     return (Vector)(((VectorMask)x & greater) | ((VectorMask)y & ~greater));
 }
 
+static inline int smaller(int a, int b) { return a < b ? a : b; }
+static inline int larger(int a, int b) { return a > b ? a : b; }
 static inline int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-/* Asks for n numbers that will be read soon. Slices of one head are short pieces of long rows, which
- * the processor does not foresee. */
-static inline void prefetch_row(const Real *x, int n)
-{
-    for (int j = 0; j < n; j += 64 / (int)sizeof(Real)) __builtin_prefetch(x + j);
-}
-
-/* Rows ahead that are asked for. */
-enum { PREFETCH_ROWS = 16 };
-
-/* The row length of a tile with n columns: room for whole vectors, and an odd number of cache lines,
- * since with a power of two all rows would share a few cache sets. */
+/* The row length of a tile with n columns: room for whole vectors, and an odd number of cache
+ * lines, since with a power of two all rows would share a few cache sets. */
 static inline int tile_width(int n)
 {
     int line = 64 / (int)sizeof(Real);
@@ -112,18 +104,25 @@ static inline Vector vector_exp2(Vector x)
     static const Real shift = 0x1.8p52, lowest = -1022;
     enum { exponent_position = 52 };
     static const Real coefficients[] = {/* ln(2)^k / k!, k = 13 ... 0 */
-        1.3691488853904128881e-12, 2.5678435993488205142e-11, 4.4455382718708114976e-10,
-        7.0549116208011233299e-9,  1.0178086009239699728e-7,  1.3215486790144309488e-6,
-        1.5252733804059840280e-5,  1.5403530393381609954e-4,  1.3333558146428443423e-3,
-        9.6181291076284771619e-3,  5.5504108664821579953e-2,  2.4022650695910071233e-1,
-        6.9314718055994530942e-1,  1.0};
+                                        1.3691488853904128881e-12, 2.5678435993488205142e-11,
+                                        4.4455382718708114976e-10, 7.0549116208011233299e-9,
+                                        1.0178086009239699728e-7,  1.3215486790144309488e-6,
+                                        1.5252733804059840280e-5,  1.5403530393381609954e-4,
+                                        1.3333558146428443423e-3,  9.6181291076284771619e-3,
+                                        5.5504108664821579953e-2,  2.4022650695910071233e-1,
+                                        6.9314718055994530942e-1,  1.0};
 #else
     static const Real shift = 0x1.8p23f, lowest = -126;
     enum { exponent_position = 23 };
     static const Real coefficients[] = {/* 1 + f p(f) with p interpolated at Chebyshev's
                                                points: relative error 1e-8 before rounding */
-        1.545316336e-4f, 1.339086331e-3f, 9.618083015e-3f, 5.550356954e-2f,
-        2.402265072e-1f, 6.931471825e-1f, 1.0f};
+                                        1.545316336e-4f,
+                                        1.339086331e-3f,
+                                        9.618083015e-3f,
+                                        5.550356954e-2f,
+                                        2.402265072e-1f,
+                                        6.931471825e-1f,
+                                        1.0f};
 #endif
     Vector shifted = x + shift;
     Vector f = x - (shifted - shift);

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The mean attention weight on each slot of one source. Weights are computed again from lse, tile by
- * tile; a thread has one row and one tile of slots at a time, for all heads and queries, so nothing
- * is shared and the order of the sum does not depend on the threads.
+ * The mean attention weight on each slot of one source. Weights are computed again from lse, tile
+ * by tile; a thread has one row and one tile of slots at a time, for all heads and queries, so
+ * nothing is shared and the order of the sum does not depend on the threads.
  */
 #include <omp.h>
 #include <string.h>
 
-#include "src/base/status.h"
 #include "src/tensor/cpu/attention.h"
-#include "src/tensor/cpu/attention_pack.h"
+#include "src/tensor/cpu/attention_scores.h"
 #include "src/tensor/cpu/context.h"
-
-static int smaller(int a, int b) { return a < b ? a : b; }
 
 /* usage (n) += column sums of the tile's weights */
 static void add_tile(AttentionScratch *scratch, const AttentionTile *tile, const Real *lse,

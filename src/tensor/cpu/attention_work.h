@@ -2,9 +2,10 @@
  *
  * The geometry of one attention call, and its division among threads.
  *
- * The work is one list of query blocks, head by head, in a head row by row, in a row block by block.
- * Each thread takes a contiguous piece with an equal share of visible (query, slot) pairs. So a
- * thread packs positions once per head and keys once per row, and any number of threads has work.
+ * The work is one list of query blocks, head by head, in a head row by row, in a row block by
+ * block. Each thread takes a contiguous piece with an equal share of visible (query, slot) pairs.
+ * So a thread packs positions once per head and keys once per row, and any number of threads has
+ * work.
  */
 #ifndef PAL_TENSOR_CPU_ATTENTION_WORK_H
 #define PAL_TENSOR_CPU_ATTENTION_WORK_H
@@ -15,11 +16,11 @@
 #include "src/tensor/attention_types.h"
 
 /* Measured: with these a tile of logits and its operands stay in the second-level cache. */
-enum { QUERY_BLOCK = 64, KEY_TILE = 256 };
+enum { QUERY_BLOCK = 64, KEY_TILE = 512 };
 
 /* The factor between logits in base e, as users know them, and in base 2, as exp2 wants them. */
 #define PAL_LOG2_E ((Real)1.44269504088896340736)
-#define PAL_LN_2 ((Real)0.69314718055994530942)
+#define PAL_LN_2   ((Real)0.69314718055994530942)
 
 typedef struct AttentionCall {
     const AttentionQueries *queries; /* borrowed */
@@ -47,7 +48,7 @@ int attention_first_slot(const AttentionSource *source, int row);
 /* Visible pairs of queries [first, last) of one row and head with one source. */
 int64_t attention_pairs(const AttentionSource *source, int row, int first, int last);
 
-/* 2 E times the visible pairs of all rows and heads with one source: the operations of one product. */
+/* The operations of one product with one source: 2 E times all its visible pairs. */
 double attention_operations(const AttentionCall *call, int source);
 
 /* One row and head, queries [first, last); empty when all of it is padding. */

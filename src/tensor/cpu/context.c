@@ -32,7 +32,8 @@ void *cpu_workspace(Device *device, size_t bytes)
         context->workspace_bytes = rounded;
         if (context->workspace == NULL) {
             log_error("out of memory: an operation needs %zu bytes of workspace; try fewer rows, "
-                      "fewer threads per process or a shorter window", rounded);
+                      "fewer threads per process or a shorter window",
+                      rounded);
             abort();
         }
     }

@@ -23,9 +23,9 @@ void cpu_context_destroy(Device *device);
 
 static inline CpuContext *cpu_context(Device *device) { return device->context; }
 
-/* Scratch memory for one operation, 64-byte aligned, contents undefined. It grows when an operation
- * asks for more than any before it, so the sizes settle in the first window and nothing is allocated
- * after that. Stops the program when out of memory. */
+/* Scratch memory for one operation, 64-byte aligned, contents undefined. It grows when an
+ * operation asks for more than any before it, so the sizes settle in the first window and nothing
+ * is allocated after that. Stops the program when out of memory. */
 void *cpu_workspace(Device *device, size_t bytes);
 
 #endif

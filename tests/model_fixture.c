@@ -12,10 +12,7 @@
 
 #include "src/base/checked.h"
 
-static int64_t either(int64_t value, int64_t otherwise)
-{
-    return value != 0 ? value : otherwise;
-}
+static int64_t either(int64_t value, int64_t otherwise) { return value != 0 ? value : otherwise; }
 
 static void set_default(int *option, int value)
 {
@@ -81,7 +78,7 @@ void fixture_create(Fixture *fixture, const Setting *setting)
 {
     int rows = (int)either(setting->rows, 3), threads = (int)either(setting->threads, 1);
     bool training = !setting->evaluates;
-    *fixture = (Fixture){ .options = fixture_options(setting->model) };
+    *fixture = (Fixture){.options = fixture_options(setting->model)};
     const ModelOptions *options = &fixture->options;
     assert_true(rows <= FIXTURE_ROWS && options->window <= FIXTURE_WINDOW && options->window > 1);
 
@@ -106,7 +103,7 @@ void fixture_destroy(Fixture *fixture)
 /* How many tokens this row has in this window of the schedule, and whether they start a document. */
 static int plan_row(int row, int64_t index, int length, bool *starts)
 {
-    static const int periods[FIXTURE_ROWS] = { 0, 4, 3, 0 };
+    static const int periods[FIXTURE_ROWS] = {0, 4, 3, 0};
     int64_t period = periods[row];
     int64_t number = period > 0 ? index % period : index; /* of the window in its document */
     *starts = number == 0;

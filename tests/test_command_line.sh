@@ -13,7 +13,7 @@ says() { grep -qF -- "$1" "$folder/out"; }
 help() {
     local commands command option
     must 1 --help
-    commands=$(sed -nE 's/^    \{"([a-z]+)", .*/\1/p' "$sources/src/run/commands.c")
+    commands=$(sed -nE 's/^ *\{ ?"([a-z]+)", .*/\1/p' "$sources/src/run/commands.c")
     check "six commands or more are known" [ "$(wc -w <<<"$commands")" -ge 6 ]
     for command in $commands; do
         check "--help lists $command" grep -qE "^  $command +[A-Z]" "$folder/out"
@@ -29,7 +29,7 @@ help() {
         must 1 "$command" --help
         check "$command --help shows its use" grep -q "^palimpsest $command [A-Z]" "$folder/out"
         local options
-        options=$(sed -nE 's/^        \{"([a-z-]+)", OPTION_.*/\1/p' \
+        options=$(sed -nE 's/^ *\{ ?"([a-z-]+)", OPTION_.*/\1/p' \
             "$sources/src/run/command_$command.c")
         check "$command has options" [ -n "$options" ]
         for option in $options help; do
@@ -45,7 +45,7 @@ help() {
 # Every key of the table, in its section, with its default; and config.ini has the same ones.
 help_config() {
     local keys section key
-    keys=$(sed -nE 's/^    \{"([a-z]+)", "([a-z_]+)", KEY_.*/\1 \2/p' "$sources/io/config_keys.c")
+    keys=$(sed -nE 's/^ *\{ ?"([a-z]+)", "([a-z_]+)", KEY_.*/\1 \2/p' "$sources/io/config_keys.c")
     check "many keys are known" [ "$(wc -l <<<"$keys")" -gt 40 ]
     must 1 --help-config
     while read -r section key; do

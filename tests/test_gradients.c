@@ -50,7 +50,7 @@ static size_t weight_bytes(const Problem *p)
 /* The state before the window that the setting looks at; p->windows start with that one. */
 static void begin(Problem *p, const Setting *setting)
 {
-    *p = (Problem){ .setting = setting };
+    *p = (Problem){.setting = setting};
     int64_t first = setting->window > 0 ? setting->window : 7;
     fixture_create(&p->fixture, setting);
     fixture_run_schedule(&p->fixture, first);
@@ -176,7 +176,7 @@ static double compression_sum(void *context)
     Model *model = &p->fixture.model;
     fixture_restore_memory(&p->fixture);
     double total = 0.0;
-    for (int l = 0; l < model->options.layers; l++) model->compression_sums[l] = (LossSum){ 0 };
+    for (int l = 0; l < model->options.layers; l++) model->compression_sums[l] = (LossSum){0};
     model_remember(model, &p->windows[0].view);
     for (int l = 0; l < model->options.layers; l++) total += model->compression_sums[l].sum;
     return total;

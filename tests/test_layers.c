@@ -32,10 +32,7 @@ static Tensor numbers(int64_t a, int64_t b, int64_t c, const char *name)
     return tensor_3d(data, a, b, c);
 }
 
-static Tensor zeros(Tensor like)
-{
-    return numbers(like.dims[0], like.dims[1], like.dims[2], NULL);
-}
+static Tensor zeros(Tensor like) { return numbers(like.dims[0], like.dims[1], like.dims[2], NULL); }
 
 static double dot(Tensor x, Tensor y)
 {
@@ -85,7 +82,7 @@ static void trial_end(Trial *t)
 /* Along a few random directions of x, what `loss` gives and what dx says. */
 static void check_input(Trial *t, double (*loss)(void *), Tensor x, Tensor dx, const char *what)
 {
-    static const char *const names[] = { "one", "two", "three", "four" };
+    static const char *const names[] = {"one", "two", "three", "four"};
     Tensor direction = zeros(x);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         fixture_draw(direction.data, tensor_count(x), names[i]);
@@ -127,19 +124,18 @@ static double output_nats(void *context)
 }
 
 static const Setting trials[] = {
-    { .name = "pre",
-      .model = { .memory = { 4, 6 }, .compressed_memory = { 2, 5 }, .dropout = 0.2 } },
-    { .name = "post",
-      .model = { .memory = { 8, 2 },
-                 .compressed_memory = { 3, 4 },
-                 .activation = ACTIVATION_GELU,
-                 .positions = POSITIONS_TEMPORAL,
-                 .attention_dropout = 0.3,
-                 .tie_embeddings = true,
-                 .norm = NORM_POST,
-                 .width = 10,
-                 .heads = 5 },
-      .rows = 4 },
+    {.name = "pre", .model = {.memory = {4, 6}, .compressed_memory = {2, 5}, .dropout = 0.2}},
+    {.name = "post",
+     .model = {.memory = {8, 2},
+               .compressed_memory = {3, 4},
+               .activation = ACTIVATION_GELU,
+               .positions = POSITIONS_TEMPORAL,
+               .attention_dropout = 0.3,
+               .tie_embeddings = true,
+               .norm = NORM_POST,
+               .width = 10,
+               .heads = 5},
+     .rows = 4},
 };
 enum { NUM_TRIALS = sizeof trials / sizeof *trials };
 
@@ -227,22 +223,22 @@ static Device *make_device(void)
 static void check_values(Device *device, double dropout)
 {
     enum { ROWS = 3, QUERIES = 5, HEADS = 3, WIDTH = 12 };
-    static const int64_t slots[] = { 4, 7, QUERIES };
-    static const int valid[][ROWS] = { { 4, 1, 0 }, { 7, 3, 2 } }, counted[ROWS] = { 5, 2, 4 };
+    static const int64_t slots[] = {4, 7, QUERIES};
+    static const int valid[][ROWS] = {{4, 1, 0}, {7, 3, 2}}, counted[ROWS] = {5, 2, 4};
     Tensor o = numbers(ROWS, QUERIES, WIDTH, NULL), y = numbers(ROWS, QUERIES, WIDTH, "y");
     Tensor lse = numbers(ROWS, HEADS, QUERIES, NULL);
-    AttentionQueries queries = { .q = numbers(ROWS, QUERIES, WIDTH, "q"),
-                                 .heads = HEADS,
-                                 .scale = 0.5,
-                                 .counted = counted,
-                                 .dropout_rate = dropout,
-                                 .dropout_stream = random_stream(1, "values") };
+    AttentionQueries queries = {.q = numbers(ROWS, QUERIES, WIDTH, "q"),
+                                .heads = HEADS,
+                                .scale = 0.5,
+                                .counted = counted,
+                                .dropout_rate = dropout,
+                                .dropout_stream = random_stream(1, "values")};
     AttentionSource sources[3];
     for (int s = 0; s < 3; s++) {
-        sources[s] = (AttentionSource){ .k = numbers(ROWS, slots[s], WIDTH, "k"),
-                                        .v = numbers(ROWS, slots[s], WIDTH, "v"),
-                                        .valid = s < 2 ? valid[s] : NULL,
-                                        .causal = s == 2 };
+        sources[s] = (AttentionSource){.k = numbers(ROWS, slots[s], WIDTH, "k"),
+                                       .v = numbers(ROWS, slots[s], WIDTH, "v"),
+                                       .valid = s < 2 ? valid[s] : NULL,
+                                       .causal = s == 2};
         sources[s].dv = zeros(sources[s].v);
     }
     device->op->attention_forward(device, o, lse, &queries, sources, 3);
@@ -271,11 +267,11 @@ static void conv_is_adjoint(void **state)
 {
     (void)state;
     for (int rate = 1; rate <= 4; rate++) {
-        Setting setting = { .model = { .window = 12,
-                                       .compression_rate = rate,
-                                       .memory = { 12, 12 },
-                                       .compressed_memory = { 4, 4 },
-                                       .compression = COMPRESSION_CONV } };
+        Setting setting = {.model = {.window = 12,
+                                     .compression_rate = rate,
+                                     .memory = {12, 12},
+                                     .compressed_memory = {4, 4},
+                                     .compression = COMPRESSION_CONV}};
         Fixture fixture;
         fixture_create(&fixture, &setting);
         model_begin_update(&fixture.model);

@@ -36,10 +36,13 @@ typedef Real UnalignedVector
 
 #ifdef PAL_DOUBLE
 typedef int64_t LaneInt;
+typedef uint64_t LaneBits;
 #else
 typedef int32_t LaneInt;
+typedef uint32_t LaneBits;
 #endif
 typedef LaneInt VectorMask __attribute__((vector_size(PAL_VECTOR_BYTES)));
+typedef LaneBits VectorBits __attribute__((vector_size(PAL_VECTOR_BYTES)));
 
 /* The kernel keeps up to TILE_ROWS x TILE_VECTORS sums in registers: 24 of 32, or 8 of 16. */
 enum {
@@ -130,8 +133,9 @@ static inline Vector vector_exp2(Vector x)
 #pragma GCC unroll 16
     for (size_t i = 1; i < sizeof coefficients / sizeof *coefficients; i++)
         power = power * f + coefficients[i];
-    VectorMask bits = (VectorMask)power + ((VectorMask)shifted << exponent_position);
-    return (Vector)(bits & (VectorMask)(x >= lowest));
+    /* Far below `lowest` the exponent wraps around; those lanes are masked out. */
+    VectorBits bits = (VectorBits)power + ((VectorBits)shifted << exponent_position);
+    return (Vector)(bits & (VectorBits)(x >= lowest));
 }
 
 #endif

@@ -77,9 +77,9 @@ unused_run_folder() {
     echo "$folder"
 }
 
-# Prints a number from a line of JSON: json_number KEY FILE
+# Prints a number from the last line, of JSON, with three decimals: json_number KEY FILE
 json_number() {
-    tail -n 1 "$2" | sed -n "s/.*\"$1\": *\([-+.0-9eE]*\).*/\1/p"
+    printf '%.3f' "$(tail -n 1 "$2" | sed -n "s/.*\"$1\": *\([-+.0-9eE]*\).*/\1/p")"
 }
 
 heading "Packages"
@@ -124,7 +124,9 @@ run "${launcher[@]}" build/palimpsest evaluate "$checkpoint" --data "$data" --sp
 
 heading "A passage it writes"
 run build/palimpsest generate "$checkpoint" --prompt "And it came to pass" \
-    --tokens 500 --temperature 0.8 --seed 1 | tee "$run_folder/passage.txt"
+    --tokens 500 --temperature 0.8 --seed 1 2>"$run_folder/generate.log" |
+    tee "$run_folder/passage.txt"
+echo
 
 cat <<END
 

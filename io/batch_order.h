@@ -33,8 +33,8 @@ typedef struct RowWindow {
     int64_t offset;
     int64_t epoch;
     int count;   /* 0 .. T; 0 only at the end of batch_order_create_once */
-    bool starts; /* the first window of a document (or lane)             */
-    bool ends;   /* the last one                                         */
+    bool starts; /* the first window of a document (or lane) */
+    bool ends;   /* the last one */
 } RowWindow;
 
 typedef struct BatchOrder {

@@ -24,20 +24,20 @@ enum { PAL_CHECKPOINT_VERSION = 1 };
 typedef struct CheckpointTensor {
     const char *name; /* "/weights/layers/00/attention/query"; borrowed */
     StoredType type;
-    Shape shape; /* global                                         */
-    Slab part;   /* a count of 0: this rank has nothing of it      */
-    void *data;  /* borrowed; the part, row-major                  */
+    Shape shape; /* global */
+    Slab part;   /* a count of 0: this rank has nothing of it */
+    void *data;  /* borrowed; the part, row-major */
 } CheckpointTensor;
 
 /* Everything of a run that is not a tensor. */
 typedef struct CheckpointState {
-    int64_t update;            /* updates done                                   */
-    int64_t windows;           /* windows done by every row                      */
-    int64_t tokens;            /* targets counted, over all rows                 */
-    int64_t next;              /* BatchOrder.next                                */
-    int rows;                  /* R                                              */
+    int64_t update;            /* updates done */
+    int64_t windows;           /* windows done by every row */
+    int64_t tokens;            /* targets counted, over all rows */
+    int64_t next;              /* BatchOrder.next */
+    int rows;                  /* R */
     RowCursor *cursors;        /* (R), BatchOrder.cursors; borrowed when saving */
-    const char *configuration; /* config_text()                        */
+    const char *configuration; /* config_text() */
 } CheckpointState;
 
 /* Local. A tensor of which this rank holds rows [first, first + count) of the first dimension. */

@@ -28,13 +28,13 @@ void config_defaults(Config *config)
 typedef struct IniText {
     Config *config;
     const char *name;
-    const char *next; /* what has not been read yet                        */
-    const char *line; /* the current line, all of it                       */
-    size_t length;    /* of the current line                               */
-    bool cut;         /* it was too long for inih's buffer                 */
-    int number;       /* of the current line, from 1                       */
-    int *seen;        /* line of each key, 0: not yet                      */
-    Status status;    /* of the first failure, at line failed_at           */
+    const char *next; /* what has not been read yet */
+    const char *line; /* the current line, all of it */
+    size_t length;    /* of the current line */
+    bool cut;         /* it was too long for inih's buffer */
+    int number;       /* of the current line, from 1 */
+    int *seen;        /* line of each key, 0: not yet */
+    Status status;    /* of the first failure, at line failed_at */
     int failed_at;
 } IniText;
 

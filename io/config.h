@@ -19,8 +19,8 @@
 #include "src/tensor/model_options.h"
 
 enum {
-    PAL_PATH_SIZE = 4096, /* bytes of a path with its final 0             */
-    PAL_AUTO = 0          /* of a number that may be given as "auto"      */
+    PAL_PATH_SIZE = 4096, /* bytes of a path with its final 0 */
+    PAL_AUTO = 0          /* of a number that may be given as "auto" */
 };
 
 typedef enum ResetMemory { RESET_DOCUMENT, RESET_NEVER } ResetMemory;
@@ -29,9 +29,9 @@ typedef enum NumberType { NUMBER_FLOAT32, NUMBER_BFLOAT16 } NumberType;
 typedef enum DeviceName { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA } DeviceName;
 
 typedef struct DataConfig {
-    char path[PAL_PATH_SIZE]; /* data.h5                                            */
-    ResetMemory reset_memory; /* at the beginning of a document                     */
-    bool shuffle;             /* documents in a new random order in every epoch     */
+    char path[PAL_PATH_SIZE]; /* data.h5 */
+    ResetMemory reset_memory; /* at the beginning of a document */
+    bool shuffle;             /* documents in a new random order in every epoch */
 } DataConfig;
 
 typedef struct BatchConfig {
@@ -42,27 +42,27 @@ typedef struct TrainConfig {
     int64_t updates;
     int64_t seed;
     double lr_start, lr_peak, lr_end;
-    int64_t warmup, decay; /* updates                                          */
+    int64_t warmup, decay; /* updates */
     double clip;           /* largest gradient norm of a group; 0: no clipping */
     double weight_decay;
-    int update_every; /* windows per update, from update_every_after on   */
+    int update_every; /* windows per update, from update_every_after on */
     int64_t update_every_after;
-    int64_t log_every;      /* updates                                          */
-    int64_t evaluate_every; /* updates; 0: never while training                 */
+    int64_t log_every;      /* updates */
+    int64_t evaluate_every; /* updates; 0: never while training */
     Recompute recompute;
     NumberType type;
-    double minutes; /* stop with a checkpoint after these; 0: no limit  */
+    double minutes; /* stop with a checkpoint after these; 0: no limit */
 } TrainConfig;
 
 typedef struct ParallelConfig {
-    int data, pipeline, tensor; /* ranks, or PAL_AUTO                               */
-    int threads;                /* OpenMP threads per rank, or PAL_AUTO             */
+    int data, pipeline, tensor; /* ranks, or PAL_AUTO */
+    int threads;                /* OpenMP threads per rank, or PAL_AUTO */
 } ParallelConfig;
 
 typedef struct CheckpointConfig {
-    int64_t every;  /* updates; 0: only at the end                                  */
-    double minutes; /* 0: not by time                                               */
-    int keep;       /* newest so many stay                                          */
+    int64_t every;  /* updates; 0: only at the end */
+    double minutes; /* 0: not by time */
+    int keep;       /* newest so many stay */
     bool async;
     NumberType memory_type;
 } CheckpointConfig;

@@ -13,24 +13,24 @@
 enum { PAL_VALUE_SIZE = 8192 }; /* bytes of any value as text */
 
 typedef enum KeyKind {
-    KEY_INT,    /* int                                            */
-    KEY_LONG,   /* int64_t                                        */
-    KEY_AUTO,   /* int, or "auto" for PAL_AUTO                    */
-    KEY_REAL,   /* double                                         */
-    KEY_BOOL,   /* bool                                           */
-    KEY_CHOICE, /* an enum that begins at 0                       */
-    KEY_LIST,   /* int array, with its length in another member   */
-    KEY_PATH    /* char[PAL_PATH_SIZE]                            */
+    KEY_INT,    /* int */
+    KEY_LONG,   /* int64_t */
+    KEY_AUTO,   /* int, or "auto" for PAL_AUTO */
+    KEY_REAL,   /* double */
+    KEY_BOOL,   /* bool */
+    KEY_CHOICE, /* an enum that begins at 0 */
+    KEY_LIST,   /* int array, with its length in another member */
+    KEY_PATH    /* char[PAL_PATH_SIZE] */
 } KeyKind;
 
 typedef struct ConfigKey {
     const char *section, *name;
     KeyKind kind;
-    size_t offset;        /* of the member in Config                              */
-    size_t length_offset; /* KEY_LIST: of the int that holds its length           */
-    int capacity;         /* KEY_LIST: of the array                               */
-    const char *allowed;  /* numbers: a range such as "[0, 1)"; choices: "a|b|c"  */
-    const char *fallback; /* the default; NULL: the key must be given             */
+    size_t offset;        /* of the member in Config */
+    size_t length_offset; /* KEY_LIST: of the int that holds its length */
+    int capacity;         /* KEY_LIST: of the array */
+    const char *allowed;  /* numbers: a range such as "[0, 1)"; choices: "a|b|c" */
+    const char *fallback; /* the default; NULL: the key must be given */
     const char *help;
 } ConfigKey;
 

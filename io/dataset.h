@@ -23,9 +23,9 @@ typedef struct DataSplit {
     int64_t documents;
     int64_t tokens;
     int64_t *offsets; /* (documents + 1) */
-    char **names;     /* (documents)     */
+    char **names;     /* (documents) */
     int64_t *words;   /* (documents) separated by white space */
-    int64_t *bytes;   /* (documents)     */
+    int64_t *bytes;   /* (documents) */
     int64_t total_words, total_bytes;
 } DataSplit;
 

@@ -50,7 +50,7 @@ typedef struct H5Item {
     char *name;
     Shape shape;
     char type[16]; /* "float32", "int64", "text", ... */
-    int64_t bytes; /* numbers times their size        */
+    int64_t bytes; /* numbers times their size */
 } H5Item;
 
 /* Local. (3, 5) as "(3, 5)". */

@@ -11,11 +11,11 @@
 #include "src/base/status.h"
 
 typedef struct PrepareOptions {
-    const char *input;     /* folder or file                                             */
-    const char *output;    /* data.h5; written under a temporary name, then renamed       */
-    const char *tokenizer; /* "bytes"; NULL means that                                   */
+    const char *input;     /* folder or file */
+    const char *output;    /* data.h5; written under a temporary name, then renamed */
+    const char *tokenizer; /* "bytes"; NULL means that */
     const char *split_at;  /* "A,B": train [0,A), validation [A,B), test [B,end) of a file;
-                              NULL: 90 % and 95 % of its bytes                           */
+                              NULL: 90 % and 95 % of its bytes */
 } PrepareOptions;
 
 /* Local; one rank does it. Prints progress and a table of what was written.

@@ -17,10 +17,10 @@
 /* The caller owns the buffers. */
 typedef struct Batch {
     int rows, window; /* B, T */
-    int32_t *inputs;  /* (B, T) padding: the document token          */
-    int32_t *targets; /* (B, T) padding: -1                          */
+    int32_t *inputs;  /* (B, T) padding: the document token */
+    int32_t *targets; /* (B, T) padding: -1 */
     int *counted;     /* (B)    positions from this one on are padding */
-    bool *starts;     /* (B)    a document (or lane) begins here      */
+    bool *starts;     /* (B)    a document (or lane) begins here */
 } Batch;
 
 /* Local. windows: of this rank's B rows, i.e. the order's windows + first row. Row b reads through

@@ -9,10 +9,10 @@
 
 _Noreturn void mpi_failed(int error, const char *call, const char *file, int line);
 
-#define PAL_MPI(call)                                                                              \
-    do {                                                                                           \
-        int pal_mpi_error = (call);                                                                \
-        if (pal_mpi_error != MPI_SUCCESS) mpi_failed(pal_mpi_error, #call, __FILE__, __LINE__);    \
+#define PAL_MPI(call)                                                                           \
+    do {                                                                                        \
+        int pal_mpi_error = (call);                                                             \
+        if (pal_mpi_error != MPI_SUCCESS) mpi_failed(pal_mpi_error, #call, __FILE__, __LINE__); \
     } while (0)
 
 #endif

@@ -20,8 +20,8 @@ void group_sum(const Group *group, Real *values, int64_t count)
     if (group->size == 1) return;
     for (int64_t done = 0; done < count; done += PIECE) {
         int piece = count - done < PIECE ? (int)(count - done) : PIECE;
-        PAL_MPI(MPI_Allreduce(MPI_IN_PLACE, values + done, piece, PAL_MPI_REAL, MPI_SUM,
-                              group->comm));
+        PAL_MPI(
+            MPI_Allreduce(MPI_IN_PLACE, values + done, piece, PAL_MPI_REAL, MPI_SUM, group->comm));
     }
 }
 

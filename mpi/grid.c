@@ -88,10 +88,11 @@ Status grid_create(Grid *grid, GridShape shape)
     int64_t replica = (int64_t)shape.pipeline * shape.tensor;
     if (shape.data == 0) shape.data = replica < ranks ? (int)(ranks / replica) : 1;
     if (replica > ranks || shape.data * replica != ranks)
-        PAL_FAIL(PAL_ERROR_CONFIG,
-                 "parallel: data %d x pipeline %d x tensor %d needs %lld ranks, but %d were started; "
-                 "start that many, or set parallel.data = auto",
-                 shape.data, shape.pipeline, shape.tensor, (long long)(shape.data * replica), ranks);
+        PAL_FAIL(
+            PAL_ERROR_CONFIG,
+            "parallel: data %d x pipeline %d x tensor %d needs %lld ranks, but %d were started; "
+            "start that many, or set parallel.data = auto",
+            shape.data, shape.pipeline, shape.tensor, (long long)(shape.data * replica), ranks);
     free_split_groups(grid);
     split_all(grid, shape);
     return PAL_OK;

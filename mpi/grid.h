@@ -17,11 +17,11 @@ typedef struct Group {
 } Group;
 
 typedef struct Grid {
-    Group world;    /* all ranks                                                       */
-    Group data;     /* same layers and slices, other rows                              */
-    Group pipeline; /* same rows, other layers                                         */
-    Group tensor;   /* same rows and layers, other slices                              */
-    Group node;     /* the ranks that share this rank's memory                         */
+    Group world;    /* all ranks */
+    Group data;     /* same layers and slices, other rows */
+    Group pipeline; /* same rows, other layers */
+    Group tensor;   /* same rows and layers, other slices */
+    Group node;     /* the ranks that share this rank's memory */
 } Grid;
 
 /* Wanted sizes; 0 means automatic. */

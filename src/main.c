@@ -16,13 +16,14 @@ static void print_usage(FILE *out)
                  "Use: palimpsest COMMAND ..., or mpirun -n RANKS palimpsest COMMAND ...\n\n");
     for (const Command *c = commands; c->name != NULL; c++)
         fprintf(out, "  %-9s %s\n", c->name, c->summary);
-    fprintf(out, "\n  palimpsest COMMAND --help   arguments of a command\n"
-                 "  palimpsest --help-config    keys of the configuration file\n"
-                 "  palimpsest --version\n\n"
-                 "Exit status: 0 finished; 75 stopped early with a good checkpoint, submit again;\n"
-                 "64 wrong use; 65 wrong input data; 66 input not found; 69 a resource is missing;\n"
-                 "70 internal error; 73 output cannot be created; 74 input/output error;\n"
-                 "78 wrong configuration.\n");
+    fprintf(out,
+            "\n  palimpsest COMMAND --help   arguments of a command\n"
+            "  palimpsest --help-config    keys of the configuration file\n"
+            "  palimpsest --version\n\n"
+            "Exit status: 0 finished; 75 stopped early with a good checkpoint, submit again;\n"
+            "64 wrong use; 65 wrong input data; 66 input not found; 69 a resource is missing;\n"
+            "70 internal error; 73 output cannot be created; 74 input/output error;\n"
+            "78 wrong configuration.\n");
 }
 
 static const Command *find_command(const char *name)

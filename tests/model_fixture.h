@@ -23,8 +23,8 @@ enum { FIXTURE_ROWS = 4, FIXTURE_WINDOW = 16 };
 typedef struct Setting {
     const char *name;
     ModelOptions model;
-    int rows, threads; /* 3, 1                                       */
-    int64_t window;    /* 7: the window of the schedule to look at   */
+    int rows, threads; /* 3, 1 */
+    int64_t window;    /* 7: the window of the schedule to look at */
     bool evaluates, keeps_memory;
 } Setting;
 

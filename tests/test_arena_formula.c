@@ -60,7 +60,8 @@ static void check(ModelOptions o, int rows)
     assert_int_equal(device_create_cpu(&device, 1), PAL_OK);
     assert_int_equal(arena_create(&arena, device), PAL_OK);
     parameters_create(&parameters, arena, &o, true);
-    assert_int_equal(model_create(&model, device, arena, &o, &parameters, rows, true, false), PAL_OK);
+    assert_int_equal(model_create(&model, device, arena, &o, &parameters, rows, true, false),
+                     PAL_OK);
     assert_int_equal(arena_seal(arena), PAL_OK);
 
     expected(&o, rows, numbers);

@@ -90,8 +90,8 @@ static void doubles_are_summed_and_compared(void **state)
 {
     (void)state;
     int ranks = grid.world.size;
-    double sums[3] = { 1.0, grid.world.rank, 0x1p-50 };
-    double largest[2] = { grid.world.rank, -grid.world.rank };
+    double sums[3] = {1.0, grid.world.rank, 0x1p-50};
+    double largest[2] = {grid.world.rank, -grid.world.rank};
     group_sum_double(&grid.world, sums, 3);
     group_max_double(&grid.world, largest, 2);
     assert_on_all_ranks(sums[0] == ranks && sums[1] == ranks * (ranks - 1) / 2.0);
@@ -174,7 +174,7 @@ static bool stands_right(GridShape shape)
 static void a_flat_grid_is_all_data(void **state)
 {
     (void)state;
-    assert_on_all_ranks(stands_right((GridShape){ grid.world.size, 1, 1 }));
+    assert_on_all_ranks(stands_right((GridShape){grid.world.size, 1, 1}));
     assert_on_all_ranks(grid.node.size == grid.world.size); /* the tests run on one machine */
 }
 
@@ -186,35 +186,35 @@ static void shapes_with_the_right_product_are_made(void **state)
         for (int pipeline = 1; data * pipeline <= ranks; pipeline++) {
             int tensor = ranks / (data * pipeline);
             if (data * pipeline * tensor != ranks) continue;
-            GridShape shape = { data, pipeline, tensor };
+            GridShape shape = {data, pipeline, tensor};
             assert_on_all_ranks(grid_create(&grid, shape) == PAL_OK);
             assert_on_all_ranks(stands_right(shape));
             double members = 1.0;
             group_sum_double(&grid.data, &members, 1);
             assert_on_all_ranks(members == data);
             /* What is left automatic is found. */
-            assert_on_all_ranks(grid_create(&grid, (GridShape){ 0, pipeline, tensor }) == PAL_OK);
+            assert_on_all_ranks(grid_create(&grid, (GridShape){0, pipeline, tensor}) == PAL_OK);
             assert_on_all_ranks(stands_right(shape));
         }
     }
-    assert_on_all_ranks(grid_create(&grid, (GridShape){ 0, 0, 0 }) == PAL_OK);
-    assert_on_all_ranks(stands_right((GridShape){ ranks, 1, 1 }));
+    assert_on_all_ranks(grid_create(&grid, (GridShape){0, 0, 0}) == PAL_OK);
+    assert_on_all_ranks(stands_right((GridShape){ranks, 1, 1}));
 }
 
 static void wrong_products_are_refused_and_change_nothing(void **state)
 {
     (void)state;
     int ranks = grid.world.size;
-    const GridShape wrong[] = { { ranks + 1, 1, 1 }, { 1, ranks + 1, 1 },    { 1, 1, ranks + 1 },
-                                { 0, 1, ranks + 1 }, { 0, ranks + 1, 1 },    { ranks, 2, 0 },
-                                { 65536, 65536, 1 }, { 1 << 20, 256, 1024 }, { 0, 65536, 65536 } };
+    const GridShape wrong[] = {{ranks + 1, 1, 1}, {1, ranks + 1, 1},    {1, 1, ranks + 1},
+                               {0, 1, ranks + 1}, {0, ranks + 1, 1},    {ranks, 2, 0},
+                               {65536, 65536, 1}, {1 << 20, 256, 1024}, {0, 65536, 65536}};
     char found[32];
     snprintf(found, sizeof found, "but %d were started", ranks);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         assert_on_all_ranks(grid_create(&grid, wrong[i]) == PAL_ERROR_CONFIG);
         assert_on_all_ranks(strstr(status_message(), found) != NULL);
         assert_on_all_ranks(strstr(status_message(), "parallel.data = auto") != NULL);
-        assert_on_all_ranks(stands_right((GridShape){ ranks, 1, 1 }));
+        assert_on_all_ranks(stands_right((GridShape){ranks, 1, 1}));
     }
 }
 

@@ -50,7 +50,7 @@ typedef struct Problem {
     AttentionSource sources[PAL_MAX_SOURCES];
     Tensor o, lse, dout;
     Tensor *inputs[16];    /* what gradients are checked of */
-    Tensor *gradients[16]; /* of inputs                     */
+    Tensor *gradients[16]; /* of inputs */
     int num_inputs;
 } Problem;
 

@@ -31,7 +31,8 @@ static void check_pairs(Device *device, int64_t batch, int64_t length, int64_t w
     int64_t rows = batch * length;
     Tensor x = numbers(rows, width, 1), y = numbers(rows, 2 * width, 2);
     Tensor x3 = tensor_3d(x.data, batch, length, width);
-    device->op->pair_with_earlier(device, tensor_3d(y.data, batch, length, 2 * width), x3, distance);
+    device->op->pair_with_earlier(device, tensor_3d(y.data, batch, length, 2 * width), x3,
+                                  distance);
     for (int64_t i = 0; i < rows * 2 * width; i++) {
         int64_t row = i / (2 * width), column = i % (2 * width);
         Real expected = column >= width           ? x.data[row * width + column - width]
@@ -45,7 +46,8 @@ static void check_pairs(Device *device, int64_t batch, int64_t length, int64_t w
     device->op->pair_with_earlier_backward(device, tensor_3d(dx.data, batch, length, width), dy,
                                            distance);
     double forward = 0, backward = 0;
-    for (int64_t i = 0; i < rows * 2 * width; i++) forward += (double)dy.data[i] * (double)y.data[i];
+    for (int64_t i = 0; i < rows * 2 * width; i++)
+        forward += (double)dy.data[i] * (double)y.data[i];
     for (int64_t i = 0; i < rows * width; i++)
         backward += ((double)dx.data[i] - (double)before.data[i]) * (double)x.data[i];
     assert_near(backward, forward, 4 * rounding * (double)(1 + rows * width));

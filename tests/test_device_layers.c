@@ -66,7 +66,8 @@ static void check_norm_size(Device *device, int64_t rows, int64_t n)
     }
 
     Tensor dy = numbers(rows, n, 7), dx = numbers(rows, n, 8), dx_before = copy_of(dx);
-    Tensor dscale = numbers(1, n, 9), dscale_before = copy_of(dscale), dscale_again = copy_of(dscale);
+    Tensor dscale = numbers(1, n, 9), dscale_before = copy_of(dscale),
+           dscale_again = copy_of(dscale);
     Tensor dshift = numbers(1, n, 10), dshift_before = copy_of(dshift);
     Tensor dx_again = copy_of(dx), dshift_again = copy_of(dshift);
     device->op->layer_norm_backward(device, dx, dscale, dshift, mean, rstd, dy, x, scale);
@@ -156,8 +157,7 @@ static void check_cross_entropy(Device *device)
             double sum = 0;
             for (int64_t j = 0; j < n; j++) sum += exp((double)logits.data[i * n + j]);
             bool counted = targets[i] >= 0;
-            double expected =
-                counted ? log(sum) - (double)logits.data[i * n + targets[i]] : 0.0;
+            double expected = counted ? log(sum) - (double)logits.data[i * n + targets[i]] : 0.0;
             /* Nats up to some 50 are rounded to float; exp is right to 4 roundings. */
             assert_near(nats.data[i], expected, 40 * rounding);
             assert_near(nats_again.data[i], expected, 40 * rounding);

@@ -59,9 +59,9 @@ static void check_combinations(Device *device, int64_t m, int64_t n, int64_t k)
 
 static void check_all_combinations(Device *device)
 {
-    static const int64_t shapes[][3] = {{1, 1, 1},   {3, 17, 5},    {17, 3, 257}, {1, 257, 17},
-                                        {257, 1, 3}, {64, 65, 63},  {130, 129, 3}, {5, 3, 0},
-                                        {0, 3, 5},   {3, 0, 5},     {0, 0, 0},    {130, 127, 0}};
+    static const int64_t shapes[][3] = {{1, 1, 1},   {3, 17, 5},   {17, 3, 257},  {1, 257, 17},
+                                        {257, 1, 3}, {64, 65, 63}, {130, 129, 3}, {5, 3, 0},
+                                        {0, 3, 5},   {3, 0, 5},    {0, 0, 0},     {130, 127, 0}};
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         check_combinations(device, shapes[s][0], shapes[s][1], shapes[s][2]);
 }

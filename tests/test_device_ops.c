@@ -6,7 +6,8 @@
 #include "tests/device_numbers.h"
 
 /* Sizes below and above the one from which threads share the work, most of them odd. */
-static const int64_t sizes[][2] = {{0, 5}, {1, 1}, {1, 3}, {17, 1}, {3, 17}, {129, 257}, {1, 70001}};
+static const int64_t sizes[][2] = {{0, 5},  {1, 1},     {1, 3},    {17, 1},
+                                   {3, 17}, {129, 257}, {1, 70001}};
 enum { NUM_SIZES = sizeof sizes / sizeof *sizes };
 
 static void check_elementwise(Device *device)
@@ -66,8 +67,8 @@ static void check_copy_blocks(Device *device, int64_t blocks, int64_t length)
     for (int64_t b = 0; b < blocks; b++)
         for (int64_t i = 0; i < length + 3; i++) {
             bool copied = i >= 1 && i < length + 1;
-            Real expected = copied ? from.data[b * (length + 2) + i + 1]
-                                   : before.data[b * (length + 3) + i];
+            Real expected =
+                copied ? from.data[b * (length + 2) + i + 1] : before.data[b * (length + 3) + i];
             assert_true(to.data[b * (length + 3) + i] == expected);
         }
 
@@ -216,7 +217,8 @@ static void check_adam(Device *device)
                 double gradient = 0.5 * (double)g[t].data[i];
                 first = 0.9 * first + 0.1 * gradient;
                 second = 0.999 * second + 0.001 * gradient * gradient;
-                double step = first / (1 - pow(0.9, t)) / (sqrt(second / (1 - pow(0.999, t))) + 1e-8);
+                double step =
+                    first / (1 - pow(0.9, t)) / (sqrt(second / (1 - pow(0.999, t))) + 1e-8);
                 weight -= 3e-2 * step + 3e-2 * 0.1 * weight;
             }
             /* Numbers below 1; some ten roundings each. The step is below 10. */

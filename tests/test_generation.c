@@ -37,61 +37,61 @@ typedef struct Case {
 } Case;
 
 static const Case cases[] = {
-    { .name = "pre, separate", .memory = { 16, 16 }, .compressed = { 8, 8 } },
-    { .name = "post, separate", .norm = NORM_POST, .memory = { 16, 16 }, .compressed = { 8, 8 } },
-    { .name = "pre, contiguous",
-      .positions = POSITIONS_CONTIGUOUS,
-      .memory = { 8, 16 },
-      .compressed = { 8, 4 } },
-    { .name = "post, contiguous",
-      .norm = NORM_POST,
-      .positions = POSITIONS_CONTIGUOUS,
-      .memory = { 8, 8 },
-      .compressed = { 8, 8 } },
-    { .name = "pre, temporal",
-      .positions = POSITIONS_TEMPORAL,
-      .memory = { 8, 8 },
-      .compressed = { 12, 4 } },
-    { .name = "post, temporal",
-      .norm = NORM_POST,
-      .positions = POSITIONS_TEMPORAL,
-      .memory = { 8, 8 },
-      .compressed = { 8, 8 } },
-    { .name = "N = 0", .memory = { 16, 8 } },
-    { .name = "M = N = 0", .norm = NORM_POST },
-    { .name = "M = 0", .compressed = { 8, 8 } },
-    { .name = "N = 0 in one layer, M < T", .memory = { 4, 8 }, .compressed = { 0, 8 } },
-    { .name = "most used",
-      .memory = { 4, 16 },
-      .compressed = { 8, 8 },
-      .compression = COMPRESSION_MOST_USED },
-    { .name = "convolution, zeros, gelu, untied",
-      .memory = { 16, 16 },
-      .compressed = { 8, 8 },
-      .compression = COMPRESSION_CONV,
-      .empty = EMPTY_ZEROS,
-      .activation = ACTIVATION_GELU,
-      .untied = true },
+    {.name = "pre, separate", .memory = {16, 16}, .compressed = {8, 8}},
+    {.name = "post, separate", .norm = NORM_POST, .memory = {16, 16}, .compressed = {8, 8}},
+    {.name = "pre, contiguous",
+     .positions = POSITIONS_CONTIGUOUS,
+     .memory = {8, 16},
+     .compressed = {8, 4}},
+    {.name = "post, contiguous",
+     .norm = NORM_POST,
+     .positions = POSITIONS_CONTIGUOUS,
+     .memory = {8, 8},
+     .compressed = {8, 8}},
+    {.name = "pre, temporal",
+     .positions = POSITIONS_TEMPORAL,
+     .memory = {8, 8},
+     .compressed = {12, 4}},
+    {.name = "post, temporal",
+     .norm = NORM_POST,
+     .positions = POSITIONS_TEMPORAL,
+     .memory = {8, 8},
+     .compressed = {8, 8}},
+    {.name = "N = 0", .memory = {16, 8}},
+    {.name = "M = N = 0", .norm = NORM_POST},
+    {.name = "M = 0", .compressed = {8, 8}},
+    {.name = "N = 0 in one layer, M < T", .memory = {4, 8}, .compressed = {0, 8}},
+    {.name = "most used",
+     .memory = {4, 16},
+     .compressed = {8, 8},
+     .compression = COMPRESSION_MOST_USED},
+    {.name = "convolution, zeros, gelu, untied",
+     .memory = {16, 16},
+     .compressed = {8, 8},
+     .compression = COMPRESSION_CONV,
+     .empty = EMPTY_ZEROS,
+     .activation = ACTIVATION_GELU,
+     .untied = true},
 };
 
 static ModelOptions make_options(const Case *c)
 {
-    ModelOptions options = { .layers = LAYERS,
-                             .width = 12,
-                             .heads = 3,
-                             .feed_forward = 20,
-                             .vocabulary = VOCABULARY,
-                             .window = WINDOW,
-                             .compression_rate = 4,
-                             .compression = c->compression,
-                             .bptt_windows = 1,
-                             .norm = c->norm,
-                             .activation = c->activation,
-                             .positions = c->positions,
-                             .empty_memory = c->empty,
-                             .tie_embeddings = !c->untied,
-                             .dropout = 0.5, /* has no effect outside training */
-                             .attention_dropout = 0.5 };
+    ModelOptions options = {.layers = LAYERS,
+                            .width = 12,
+                            .heads = 3,
+                            .feed_forward = 20,
+                            .vocabulary = VOCABULARY,
+                            .window = WINDOW,
+                            .compression_rate = 4,
+                            .compression = c->compression,
+                            .bptt_windows = 1,
+                            .norm = c->norm,
+                            .activation = c->activation,
+                            .positions = c->positions,
+                            .empty_memory = c->empty,
+                            .tie_embeddings = !c->untied,
+                            .dropout = 0.5, /* has no effect outside training */
+                            .attention_dropout = 0.5};
     memcpy(options.memory, c->memory, sizeof c->memory);
     memcpy(options.compressed_memory, c->compressed, sizeof c->compressed);
     return options;
@@ -103,7 +103,7 @@ typedef struct Setup {
     ModelOptions options;
     Parameters parameters;
     Model model;   /* reads by windows */
-    Model stepped; /* the decoder's    */
+    Model stepped; /* the decoder's */
     Decoder decoder;
     int32_t tokens[TOKENS];
     Real expected[TOKENS][VOCABULARY];
@@ -130,7 +130,7 @@ static Setup *setup_create(const Case *c)
     assert_int_equal(device_create_cpu(&s->device, THREADS), PAL_OK);
     assert_int_equal(arena_create(&s->arena, s->device), PAL_OK);
     parameters_create(&s->parameters, s->arena, &s->options, false);
-    Model *models[] = { &s->model, &s->stepped };
+    Model *models[] = {&s->model, &s->stepped};
     for (int i = 0; i < 2; i++)
         assert_int_equal(model_create(models[i], s->device, s->arena, &s->options, &s->parameters,
                                       1, false, false),
@@ -160,12 +160,12 @@ static void read_by_windows(Setup *s)
             inputs[t] = t < counted ? s->tokens[first + t] : 0;
             targets[t] = -1;
         }
-        Window window = { .rows = 1,
-                          .length = WINDOW,
-                          .inputs = inputs,
-                          .targets = targets,
-                          .counted = &counted,
-                          .starts = &starts };
+        Window window = {.rows = 1,
+                         .length = WINDOW,
+                         .inputs = inputs,
+                         .targets = targets,
+                         .counted = &counted,
+                         .starts = &starts};
         model_forward(&s->model, &window);
         for (int t = 0; t < counted; t++) {
             Tensor logits = tensor_slice(s->model.output.logits, 0, 1);

@@ -19,8 +19,8 @@ static const ModelOptions model = {
     .feed_forward = 10,
     .vocabulary = 11,
     .window = 8,
-    .memory = { 8, 8 },
-    .compressed_memory = { 4, 4 },
+    .memory = {8, 8},
+    .compressed_memory = {4, 4},
     .compression_rate = 2,
     .compression = COMPRESSION_CONV,
     .compression_loss = COMPRESSION_LOSS_AUTOENCODING,
@@ -95,7 +95,7 @@ static void draw_gradients(Fixture *f, int64_t update, double size)
 static void plain_step(Fixture *f, const OptimizerOptions *o, double norms[GROUP_COUNT])
 {
     const Parameters *p = &f->parameters;
-    double squares[GROUP_COUNT] = { 0.0 };
+    double squares[GROUP_COUNT] = {0.0};
     for (int r = 0; r < p->count; r++) {
         const Parameter *row = &p->table[r];
         double scale = row->group == GROUP_MAIN ? o->main_scale : o->layer_scale[row->layer];
@@ -151,14 +151,14 @@ static void assert_norms(const double *found, const double *expected)
 static void compare_updates(double clip, double weight_decay, double size)
 {
     Fixture f = create();
-    const double layer_scale[LAYERS] = { 0.5, 0.125 };
+    const double layer_scale[LAYERS] = {0.5, 0.125};
     for (int64_t update = 1; update <= UPDATES; update++) {
-        OptimizerOptions options = { .learning_rate = 1e-3 * (double)update,
-                                     .clip = clip,
-                                     .weight_decay = weight_decay,
-                                     .update = update,
-                                     .main_scale = 0.25,
-                                     .layer_scale = layer_scale };
+        OptimizerOptions options = {.learning_rate = 1e-3 * (double)update,
+                                    .clip = clip,
+                                    .weight_decay = weight_decay,
+                                    .update = update,
+                                    .main_scale = 0.25,
+                                    .layer_scale = layer_scale};
         double norms[GROUP_COUNT], expected[GROUP_COUNT];
         draw_gradients(&f, update, size);
         optimizer_step(f.device, &f.parameters, &options, norms);
@@ -196,12 +196,12 @@ static void main_gradient_never_shrinks_a_compression_step(void **state)
 {
     (void)state;
     Fixture small = create(), large = create();
-    const double layer_scale[LAYERS] = { 1.0, 1.0 };
-    OptimizerOptions options = { .learning_rate = 1e-3,
-                                 .clip = 0.1,
-                                 .update = 1,
-                                 .main_scale = 1.0,
-                                 .layer_scale = layer_scale };
+    const double layer_scale[LAYERS] = {1.0, 1.0};
+    OptimizerOptions options = {.learning_rate = 1e-3,
+                                .clip = 0.1,
+                                .update = 1,
+                                .main_scale = 1.0,
+                                .layer_scale = layer_scale};
     double norms[GROUP_COUNT], other[GROUP_COUNT];
     draw_gradients(&small, 1, 1e-3);
     draw_gradients(&large, 1, 1e3);
@@ -224,12 +224,12 @@ static void weights_without_gradient_stay(void **state)
 {
     (void)state;
     Fixture f = create();
-    const double layer_scale[LAYERS] = { 0.0, 0.0 };
-    OptimizerOptions options = { .learning_rate = 1.0,
-                                 .clip = 0.1,
-                                 .update = 1,
-                                 .main_scale = 1.0,
-                                 .layer_scale = layer_scale };
+    const double layer_scale[LAYERS] = {0.0, 0.0};
+    OptimizerOptions options = {.learning_rate = 1.0,
+                                .clip = 0.1,
+                                .update = 1,
+                                .main_scale = 1.0,
+                                .layer_scale = layer_scale};
     double norms[GROUP_COUNT];
     Tensor before = copy_of(f.parameters.value);
     optimizer_step(f.device, &f.parameters, &options, norms);

@@ -64,8 +64,8 @@ static void owner_is_the_part_that_holds_the_element(void **state)
 static void known_partitions(void **state)
 {
     (void)state;
-    const Range five_of_three[] = { { 0, 2 }, { 2, 2 }, { 4, 1 } };
-    const Range two_of_four[] = { { 0, 1 }, { 1, 1 }, { 2, 0 }, { 2, 0 } };
+    const Range five_of_three[] = {{0, 2}, {2, 2}, {4, 1}};
+    const Range two_of_four[] = {{0, 1}, {1, 1}, {2, 0}, {2, 0}};
     for (int part = 0; part < 3; part++) {
         Range range = partition_range(5, 3, part);
         assert_memory_equal(&range, &five_of_three[part], sizeof range);

@@ -27,9 +27,9 @@ static void assert_words(const uint32_t *found, const uint32_t *expected, int co
 static void words_are_philox(void **state)
 {
     (void)state;
-    const uint32_t of_zero[4] = { 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8 };
+    const uint32_t of_zero[4] = {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8};
     uint32_t words[4];
-    random_words((RandomStream){ { 0, 0 } }, 0, words);
+    random_words((RandomStream){{0, 0}}, 0, words);
     assert_words(words, of_zero, 4);
 }
 
@@ -39,14 +39,14 @@ static void substreams_are_philox(void **state)
 {
     (void)state;
     const uint64_t turned = UINT64_C(1) << 63;
-    const uint32_t of_ones[2] = { 0x408f276d, 0x41c83b0e };
-    const uint32_t of_pi[2] = { 0xd16cfe09, 0x94fdcceb };
+    const uint32_t of_ones[2] = {0x408f276d, 0x41c83b0e};
+    const uint32_t of_pi[2] = {0xd16cfe09, 0x94fdcceb};
 
-    RandomStream ones = { { 0xffffffff, 0xffffffff } };
+    RandomStream ones = {{0xffffffff, 0xffffffff}};
     RandomStream found = random_substream(ones, UINT64_MAX, UINT64_MAX ^ turned);
     assert_words(found.key, of_ones, 2);
 
-    RandomStream pi = { { 0xa4093822, 0x299f31d0 } };
+    RandomStream pi = {{0xa4093822, 0x299f31d0}};
     found =
         random_substream(pi, UINT64_C(0x85a308d3243f6a88), UINT64_C(0x0370734413198a2e) ^ turned);
     assert_words(found.key, of_pi, 2);
@@ -58,7 +58,7 @@ static void names_are_hashed(void **state)
     (void)state;
     RandomStream named = random_stream(42, "foobar");
     const uint64_t hash = UINT64_C(0x85944171f73967e8);
-    RandomStream hashed = { { (uint32_t)hash, (uint32_t)(hash >> 32) } };
+    RandomStream hashed = {{(uint32_t)hash, (uint32_t)(hash >> 32)}};
     RandomStream expected = random_substream(hashed, 42, 0);
     assert_words(named.key, expected.key, 2);
 }
@@ -96,7 +96,7 @@ static void every_index_has_its_own_words(void **state)
 {
     (void)state;
     RandomStream stream = random_stream(3, "test");
-    const uint64_t indices[] = { 0, 1, UINT64_C(1) << 32, (UINT64_C(1) << 32) + 1, UINT64_MAX };
+    const uint64_t indices[] = {0, 1, UINT64_C(1) << 32, (UINT64_C(1) << 32) + 1, UINT64_MAX};
     for (int i = 0; i < 5; i++) {
         for (int j = 0; j < i; j++) {
             uint32_t a[4], b[4];
@@ -125,7 +125,7 @@ static void uniform_numbers_fill_the_interval(void **state)
     enum { BINS = 20 };
     RandomStream stream = random_stream(6, "test");
     double sum = 0.0;
-    int64_t bins[BINS] = { 0 };
+    int64_t bins[BINS] = {0};
     for (int i = 0; i < DRAWS; i++) {
         double u = random_uniform(stream, (uint64_t)i);
         assert_true(u >= 0.0 && u < 1.0);
@@ -144,7 +144,7 @@ static void normal_numbers_have_normal_moments(void **state)
 {
     (void)state;
     RandomStream stream = random_stream(7, "test");
-    double moments[4] = { 0 }, neighbours = 0.0, before = 0.0;
+    double moments[4] = {0}, neighbours = 0.0, before = 0.0;
     for (int i = 0; i < DRAWS; i++) {
         double x = random_normal(stream, (uint64_t)i), power = 1.0;
         assert_true(isfinite(x));
@@ -152,7 +152,7 @@ static void normal_numbers_have_normal_moments(void **state)
         neighbours += x * before;
         before = x;
     }
-    const double expected[4] = { 0, 1, 0, 3 }, variance[4] = { 1, 2, 15, 96 };
+    const double expected[4] = {0, 1, 0, 3}, variance[4] = {1, 2, 15, 96};
     for (int k = 0; k < 4; k++)
         assert_true(fabs(moments[k] / DRAWS - expected[k]) <
                     deviations * sqrt(variance[k] / DRAWS));
@@ -161,7 +161,7 @@ static void normal_numbers_have_normal_moments(void **state)
 
 static void assert_permutation(const int64_t *permutation, int64_t count)
 {
-    bool seen[512] = { false };
+    bool seen[512] = {false};
     assert_in_range(count, 0, 512);
     for (int64_t i = 0; i < count; i++) {
         assert_in_range(permutation[i], 0, count - 1);
@@ -173,7 +173,7 @@ static void assert_permutation(const int64_t *permutation, int64_t count)
 static void permutations_hold_everything_once(void **state)
 {
     (void)state;
-    int64_t permutation[512] = { -1 };
+    int64_t permutation[512] = {-1};
     for (int64_t count = 0; count <= 512; count += count < 20 ? 1 : 41) {
         random_permutation(random_stream(8, "test"), count, permutation);
         assert_permutation(permutation, count);
@@ -186,7 +186,7 @@ static void permutations_are_equally_likely(void **state)
     (void)state;
     enum { TRIALS = 12000 };
     RandomStream stream = random_stream(9, "test");
-    int seen[27] = { 0 }, orders = 0;
+    int seen[27] = {0}, orders = 0;
     for (int i = 0; i < TRIALS; i++) {
         int64_t p[3];
         random_permutation(random_substream(stream, (uint64_t)i, 0), 3, p);

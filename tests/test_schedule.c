@@ -16,13 +16,13 @@
 /* A few roundings of numbers below 1. */
 static const double tolerance = 1e-15;
 
-static const Schedule base = { .lr_start = 1e-4,
-                               .lr_peak = 9e-4,
-                               .lr_end = 1e-5,
-                               .warmup = 8,
-                               .decay = 108,
-                               .update_every = 4,
-                               .update_every_after = 60 };
+static const Schedule base = {.lr_start = 1e-4,
+                              .lr_peak = 9e-4,
+                              .lr_end = 1e-5,
+                              .warmup = 8,
+                              .decay = 108,
+                              .update_every = 4,
+                              .update_every_after = 60};
 
 static void assert_rate(const Schedule *schedule, int64_t update, double expected)
 {

@@ -10,9 +10,8 @@ static _Thread_local char message[2048];
 const char *status_text(Status status)
 {
     switch (status) {
-#define PAL_STATUS_ENTRY(name, value, text)                                                        \
-    case name:                                                                                     \
-        return text;
+#define PAL_STATUS_ENTRY(name, value, text) \
+    case name: return text;
         PAL_STATUS_LIST(PAL_STATUS_ENTRY)
 #undef PAL_STATUS_ENTRY
     }

@@ -15,16 +15,16 @@
 #ifndef PAL_BASE_STATUS_H
 #define PAL_BASE_STATUS_H
 
-#define PAL_STATUS_LIST(X)                                                                         \
-    X(PAL_OK, 0, "finished")                                                                       \
-    X(PAL_ERROR_USAGE, 64, "wrong use of the command line")                                        \
-    X(PAL_ERROR_DATA, 65, "wrong input data")                                                      \
-    X(PAL_ERROR_NO_INPUT, 66, "input not found")                                                   \
-    X(PAL_ERROR_UNAVAILABLE, 69, "a needed resource is not available")                             \
-    X(PAL_ERROR_INTERNAL, 70, "internal error")                                                    \
-    X(PAL_ERROR_CANT_CREATE, 73, "output cannot be created")                                       \
-    X(PAL_ERROR_IO, 74, "input/output error")                                                      \
-    X(PAL_STOPPED_EARLY, 75, "stopped early with a good checkpoint")                               \
+#define PAL_STATUS_LIST(X)                                             \
+    X(PAL_OK, 0, "finished")                                           \
+    X(PAL_ERROR_USAGE, 64, "wrong use of the command line")            \
+    X(PAL_ERROR_DATA, 65, "wrong input data")                          \
+    X(PAL_ERROR_NO_INPUT, 66, "input not found")                       \
+    X(PAL_ERROR_UNAVAILABLE, 69, "a needed resource is not available") \
+    X(PAL_ERROR_INTERNAL, 70, "internal error")                        \
+    X(PAL_ERROR_CANT_CREATE, 73, "output cannot be created")           \
+    X(PAL_ERROR_IO, 74, "input/output error")                          \
+    X(PAL_STOPPED_EARLY, 75, "stopped early with a good checkpoint")   \
     X(PAL_ERROR_CONFIG, 78, "wrong configuration")
 
 typedef enum Status {
@@ -48,16 +48,16 @@ void status_set_message(const char *message);
 
 #define PAL_FAIL(status, ...) return status_fail((status), __FILE__, __LINE__, __VA_ARGS__)
 
-#define PAL_TRY(call)                                                                              \
-    do {                                                                                           \
-        Status pal_try_status = (call);                                                            \
-        if (pal_try_status != PAL_OK) return pal_try_status;                                       \
+#define PAL_TRY(call)                                        \
+    do {                                                     \
+        Status pal_try_status = (call);                      \
+        if (pal_try_status != PAL_OK) return pal_try_status; \
     } while (0)
 
 _Noreturn void status_assert_failed(const char *file, int line, const char *what);
 
 #ifdef PAL_CHECKED
-#define PAL_ASSERT(condition)                                                                      \
+#define PAL_ASSERT(condition) \
     ((condition) ? (void)0 : status_assert_failed(__FILE__, __LINE__, #condition))
 #else
 #define PAL_ASSERT(condition) ((void)sizeof((condition) ? 1 : 0))

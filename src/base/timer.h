@@ -9,27 +9,27 @@
 double timer_seconds(void);
 
 /* The phases of a training update, in the order in which a report shows them. */
-#define PAL_PHASE_LIST(X)                                                                          \
-    X(PHASE_DATA, "data")                                                                          \
-    X(PHASE_EMBEDDING, "embedding")                                                                \
-    X(PHASE_PROJECTION, "projections")                                                             \
-    X(PHASE_POSITION, "positions")                                                                 \
-    X(PHASE_ATTENTION_FORWARD, "attention forward")                                                \
-    X(PHASE_ATTENTION_BACKWARD, "attention backward")                                              \
-    X(PHASE_FEED_FORWARD, "feed-forward")                                                          \
-    X(PHASE_NORM, "norms, residuals, dropout")                                                     \
-    X(PHASE_OUTPUT, "output and cross entropy")                                                    \
-    X(PHASE_COMPRESSION, "compression")                                                            \
-    X(PHASE_COMPRESSION_LOSS, "compression loss")                                                  \
-    X(PHASE_MEMORY, "memory update")                                                               \
-    X(PHASE_REDUCTION, "gradient reduction")                                                       \
+#define PAL_PHASE_LIST(X)                             \
+    X(PHASE_DATA, "data")                             \
+    X(PHASE_EMBEDDING, "embedding")                   \
+    X(PHASE_PROJECTION, "projections")                \
+    X(PHASE_POSITION, "positions")                    \
+    X(PHASE_ATTENTION_FORWARD, "attention forward")   \
+    X(PHASE_ATTENTION_BACKWARD, "attention backward") \
+    X(PHASE_FEED_FORWARD, "feed-forward")             \
+    X(PHASE_NORM, "norms, residuals, dropout")        \
+    X(PHASE_OUTPUT, "output and cross entropy")       \
+    X(PHASE_COMPRESSION, "compression")               \
+    X(PHASE_COMPRESSION_LOSS, "compression loss")     \
+    X(PHASE_MEMORY, "memory update")                  \
+    X(PHASE_REDUCTION, "gradient reduction")          \
     X(PHASE_OPTIMIZER, "clipping and optimiser")
 
 typedef enum Phase {
 #define PAL_PHASE_ENTRY(name, text) name,
     PAL_PHASE_LIST(PAL_PHASE_ENTRY)
 #undef PAL_PHASE_ENTRY
-    PHASE_COUNT
+        PHASE_COUNT
 } Phase;
 
 const char *phase_name(Phase phase);

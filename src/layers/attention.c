@@ -69,8 +69,8 @@ void attention_create(AttentionLayer *layer, Arena *arena, PositionTables *table
     }
 }
 
-void attention_workspace_create(AttentionWorkspace *work, Arena *arena,
-                                const ModelOptions *options, int rows)
+void attention_workspace_create(AttentionWorkspace *work, Arena *arena, const ModelOptions *options,
+                                int rows)
 {
     int64_t width = options->width, window = options->window;
     int64_t slots[SOURCE_COUNT] = {0}, recent = 0, compressed = 0;
@@ -138,8 +138,8 @@ void attention_describe_sources(const AttentionLayer *layer, const AttentionInpu
     sources[SOURCE_COMPRESSED].row_offset = layer->compressed_axis.stride * (compressed_slots - 1);
 }
 
-void attention_forward(Device *device, AttentionLayer *layer, Tensor y,
-                       const AttentionInput *input, const Window *window, bool training)
+void attention_forward(Device *device, AttentionLayer *layer, Tensor y, const AttentionInput *input,
+                       const Window *window, bool training)
 {
     phase_begin(device->times, PHASE_PROJECTION);
     linear_forward(device, layer->q, input->source[SOURCE_WINDOW], layer->query, weight_none);
@@ -166,9 +166,8 @@ static Tensor cleared(Device *device, Tensor work, Tensor like)
     return like;
 }
 
-static void prepare_gradients(Device *device, const AttentionLayer *layer,
-                              AttentionWorkspace *work, AttentionQueries *queries,
-                              AttentionSource sources[SOURCE_COUNT])
+static void prepare_gradients(Device *device, const AttentionLayer *layer, AttentionWorkspace *work,
+                              AttentionQueries *queries, AttentionSource sources[SOURCE_COUNT])
 {
     queries->dq = cleared(device, work->dq, layer->q);
     queries->dcontent_bias = layer->content_bias.gradient;

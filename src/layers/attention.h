@@ -18,35 +18,40 @@
 #include "src/tensor/parameters.h"
 
 /* The sources of keys, oldest first. */
-typedef enum SourceKind { SOURCE_COMPRESSED, SOURCE_MEMORY, SOURCE_WINDOW, SOURCE_COUNT } SourceKind;
+typedef enum SourceKind {
+    SOURCE_COMPRESSED,
+    SOURCE_MEMORY,
+    SOURCE_WINDOW,
+    SOURCE_COUNT
+} SourceKind;
 
 /* What a layer attends to in one window. All borrowed. */
 typedef struct AttentionInput {
-    Tensor source[SOURCE_COUNT]; /* (B,N,D), (B,M,D), (B,T,D): the last one is a         */
-    const int *valid[SOURCE_COUNT]; /* (B) newest valid slots; NULL for the window       */
+    Tensor source[SOURCE_COUNT];    /* (B,N,D), (B,M,D), (B,T,D): the last one is a */
+    const int *valid[SOURCE_COUNT]; /* (B) newest valid slots; NULL for the window */
 } AttentionInput;
 
 typedef struct AttentionLayer {
     int heads, layer;
     double dropout;
-    Weight query, key, value, output, output_bias;   /* (D,D) each, (D)                  */
-    Weight position, content_bias, position_bias;    /* (D,D), (H,E), (H,E)              */
+    Weight query, key, value, output, output_bias;        /* (D,D) each, (D) */
+    Weight position, content_bias, position_bias;         /* (D,D), (H,E), (H,E) */
     Weight position_compressed, position_bias_compressed; /* the shared ones, or their own */
     PositionAxis compressed_axis;
     int memory_slots;
-    Tensor sinusoids, sinusoids_compressed;          /* (P,D) borrowed                   */
+    Tensor sinusoids, sinusoids_compressed; /* (P,D) borrowed */
 
     /* Saved by forward. */
-    Tensor q;                                        /* (B,T,D)                          */
-    Tensor k[SOURCE_COUNT], v[SOURCE_COUNT];         /* (B,S,D)                          */
-    Tensor r, r_compressed;                          /* (P,D)                            */
-    Tensor o, lse;                                   /* (B,T,D), (B,H,T)                 */
+    Tensor q;                                /* (B,T,D) */
+    Tensor k[SOURCE_COUNT], v[SOURCE_COUNT]; /* (B,S,D) */
+    Tensor r, r_compressed;                  /* (P,D) */
+    Tensor o, lse;                           /* (B,T,D), (B,H,T) */
 } AttentionLayer;
 
 /* Gradients that live within one backward call, shared by all layers. */
 typedef struct AttentionWorkspace {
-    Tensor dq, dout;                                 /* (B,T,D)                          */
-    Tensor dk[SOURCE_COUNT], dv[SOURCE_COUNT];       /* of the largest layer             */
+    Tensor dq, dout;                           /* (B,T,D) */
+    Tensor dk[SOURCE_COUNT], dv[SOURCE_COUNT]; /* of the largest layer */
     Tensor dr, dr_compressed;
 } AttentionWorkspace;
 
@@ -54,8 +59,8 @@ void attention_create(AttentionLayer *layer, Arena *arena, PositionTables *table
                       const Parameters *parameters, const ModelOptions *options, int number,
                       int rows);
 
-void attention_workspace_create(AttentionWorkspace *work, Arena *arena,
-                                const ModelOptions *options, int rows);
+void attention_workspace_create(AttentionWorkspace *work, Arena *arena, const ModelOptions *options,
+                                int rows);
 
 /* The layer's queries and sources of keys as the device wants them; also for attention_step.c. */
 AttentionQueries attention_describe_queries(const AttentionLayer *layer, const Window *window,
@@ -67,8 +72,8 @@ void attention_describe_sources(const AttentionLayer *layer, const AttentionInpu
 void attention_project_positions(Device *device, AttentionLayer *layer);
 
 /* y (B,T,D) */
-void attention_forward(Device *device, AttentionLayer *layer, Tensor y,
-                       const AttentionInput *input, const Window *window, bool training);
+void attention_forward(Device *device, AttentionLayer *layer, Tensor y, const AttentionInput *input,
+                       const Window *window, bool training);
 
 /* Adds into da (B,T,D), the weights' gradients and, unless none, dcompressed (B,N,D). */
 void attention_backward(Device *device, AttentionLayer *layer, AttentionWorkspace *work, Tensor da,

@@ -12,10 +12,7 @@ void attention_project_memory(Device *device, AttentionLayer *layer, const Atten
 }
 
 /* The first n slots of (1,S,D). */
-static Tensor first_slots(Tensor x, int n)
-{
-    return tensor_3d(x.data, 1, n, x.dims[2]);
-}
+static Tensor first_slots(Tensor x, int n) { return tensor_3d(x.data, 1, n, x.dims[2]); }
 
 void attention_step(Device *device, AttentionLayer *layer, Tensor y, Tensor lse,
                     const AttentionInput *input, const Window *token, int i)

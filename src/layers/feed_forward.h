@@ -12,12 +12,12 @@
 #include "src/tensor/parameters.h"
 
 typedef struct FeedForward {
-    Weight in, in_bias, out, out_bias; /* (D,F), (F), (F,D), (D)                           */
+    Weight in, in_bias, out, out_bias; /* (D,F), (F), (F,D), (D) */
     Activation activation;
     double dropout;
     int layer;
-    Tensor hidden;         /* (B,T,F) saved: after activation and dropout                   */
-    Tensor before;         /* (B,T,F) saved: before a gelu; none with relu                  */
+    Tensor hidden; /* (B,T,F) saved: after activation and dropout */
+    Tensor before; /* (B,T,F) saved: before a gelu; none with relu */
 } FeedForward;
 
 void feed_forward_create(FeedForward *layer, Arena *arena, const Parameters *parameters,

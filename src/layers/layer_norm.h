@@ -11,8 +11,8 @@
 #include "src/tensor/parameters.h"
 
 typedef struct LayerNorm {
-    Weight scale, shift; /* (D)                        */
-    Tensor mean, rstd;   /* (B,T) saved for backward   */
+    Weight scale, shift; /* (D) */
+    Tensor mean, rstd;   /* (B,T) saved for backward */
 } LayerNorm;
 
 /* `name`: of the table rows NAME/scale and NAME/shift. */

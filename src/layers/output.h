@@ -16,10 +16,10 @@
 #include "src/tensor/parameters.h"
 
 typedef struct OutputLayer {
-    Weight table; /* (V,D) when tied, else (D,V)           */
-    Weight bias;  /* (V)                                    */
+    Weight table; /* (V,D) when tied, else (D,V) */
+    Weight bias;  /* (V) */
     bool tied;
-    Tensor logits; /* (piece, V)                            */
+    Tensor logits; /* (piece, V) */
 } OutputLayer;
 
 void output_create(OutputLayer *layer, Arena *arena, const Parameters *parameters,

@@ -18,12 +18,8 @@ PositionAxis positions_compressed(const ModelOptions *options, int layer)
     /* The distance of the newest slot from query 0 is that of row 0. */
     PositionAxis axis = {0.0, 0, 1};
     switch (options->positions) {
-    case POSITIONS_SEPARATE:
-        axis.first_distance = 1.0;
-        break;
-    case POSITIONS_CONTIGUOUS:
-        axis.first_distance = memory + 1.0;
-        break;
+    case POSITIONS_SEPARATE: axis.first_distance = 1.0; break;
+    case POSITIONS_CONTIGUOUS: axis.first_distance = memory + 1.0; break;
     case POSITIONS_TEMPORAL:
         axis.first_distance = memory + rate - (rate - 1.0) / 2.0;
         axis.stride = options->compression_rate;

@@ -9,14 +9,14 @@
 #include <stdint.h>
 
 typedef struct Window {
-    int rows, length;       /* B, T                                                             */
-    const int32_t *inputs;  /* (B,T) tokens, shifted by one; anything valid at padding          */
-    const int32_t *targets; /* (B,T) tokens, -1 at padding                                      */
-    const int *counted;     /* (B) how many positions are not padding; padding comes last       */
-    const bool *starts;     /* (B) a document starts here                                       */
-    int64_t index;          /* windows since the start of training: the "step" of dropout       */
-    int64_t first_row;      /* global number of row 0                                           */
-    uint64_t seed;          /* of dropout                                                       */
+    int rows, length;       /* B, T */
+    const int32_t *inputs;  /* (B,T) tokens, shifted by one; anything valid at padding */
+    const int32_t *targets; /* (B,T) tokens, -1 at padding */
+    const int *counted;     /* (B) how many positions are not padding; padding comes last */
+    const bool *starts;     /* (B) a document starts here */
+    int64_t index;          /* windows since the start of training: the "step" of dropout */
+    int64_t first_row;      /* global number of row 0 */
+    uint64_t seed;          /* of dropout */
 } Window;
 
 #endif

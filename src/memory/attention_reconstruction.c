@@ -75,8 +75,7 @@ void attention_reconstruction(Device *device, CompressionLossWorkspace *work,
     /* What they read from the fresh ones. */
     linear_forward(device, work->fresh_k, compression->fresh, attention->key, weight_none);
     linear_forward(device, work->fresh_v, compression->fresh, attention->value, weight_none);
-    AttentionSource fresh = {
-        .k = work->fresh_k, .v = work->fresh_v, .valid = work->valid_fresh};
+    AttentionSource fresh = {.k = work->fresh_k, .v = work->fresh_v, .valid = work->valid_fresh};
     device->op->attention_forward(device, work->prediction, work->lse_fresh, &queries, &fresh, 1);
 
     /* The target is read for the last time here; its buffer takes the gradient. */

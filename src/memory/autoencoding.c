@@ -27,8 +27,8 @@ static double mark_groups(CompressionLossWorkspace *work, const CompressionLossI
     return counted;
 }
 
-void autoencoding(Device *device, CompressionLossWorkspace *work,
-                  const CompressionLossInput *input, LossSum *loss)
+void autoencoding(Device *device, CompressionLossWorkspace *work, const CompressionLossInput *input,
+                  LossSum *loss)
 {
     CompressionWorkspace *compression = input->compressor->work;
     Tensor fresh = tensor_as_matrix(compression->fresh);

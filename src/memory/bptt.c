@@ -8,8 +8,8 @@ void bptt_create(Bptt *bptt, Arena *arena, const ModelOptions *options, int laye
     if (options->compression_loss != COMPRESSION_LOSS_TASK || slots == 0) return;
 
     int64_t window = options->window, width = options->width;
-    bptt->blocks = arena_host(arena, PURPOSE_WORKSPACE,
-                              (size_t)options->bptt_windows * sizeof *bptt->blocks);
+    bptt->blocks =
+        arena_host(arena, PURPOSE_WORKSPACE, (size_t)options->bptt_windows * sizeof *bptt->blocks);
     bptt->dcompressed = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, slots, width);
     if (bptt->blocks == NULL) return;
     bptt->windows = options->bptt_windows;

@@ -16,17 +16,17 @@
 
 typedef struct BpttBlock {
     bool used;
-    int age;             /* windows whose gradients it has received                       */
-    int *shifts;         /* (B) blocks pushed after it, by row; -1: not in this row's memory */
-    Tensor evicted;      /* (B,T,D)                                                       */
-    Tensor dfresh;       /* (B,T/c,D)                                                     */
+    int age;        /* windows whose gradients it has received */
+    int *shifts;    /* (B) blocks pushed after it, by row; -1: not in this row's memory */
+    Tensor evicted; /* (B,T,D) */
+    Tensor dfresh;  /* (B,T/c,D) */
 } BpttBlock;
 
 /* Of one layer. */
 typedef struct Bptt {
-    int windows;         /* 0: this layer or configuration does without                   */
-    BpttBlock *blocks;   /* (windows)                                                     */
-    Tensor dcompressed;  /* (B,N,D): attention adds the compressed slots' gradient here   */
+    int windows;        /* 0: this layer or configuration does without */
+    BpttBlock *blocks;  /* (windows) */
+    Tensor dcompressed; /* (B,N,D): attention adds the compressed slots' gradient here */
 } Bptt;
 
 void bptt_create(Bptt *bptt, Arena *arena, const ModelOptions *options, int layer, int rows);

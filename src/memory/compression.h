@@ -16,34 +16,34 @@ struct Compression;
 
 /* Buffers for one compression, shared by all layers. */
 typedef struct CompressionWorkspace {
-    Tensor evicted;                       /* (B,T,D)                                     */
-    Tensor fresh, dfresh;                 /* (B,T/c,D)                                   */
-    Tensor usage;                         /* (B,T) most_used: mean attention, by slot    */
-    Tensor source_usage;                  /* (B,max(M,T)) most_used: of one source        */
-    int32_t *chosen;                      /* (B,T/c) most_used: kept slots               */
-    Real *usage_on_host;                  /* (B,T)                                       */
+    Tensor evicted;       /* (B,T,D) */
+    Tensor fresh, dfresh; /* (B,T/c,D) */
+    Tensor usage;         /* (B,T) most_used: mean attention, by slot */
+    Tensor source_usage;  /* (B,max(M,T)) most_used: of one source */
+    int32_t *chosen;      /* (B,T/c) most_used: kept slots */
+    Real *usage_on_host;  /* (B,T) */
     struct UsedSlot {
         Real usage;
         int32_t index;
-    } *slots;                             /* (T) most_used: for sorting                  */
-    Tensor pairs[PAL_MAX_DILATIONS];      /* (B,T,2D) dilated: input pairs of each step  */
-    Tensor stages[PAL_MAX_DILATIONS];     /* (B,T,D)  dilated: output of each step       */
-    Tensor dstage, dpairs;                /* (B,T,D), (B,T,2D)                           */
+    } * slots;                        /* (T) most_used: for sorting */
+    Tensor pairs[PAL_MAX_DILATIONS];  /* (B,T,2D) dilated: input pairs of each step */
+    Tensor stages[PAL_MAX_DILATIONS]; /* (B,T,D)  dilated: output of each step */
+    Tensor dstage, dpairs;            /* (B,T,D), (B,T,2D) */
 } CompressionWorkspace;
 
 /* f_c of one layer. */
 typedef struct Compressor {
     const struct Compression *kind;
-    Weight conv;                          /* (cD,D)                                      */
-    Weight dilated[PAL_MAX_DILATIONS];    /* (2D,D)                                      */
+    Weight conv;                       /* (cD,D) */
+    Weight dilated[PAL_MAX_DILATIONS]; /* (2D,D) */
     int num_dilations;
-    const int *dilations;                 /* borrowed from the model's options           */
-    CompressionWorkspace *work;           /* borrowed                                    */
+    const int *dilations;       /* borrowed from the model's options */
+    CompressionWorkspace *work; /* borrowed */
 } Compressor;
 
 typedef struct Compression {
     const char *name;
-    bool uses_attention; /* forward reads work->usage                                    */
+    bool uses_attention; /* forward reads work->usage */
     /* work->fresh = f_c(evicted), leaving in the workspace what backward needs. */
     void (*forward)(Device *device, const Compressor *compressor, Tensor evicted);
     /* After forward on the same evicted: adds to the weights' gradients from work->dfresh. NULL without

@@ -17,20 +17,20 @@
 
 /* Buffers shared by all layers. */
 typedef struct CompressionLossWorkspace {
-    Tensor evicted_k, evicted_v;                     /* (B,T,D)                          */
-    Tensor fresh_k, fresh_v, dfresh_k, dfresh_v;     /* (B,T/c,D)                        */
-    Tensor target, prediction;                       /* (B,T,D)                          */
-    Tensor lse, lse_fresh;                           /* (B,H,T)                          */
-    int *valid_evicted, *valid_fresh, *counted;      /* (B)                              */
-    bool *mask;                                      /* (B T) terms that count           */
+    Tensor evicted_k, evicted_v;                 /* (B,T,D) */
+    Tensor fresh_k, fresh_v, dfresh_k, dfresh_v; /* (B,T/c,D) */
+    Tensor target, prediction;                   /* (B,T,D) */
+    Tensor lse, lse_fresh;                       /* (B,H,T) */
+    int *valid_evicted, *valid_fresh, *counted;  /* (B) */
+    bool *mask;                                  /* (B T) terms that count */
 } CompressionLossWorkspace;
 
 /* Of one layer and window, before its memory moves on. All borrowed. */
 typedef struct CompressionLossInput {
-    const AttentionLayer *attention; /* after the window's forward                       */
+    const AttentionLayer *attention; /* after the window's forward */
     const LayerMemory *memory;
-    const Compressor *compressor;    /* after its forward: work->evicted, work->fresh    */
-    Weight decoder;                  /* (D,cD), autoencoding                             */
+    const Compressor *compressor; /* after its forward: work->evicted, work->fresh */
+    Weight decoder;               /* (D,cD), autoencoding */
     const Window *window;
 } CompressionLossInput;
 
@@ -42,8 +42,8 @@ typedef struct LossSum {
 typedef struct CompressionLoss {
     const char *name;
     /* NULL where there is nothing to add. */
-    void (*apply)(Device *device, CompressionLossWorkspace *work,
-                  const CompressionLossInput *input, LossSum *loss);
+    void (*apply)(Device *device, CompressionLossWorkspace *work, const CompressionLossInput *input,
+                  LossSum *loss);
 } CompressionLoss;
 
 const CompressionLoss *compression_loss_find(CompressionLossKind kind);

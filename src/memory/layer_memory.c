@@ -15,8 +15,7 @@ void memory_create(LayerMemory *memory, Arena *arena, const ModelOptions *option
         .compressed_slots = options->compressed_memory[layer],
         .empty = options->empty_memory,
     };
-    memory->recent =
-        arena_tensor_3d(arena, PURPOSE_MEMORY, rows, memory->slots, options->width);
+    memory->recent = arena_tensor_3d(arena, PURPOSE_MEMORY, rows, memory->slots, options->width);
     memory->compressed =
         arena_tensor_3d(arena, PURPOSE_MEMORY, rows, memory->compressed_slots, options->width);
     memory->valid_recent = arena_host(arena, PURPOSE_DATA, (size_t)rows * sizeof(int));

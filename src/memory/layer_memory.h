@@ -20,11 +20,11 @@
 #include "src/tensor/model_options.h"
 
 typedef struct LayerMemory {
-    int rows, window, rate;          /* B, T, c                                          */
-    int slots, compressed_slots;     /* M, N                                             */
+    int rows, window, rate;      /* B, T, c */
+    int slots, compressed_slots; /* M, N */
     EmptyMemory empty;
-    Tensor recent, compressed;       /* (B,M,D), (B,N,D)                                 */
-    int *valid_recent, *valid_compressed; /* (B): newest slots that queries may see      */
+    Tensor recent, compressed;            /* (B,M,D), (B,N,D) */
+    int *valid_recent, *valid_compressed; /* (B): newest slots that queries may see */
 } LayerMemory;
 
 /* Starts empty in every row. */

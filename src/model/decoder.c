@@ -13,7 +13,7 @@ void decoder_create(Decoder *decoder, Arena *arena, Model *model)
 {
     const ModelOptions *options = &model->options;
     size_t window = checked_size(options->window);
-    *decoder = (Decoder){ .model = model };
+    *decoder = (Decoder){.model = model};
     decoder->inputs = arena_host(arena, PURPOSE_DATA, window * sizeof(int32_t));
     decoder->targets = arena_host(arena, PURPOSE_DATA, window * sizeof(int32_t));
     decoder->lse = arena_tensor_3d(arena, PURPOSE_WORKSPACE, 1, options->heads, 1);
@@ -37,12 +37,12 @@ void decoder_begin(Decoder *decoder)
 /* The present window; positions from `counted` on are padding. */
 static Window present_window(const Decoder *decoder)
 {
-    return (Window){ .rows = 1,
-                     .length = decoder->model->options.window,
-                     .inputs = decoder->inputs,
-                     .targets = decoder->targets,
-                     .counted = &decoder->counted,
-                     .starts = &never_starts };
+    return (Window){.rows = 1,
+                    .length = decoder->model->options.window,
+                    .inputs = decoder->inputs,
+                    .targets = decoder->targets,
+                    .counted = &decoder->counted,
+                    .starts = &never_starts};
 }
 
 static void finish_window(Decoder *decoder)
@@ -113,12 +113,12 @@ static void step(Decoder *decoder)
 {
     Model *model = decoder->model;
     int i = decoder->counted - 1, one = 1;
-    Window token = { .rows = 1,
-                     .length = 1,
-                     .inputs = decoder->inputs + i,
-                     .targets = decoder->targets + i,
-                     .counted = &one,
-                     .starts = &never_starts };
+    Window token = {.rows = 1,
+                    .length = 1,
+                    .inputs = decoder->inputs + i,
+                    .targets = decoder->targets + i,
+                    .counted = &one,
+                    .starts = &never_starts};
     project_memory(decoder);
     embedding_forward(model->device, window_position(model->h, i), &token, model->embedding, 0.0);
     for (int l = 0; l < model->options.layers; l++) layer_step(decoder, l, &token, i);

@@ -19,13 +19,13 @@
 #include "src/model/model.h"
 
 typedef struct Decoder {
-    Model *model;          /* borrowed; of one row, not training            */
-    int32_t *inputs;       /* (T) of the present window                     */
-    int32_t *targets;      /* (T) all -1: nothing is counted                */
-    int counted;           /* tokens in the present window, 0 .. T          */
-    bool memory_projected; /* keys and values of the memories are current   */
-    Tensor lse;            /* (1,H,1) workspace                             */
-    Tensor logits;         /* (1,V) after the last token that was read      */
+    Model *model;          /* borrowed; of one row, not training */
+    int32_t *inputs;       /* (T) of the present window */
+    int32_t *targets;      /* (T) all -1: nothing is counted */
+    int counted;           /* tokens in the present window, 0 .. T */
+    bool memory_projected; /* keys and values of the memories are current */
+    Tensor lse;            /* (1,H,1) workspace */
+    Tensor logits;         /* (1,V) after the last token that was read */
 } Decoder;
 
 /* Takes its buffers from the arena, before it is sealed. */

@@ -29,8 +29,7 @@ static void create_layer(Model *model, Arena *arena, int l, Tensor h)
     memory_create(&model->memory[l], arena, options, l, model->rows);
     compressor_create(&model->compressors[l], model->parameters, options, l,
                       &model->compression_work);
-    model->decoders[l] =
-        parameters_get(model->parameters, "layers/%02d/compression/decoder", l);
+    model->decoders[l] = parameters_get(model->parameters, "layers/%02d/compression/decoder", l);
     if (model->training) bptt_create(&model->bptt[l], arena, options, l, model->rows);
 }
 
@@ -135,8 +134,8 @@ static void output_part(Model *model, const Window *window)
 {
     Device *device = model->device;
     bool pre = model->options.norm == NORM_PRE;
-    Tensor last = model->options.layers > 0 ? model->layers[model->options.layers - 1].next
-                                            : model->h;
+    Tensor last =
+        model->options.layers > 0 ? model->layers[model->options.layers - 1].next : model->h;
 
     phase_begin(device->times, PHASE_NORM);
     if (pre) layer_norm_forward(device, &model->final_norm, model->top, last);

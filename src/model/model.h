@@ -22,10 +22,10 @@
 
 typedef struct Model {
     ModelOptions options;
-    Device *device;           /* borrowed */
-    int rows;                 /* B        */
-    bool training;            /* gradients, dropout, compression loss */
-    bool keep_memory;         /* reset_memory = never: documents do not empty it */
+    Device *device;   /* borrowed */
+    int rows;         /* B */
+    bool training;    /* gradients, dropout, compression loss */
+    bool keep_memory; /* reset_memory = never: documents do not empty it */
 
     const Parameters *parameters; /* borrowed; two models may share them */
     PositionTables positions;
@@ -35,21 +35,21 @@ typedef struct Model {
     LayerNorm final_norm;     /* with pre-norm */
     OutputLayer output;
 
-    Compressor *compressors;  /* (L) */
-    Weight *decoders;         /* (L) */
-    Bptt *bptt;               /* (L) */
+    Compressor *compressors; /* (L) */
+    Weight *decoders;        /* (L) */
+    Bptt *bptt;              /* (L) */
     const CompressionLoss *compression_loss;
     LossSum *compression_sums; /* (L) of the running update */
 
-    Tensor h;                 /* (B,T,D) embedding output */
-    Tensor top;               /* (B,T,D) what the output layer reads */
-    Tensor dh, dtop;          /* (B,T,D) */
-    Tensor nats;              /* (B,T) of the last window */
+    Tensor h;        /* (B,T,D) embedding output */
+    Tensor top;      /* (B,T,D) what the output layer reads */
+    Tensor dh, dtop; /* (B,T,D) */
+    Tensor nats;     /* (B,T) of the last window */
     LayerWorkspace work;
     CompressionWorkspace compression_work;
     CompressionLossWorkspace loss_work;
-    bool *push;               /* (B) rows whose memory moves on with this window */
-    bool positions_current;   /* r of every layer belongs to the present weights */
+    bool *push;             /* (B) rows whose memory moves on with this window */
+    bool positions_current; /* r of every layer belongs to the present weights */
 } Model;
 
 /* Takes everything from the arena; the caller seals it and then calls model_start. Host memory for the

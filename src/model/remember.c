@@ -8,8 +8,7 @@
  * it has: padding never enters a memory. Otherwise the row is emptied before it is read again. */
 static void choose_rows(Model *model, const Window *window)
 {
-    for (int b = 0; b < model->rows; b++)
-        model->push[b] = window->counted[b] == window->length;
+    for (int b = 0; b < model->rows; b++) model->push[b] = window->counted[b] == window->length;
 }
 
 /* usage (B,T) of the evicted slots: those of the memory, then (M < T) those of the window. */
@@ -29,8 +28,8 @@ static void measure_usage(Model *model, int l, const Window *window)
         if (taken[i] == 0) continue;
         Tensor all = tensor_2d(work->source_usage.data, model->rows, slots[i]);
         attention_usage(device, &layer->attention, all, kinds[i], &input, window);
-        device->op->copy_blocks(device, work->usage.data + done, memory->window, all.data,
-                                slots[i], model->rows, taken[i]);
+        device->op->copy_blocks(device, work->usage.data + done, memory->window, all.data, slots[i],
+                                model->rows, taken[i]);
     }
 }
 
@@ -56,8 +55,7 @@ static void compress(Model *model, int l, const Window *window)
         .decoder = model->decoders[l],
         .window = window,
     };
-    model->compression_loss->apply(device, &model->loss_work, &input,
-                                   &model->compression_sums[l]);
+    model->compression_loss->apply(device, &model->loss_work, &input, &model->compression_sums[l]);
     phase_begin(device->times, PHASE_COMPRESSION);
     compressor->kind->backward(device, compressor, work->evicted);
 }

@@ -6,8 +6,8 @@
 #include "src/layers/dropout.h"
 
 void transformer_layer_create(TransformerLayer *layer, Arena *arena, PositionTables *tables,
-                              const Parameters *parameters, const ModelOptions *options,
-                              int number, int rows, Tensor h)
+                              const Parameters *parameters, const ModelOptions *options, int number,
+                              int rows, Tensor h)
 {
     int64_t window = options->window, width = options->width;
     bool pre = options->norm == NORM_PRE;

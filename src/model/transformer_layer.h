@@ -23,26 +23,26 @@ typedef struct TransformerLayer {
     FeedForward feed_forward;
 
     /* Saved by forward, (B,T,D) each. */
-    Tensor h;   /* input, borrowed: the output of the layer below                         */
-    Tensor a;   /* input of attention; h itself with post-norm                            */
-    Tensor sum; /* h + y; with post-norm the input of LN_1                                */
-    Tensor b;   /* input of the feed-forward: LN_2(sum) or LN_1(sum)                      */
-    Tensor out; /* pre: h'.  post: s + mlp(s), the input of LN_2                          */
-    Tensor next; /* h'; out itself with pre-norm                                          */
+    Tensor h;    /* input, borrowed: the output of the layer below */
+    Tensor a;    /* input of attention; h itself with post-norm */
+    Tensor sum;  /* h + y; with post-norm the input of LN_1 */
+    Tensor b;    /* input of the feed-forward: LN_2(sum) or LN_1(sum) */
+    Tensor out;  /* pre: h'.  post: s + mlp(s), the input of LN_2 */
+    Tensor next; /* h'; out itself with pre-norm */
 } TransformerLayer;
 
 /* Gradients within one layer's backward, shared by all layers. */
 typedef struct LayerWorkspace {
     AttentionWorkspace attention;
-    Tensor branch;  /* (B,T,D) gradient of a sub-layer's output                           */
-    Tensor inner;   /* (B,T,D) gradient of a sub-layer's input                            */
-    Tensor dhidden; /* (B,T,F)                                                            */
+    Tensor branch;  /* (B,T,D) gradient of a sub-layer's output */
+    Tensor inner;   /* (B,T,D) gradient of a sub-layer's input */
+    Tensor dhidden; /* (B,T,F) */
 } LayerWorkspace;
 
 /* h: the tensor that holds the layer's input in every window. */
 void transformer_layer_create(TransformerLayer *layer, Arena *arena, PositionTables *tables,
-                              const Parameters *parameters, const ModelOptions *options,
-                              int number, int rows, Tensor h);
+                              const Parameters *parameters, const ModelOptions *options, int number,
+                              int rows, Tensor h);
 
 void layer_workspace_create(LayerWorkspace *work, Arena *arena, const ModelOptions *options,
                             int rows);

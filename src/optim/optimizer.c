@@ -38,7 +38,8 @@ void optimizer_step(Device *device, const Parameters *p, const OptimizerOptions 
     for (int g = 0; g < GROUP_COUNT; g++) {
         norms[g] = group_norm(device, p, options, (ParameterGroup)g);
         bool clips = options->clip > 0.0 && norms[g] > options->clip;
-        scales[g] = group_scale(options, (ParameterGroup)g) * (clips ? options->clip / norms[g] : 1.0);
+        scales[g] =
+            group_scale(options, (ParameterGroup)g) * (clips ? options->clip / norms[g] : 1.0);
     }
 
     for (int i = 0; i < p->count; i++) {
@@ -52,9 +53,8 @@ void optimizer_step(Device *device, const Parameters *p, const OptimizerOptions 
             .weight_decay = row->decays ? options->weight_decay : 0.0,
             .update = options->update,
         };
-        device->op->adam(device, parameter_view(row, p->value),
-                         parameter_view(row, p->first_moment),
-                         parameter_view(row, p->second_moment), parameter_view(row, p->gradient),
-                         adam);
+        device->op->adam(
+            device, parameter_view(row, p->value), parameter_view(row, p->first_moment),
+            parameter_view(row, p->second_moment), parameter_view(row, p->gradient), adam);
     }
 }

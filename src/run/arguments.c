@@ -51,12 +51,8 @@ static Status store(const Command *command, const Option *option, const char *te
     char *end = NULL;
     errno = 0;
     switch (option->type) {
-    case OPTION_FLAG:
-        *(bool *)option->value = true;
-        return PAL_OK;
-    case OPTION_TEXT:
-        *(const char **)option->value = text;
-        return PAL_OK;
+    case OPTION_FLAG: *(bool *)option->value = true; return PAL_OK;
+    case OPTION_TEXT: *(const char **)option->value = text; return PAL_OK;
     case OPTION_LIST: {
         TextList *list = option->value;
         if (list->count == PAL_MAX_LISTED)
@@ -65,12 +61,8 @@ static Status store(const Command *command, const Option *option, const char *te
         list->texts[list->count++] = text;
         return PAL_OK;
     }
-    case OPTION_INTEGER:
-        *(int64_t *)option->value = strtoll(text, &end, 10);
-        break;
-    case OPTION_NUMBER:
-        *(double *)option->value = strtod(text, &end);
-        break;
+    case OPTION_INTEGER: *(int64_t *)option->value = strtoll(text, &end, 10); break;
+    case OPTION_NUMBER: *(double *)option->value = strtod(text, &end); break;
     }
     if (end == text || *end != '\0' || errno != 0)
         PAL_FAIL(PAL_ERROR_USAGE, "%s: --%s wants %s, not '%s'", command->name, option->name,
@@ -79,8 +71,8 @@ static Status store(const Command *command, const Option *option, const char *te
 }
 
 /* One option at argv[*at]; moves past its value. */
-static Status parse_option(const Command *command, const Option *options, int num_options,
-                           int argc, char **argv, int *at)
+static Status parse_option(const Command *command, const Option *options, int num_options, int argc,
+                           char **argv, int *at)
 {
     const char *argument = argv[*at];
     const Option *option = find_option(options, num_options, argument);

@@ -19,26 +19,26 @@ typedef struct TextList {
 } TextList;
 
 typedef enum OptionType {
-    OPTION_FLAG,    /* bool      */
+    OPTION_FLAG,    /* bool */
     OPTION_TEXT,    /* const char * */
     OPTION_LIST,    /* TextList, may be repeated */
-    OPTION_INTEGER, /* int64_t   */
-    OPTION_NUMBER   /* double    */
+    OPTION_INTEGER, /* int64_t */
+    OPTION_NUMBER   /* double */
 } OptionType;
 
 typedef struct Option {
-    const char *name;     /* long name; "o" for -o                          */
+    const char *name; /* long name; "o" for -o */
     OptionType type;
     void *value;          /* of the type above; keeps its default if absent */
-    const char *argument; /* as shown in --help; NULL for a flag            */
+    const char *argument; /* as shown in --help; NULL for a flag */
     const char *help;
 } Option;
 
 typedef struct Command {
     const char *name;
-    const char *synopsis; /* after the name, e.g. "CONFIG.ini [options]"    */
-    const char *summary;  /* one line                                       */
-    const char *details;  /* paragraphs of --help; may be NULL              */
+    const char *synopsis; /* after the name, e.g. "CONFIG.ini [options]" */
+    const char *summary;  /* one line */
+    const char *details;  /* paragraphs of --help; may be NULL */
     Status (*run)(const struct Command *command, Grid *grid, int argc, char **argv);
 } Command;
 

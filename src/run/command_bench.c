@@ -30,9 +30,9 @@ typedef struct BenchArguments {
 
 /* Of one configuration; medians over the timed updates. */
 typedef struct BenchResult {
-    double seconds, tokens, operations; /* per update, on this rank              */
+    double seconds, tokens, operations; /* per update, on this rank */
     double rate, fraction;              /* product rate; operations rate over it */
-    double phase_seconds[PHASE_COUNT], phase_operations[PHASE_COUNT]; /* means   */
+    double phase_seconds[PHASE_COUNT], phase_operations[PHASE_COUNT]; /* means */
 } BenchResult;
 
 static int ascending(const void *left, const void *right)
@@ -97,8 +97,7 @@ static void print_phases(const BenchResult *result)
 {
     double total = 0.0;
     for (int p = 0; p < PHASE_COUNT; p++) total += result->phase_seconds[p];
-    log_info("%-26s %10s %7s %10s %10s %9s", "phase", "ms", "share", "GFLOP", "GFLOP/s",
-             "of rate");
+    log_info("%-26s %10s %7s %10s %10s %9s", "phase", "ms", "share", "GFLOP", "GFLOP/s", "of rate");
     for (int p = 0; p < PHASE_COUNT; p++) {
         double seconds = result->phase_seconds[p], operations = result->phase_operations[p];
         if (seconds == 0.0) continue;

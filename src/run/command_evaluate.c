@@ -24,9 +24,8 @@ static void print_documents(const Evaluation *e, const EvaluationResult *result)
     const DataSplit *split = &e->dataset->splits[e->split];
     log_info("%-24s %12s %14s %12s %10s", "document", "tokens", "nats", "bits/byte", "word ppl");
     for (int64_t d = 0; d < split->documents; d++) {
-        EvaluationResult one = {.nats = result->document_nats[d],
-                                .bytes = split->bytes[d],
-                                .words = split->words[d]};
+        EvaluationResult one = {
+            .nats = result->document_nats[d], .bytes = split->bytes[d], .words = split->words[d]};
         log_info("%-24s %12lld %14.2f %12.4f %10.2f", split->names[d],
                  (long long)(split->offsets[d + 1] - split->offsets[d]), one.nats,
                  evaluation_bits_per_byte(&one), evaluation_word_perplexity(&one));
@@ -36,12 +35,11 @@ static void print_documents(const Evaluation *e, const EvaluationResult *result)
 static void print_totals(const Evaluation *e, const EvaluationResult *result)
 {
     log_info("%s, %s: %lld documents, %lld tokens, %lld bytes, %lld words (counted by white space)",
-             e->path, split_name(e->split),
-             (long long)e->dataset->splits[e->split].documents, (long long)result->tokens,
-             (long long)result->bytes, (long long)result->words);
+             e->path, split_name(e->split), (long long)e->dataset->splits[e->split].documents,
+             (long long)result->tokens, (long long)result->bytes, (long long)result->words);
     log_info("total %.2f nats, %.4f nats/token, %.4f bits per byte, word-level perplexity %.2f",
-             result->nats, result->nats / (double)result->tokens,
-             evaluation_bits_per_byte(result), evaluation_word_perplexity(result));
+             result->nats, result->nats / (double)result->tokens, evaluation_bits_per_byte(result),
+             evaluation_word_perplexity(result));
     log_info("%.1f s, %.0f tokens/s", result->seconds, (double)result->tokens / result->seconds);
 }
 

@@ -101,24 +101,22 @@ static Status generate(Trained *trained, const GenerationOptions *options)
 Status command_generate(const Command *command, Grid *grid, int argc, char **argv)
 {
     GenerateArguments arguments = {
-        .options = { .sampling = { .temperature = 1.0, .top_p = 1.0 }, .tokens = 500, .seed = 1 }
-    };
+        .options = {.sampling = {.temperature = 1.0, .top_p = 1.0}, .tokens = 500, .seed = 1}};
     GenerationOptions *values = &arguments.options;
     const Option options[] = {
-        { "prompt", OPTION_TEXT, &arguments.prompt, "TEXT", "what the text begins with" },
-        { "prompt-file", OPTION_TEXT, &arguments.prompt_file, "FILE", "the same from a file" },
-        { "tokens", OPTION_INTEGER, &values->tokens, "N",
-          "to write after the prompt (default 500)" },
-        { "temperature", OPTION_NUMBER, &values->sampling.temperature, "X",
-          "below 1 safer, above 1 bolder; 0: always the likeliest (default 1)" },
-        { "top-k", OPTION_INTEGER, &values->sampling.top_k, "K",
-          "choose among the K likeliest tokens (default 0: all)" },
-        { "top-p", OPTION_NUMBER, &values->sampling.top_p, "P",
-          "choose among the likeliest that hold P of the probability (default 1: all)" },
-        { "seed", OPTION_INTEGER, &values->seed, "S",
-          "the same seed gives the same text (default 1)" },
-        { "set", OPTION_LIST, &arguments.sets, "SECTION.KEY=VALUE",
-          "e.g. model.memory, model.compressed_memory, model.window" },
+        {"prompt", OPTION_TEXT, &arguments.prompt, "TEXT", "what the text begins with"},
+        {"prompt-file", OPTION_TEXT, &arguments.prompt_file, "FILE", "the same from a file"},
+        {"tokens", OPTION_INTEGER, &values->tokens, "N", "to write after the prompt (default 500)"},
+        {"temperature", OPTION_NUMBER, &values->sampling.temperature, "X",
+         "below 1 safer, above 1 bolder; 0: always the likeliest (default 1)"},
+        {"top-k", OPTION_INTEGER, &values->sampling.top_k, "K",
+         "choose among the K likeliest tokens (default 0: all)"},
+        {"top-p", OPTION_NUMBER, &values->sampling.top_p, "P",
+         "choose among the likeliest that hold P of the probability (default 1: all)"},
+        {"seed", OPTION_INTEGER, &values->seed, "S",
+         "the same seed gives the same text (default 1)"},
+        {"set", OPTION_LIST, &arguments.sets, "SECTION.KEY=VALUE",
+         "e.g. model.memory, model.compressed_memory, model.window"},
     };
     bool helped;
     PAL_TRY(arguments_parse(command, options, 8, argc, argv, &arguments.checkpoint, 1,
@@ -128,7 +126,7 @@ Status command_generate(const Command *command, Grid *grid, int argc, char **arg
     PAL_TRY(check(&arguments, grid));
 
     char *text = NULL;
-    Trained trained = { 0 };
+    Trained trained = {0};
     Status status = read_prompt(&arguments, &text);
     if (status == PAL_OK)
         status = trained_open(&trained, grid, arguments.checkpoint, &arguments.sets);

@@ -11,8 +11,8 @@ Status command_inspect(const Command *command, Grid *grid, int argc, char **argv
     const char *path = NULL;
     bool documents = false, helped;
     const Option options[] = {
-        { "documents", OPTION_FLAG, &documents, NULL,
-          "of a data file: every document of each split" },
+        {"documents", OPTION_FLAG, &documents, NULL,
+         "of a data file: every document of each split"},
     };
     PAL_TRY(arguments_parse(command, options, 1, argc, argv, &path, 1, group_is_root(&grid->world),
                             &helped));

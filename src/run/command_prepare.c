@@ -19,8 +19,7 @@ Status command_prepare(const Command *command, Grid *grid, int argc, char **argv
     PAL_TRY(arguments_parse(command, options, 3, argc, argv, &prepare.input, 1,
                             group_is_root(&grid->world), &helped));
     if (helped) return PAL_OK;
-    if (prepare.output == NULL)
-        PAL_FAIL(PAL_ERROR_USAGE, "prepare: where to? Give -o data.h5");
+    if (prepare.output == NULL) PAL_FAIL(PAL_ERROR_USAGE, "prepare: where to? Give -o data.h5");
 
     Status status = group_is_root(&grid->world) ? prepare_data(&prepare) : PAL_OK;
     return group_agree(&grid->world, status);

@@ -23,11 +23,11 @@ typedef struct TrainRun {
     Training training;
     Evaluation evaluation; /* of the validation split, when train.evaluate_every > 0 */
     bool evaluates;
-    Metrics *metrics;      /* on rank 0 */
+    Metrics *metrics; /* on rank 0 */
     char folder[PAL_PATH_SIZE];
     Progress progress;
     double started, saved;
-    double seconds;        /* in updates since the last step line */
+    double seconds; /* in updates since the last step line */
     int64_t line_tokens;
     double line_operations;
 } TrainRun;

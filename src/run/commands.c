@@ -3,7 +3,8 @@
 
 const Command commands[] = {
     {"prepare", "DIR|FILE -o data.h5 [options]", "Turns text into a data file.",
-     "DIR has the layout of PG-19: train/ID.txt validation/ID.txt test/ID.txt, one document a file.\n"
+     "DIR has the layout of PG-19: train/ID.txt validation/ID.txt test/ID.txt, one document a "
+     "file.\n"
      "FILE is one text, cut into train, validation and test at two byte offsets.",
      command_prepare},
     {"train", "CONFIG.ini [options]", "Trains a model; started by mpirun or srun, or alone.",
@@ -12,17 +13,18 @@ const Command commands[] = {
      command_train},
     {"evaluate", "CHECKPOINT --data data.h5 [options]",
      "Loss of every token of a split: nats, bits per byte, word-level perplexity.",
-     "CHECKPOINT is a file, or a run folder for its latest one. Window and memory sizes may differ\n"
+     "CHECKPOINT is a file, or a run folder for its latest one. Window and memory sizes may "
+     "differ\n"
      "from training: --set model.compressed_memory=1024",
      command_evaluate},
     {"generate", "CHECKPOINT [options]", "Continues a prompt of any length.",
-     "CHECKPOINT is a file, or a run folder for its latest one. The prompt goes through the memory\n"
+     "CHECKPOINT is a file, or a run folder for its latest one. The prompt goes through the "
+     "memory\n"
      "window by window, as in training. The text, and nothing else, goes to stdout.",
      command_generate},
     {"inspect", "FILE [options]", "Shows what is inside a checkpoint or a data file.",
      "FILE is a checkpoint, a run folder for its latest one, or a data file.", command_inspect},
     {"bench", "CONFIG.ini [options]",
-     "Times training updates against the machine's own matrix-product rate.", NULL,
-     command_bench},
+     "Times training updates against the machine's own matrix-product rate.", NULL, command_bench},
     {0},
 };

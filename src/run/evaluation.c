@@ -68,9 +68,9 @@ static Status create_order(const Evaluation *e, const Dataset *dataset, BatchOrd
     if (!e->model.keep_memory) qsort(lengths, documents, sizeof *lengths, longest_first);
     for (size_t d = 0; d < documents; d++) list[d] = lengths[d].document;
 
-    Status status = batch_order_create_once(order, e->all_rows, e->model.options.window,
-                                            split->documents, split->offsets, list,
-                                            split->documents);
+    Status status =
+        batch_order_create_once(order, e->all_rows, e->model.options.window, split->documents,
+                                split->offsets, list, split->documents);
     free(lengths);
     free(list);
     return status;
@@ -102,8 +102,7 @@ static void collect(Evaluation *e, const Feed *feed, const Window *window, Real 
         for (int t = 0; t < window->counted[b]; t++) {
             Real value = nats[b * length + t];
             result->document_nats[row->document] += (double)value;
-            if (e->token_nats != NULL)
-                e->token_nats[row->document][row->offset + t] = (float)value;
+            if (e->token_nats != NULL) e->token_nats[row->document][row->offset + t] = (float)value;
         }
     }
 }
@@ -153,8 +152,7 @@ static Status read_all(Evaluation *e, Feed *feed, const char *label, EvaluationR
 static void total(Evaluation *e, EvaluationResult *result)
 {
     const DataSplit *split = &e->dataset->splits[e->split];
-    group_sum_double(&e->session->grid->data, result->document_nats,
-                     checked_int(split->documents));
+    group_sum_double(&e->session->grid->data, result->document_nats, checked_int(split->documents));
     for (int64_t d = 0; d < split->documents; d++) result->nats += result->document_nats[d];
     result->tokens = split->tokens;
     result->bytes = split->total_bytes;

@@ -16,18 +16,18 @@ typedef struct Evaluation {
     Session *session; /* borrowed */
     Model model;
     Split split;
-    int all_rows;     /* over all ranks */
-    Range rows;       /* this rank's; a rank may have none */
-    const char *path; /* of the data file, borrowed */
-    Dataset *dataset; /* counts and names */
-    Arena *arena;     /* borrowed */
+    int all_rows;       /* over all ranks */
+    Range rows;         /* this rank's; a rank may have none */
+    const char *path;   /* of the data file, borrowed */
+    Dataset *dataset;   /* counts and names */
+    Arena *arena;       /* borrowed */
     float **token_nats; /* with losses: per document, of this rank's documents; else NULL */
 } Evaluation;
 
 typedef struct EvaluationResult {
-    double nats;                  /* over all tokens of all documents        */
+    double nats; /* over all tokens of all documents */
     int64_t tokens, bytes, words;
-    double *document_nats;        /* (documents) owned by the caller         */
+    double *document_nats; /* (documents) owned by the caller */
     double seconds;
 } EvaluationResult;
 

@@ -51,8 +51,8 @@ static void pad_everything(Feed *feed)
 
 static void draw_tokens(Feed *feed)
 {
-    RandomStream stream = random_substream(random_stream(0, "feed/random"),
-                                           (uint64_t)feed->windows, (uint64_t)feed->rows.first);
+    RandomStream stream = random_substream(random_stream(0, "feed/random"), (uint64_t)feed->windows,
+                                           (uint64_t)feed->rows.first);
     int length = feed->batch.window;
     for (int64_t i = 0; i < (int64_t)feed->batch.rows * length; i++) {
         double drawn = random_uniform(stream, (uint64_t)i) * feed->vocabulary;
@@ -68,8 +68,8 @@ static void draw_tokens(Feed *feed)
 static Status read_tokens(Feed *feed)
 {
     batch_order_next(feed->order, feed->row_windows);
-    Status status = reader_fill(&feed->batch, feed->dataset, feed->split,
-                                feed->row_windows + feed->rows.first);
+    Status status =
+        reader_fill(&feed->batch, feed->dataset, feed->split, feed->row_windows + feed->rows.first);
     if (status != PAL_OK) pad_everything(feed);
     return status;
 }

@@ -17,11 +17,11 @@ typedef struct Feed {
     Dataset *dataset;
     Split split;
     BatchOrder *order;      /* NULL: random tokens without end */
-    RowWindow *row_windows; /* (R) of the last window          */
+    RowWindow *row_windows; /* (R) of the last window */
     Batch batch;
-    Range rows;             /* this rank's of R */
-    int vocabulary;         /* of random tokens */
-    int64_t windows;        /* read so far      */
+    Range rows;      /* this rank's of R */
+    int vocabulary;  /* of random tokens */
+    int64_t windows; /* read so far */
 } Feed;
 
 /* Local; the same arguments but `rows` on every rank. Takes over the dataset, which was opened with a slot

@@ -20,7 +20,7 @@ Status generation_create(Generation *g, Session *session, const Parameters *para
                  "the model has a vocabulary of %d tokens; text can be generated from one of %d, "
                  "that of --tokenizer bytes",
                  options->vocabulary, BYTES_VOCABULARY);
-    *g = (Generation){ .session = session };
+    *g = (Generation){.session = session};
     PAL_TRY(model_create(&g->model, session->device, session->arena, options, parameters, 1, false,
                          false));
     decoder_create(&g->decoder, session->arena, &g->model);
@@ -32,10 +32,7 @@ Status generation_create(Generation *g, Session *session, const Parameters *para
     return PAL_OK;
 }
 
-void generation_start(Generation *g)
-{
-    model_start(&g->model);
-}
+void generation_start(Generation *g) { model_start(&g->model); }
 
 /* <doc> and the prompt, a window at a time. */
 static void read_prompt(Generation *g, const GenerationOptions *options)

@@ -20,7 +20,7 @@
 
 typedef struct GenerationOptions {
     SamplingOptions sampling;
-    const char *prompt; /* borrowed; any bytes       */
+    const char *prompt; /* borrowed; any bytes */
     size_t prompt_length;
     int64_t tokens; /* to write after the prompt */
     int64_t seed;
@@ -31,8 +31,8 @@ typedef struct Generation {
     Model model;
     Decoder decoder;
     int32_t *chunk;                /* (T) tokens of the prompt on their way to the decoder */
-    Real *logits;                  /* (V) on the host                                      */
-    SamplingCandidate *candidates; /* (V)                                     */
+    Real *logits;                  /* (V) on the host */
+    SamplingCandidate *candidates; /* (V) */
 } Generation;
 
 /* Local. Takes memory from the session's arena, before it is sealed. Error (65): the model has no

@@ -28,7 +28,7 @@ static int64_t elements(Shape shape)
 static Status add_squares(H5File *file, const H5Item *item, int64_t first, int64_t rows,
                           float *piece, double *sum)
 {
-    Slab slab = { 0 };
+    Slab slab = {0};
     int64_t count = 1;
     for (int d = 0; d < item->shape.num_dims; d++) {
         slab.count[d] = d == 0 ? rows : item->shape.dims[d];

@@ -10,7 +10,7 @@
 typedef struct Progress {
     const char *label, *unit; /* borrowed */
     int64_t total;
-    double started, shown;    /* moments */
+    double started, shown; /* moments */
 } Progress;
 
 Progress progress_begin(const char *label, int64_t total, const char *unit);

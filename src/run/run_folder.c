@@ -47,8 +47,7 @@ static Status write_config(const Config *config, const char *folder)
     int reason = 0;
     if (config_write(config, file) != PAL_OK) reason = errno != 0 ? errno : EIO;
     if (fclose(file) != 0 && reason == 0) reason = errno;
-    if (reason != 0)
-        PAL_FAIL(PAL_ERROR_IO, "%s: cannot be written: %s", path, strerror(reason));
+    if (reason != 0) PAL_FAIL(PAL_ERROR_IO, "%s: cannot be written: %s", path, strerror(reason));
     return PAL_OK;
 }
 
@@ -78,7 +77,7 @@ int64_t run_temporal_range(const ModelOptions *options)
 {
     int64_t range = 0;
     for (int l = 0; l < options->layers; l++)
-        range += options->memory[l] +
-                 (int64_t)options->compression_rate * options->compressed_memory[l];
+        range +=
+            options->memory[l] + (int64_t)options->compression_rate * options->compressed_memory[l];
     return range;
 }

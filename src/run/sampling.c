@@ -36,7 +36,7 @@ static int list_candidates(SamplingCandidate *candidates, const Real *logits, in
     int listed = 0;
     for (int token = 0; token < count; token++)
         if (token != excluded && isfinite(logits[token]))
-            candidates[listed++] = (SamplingCandidate){ (double)logits[token], token };
+            candidates[listed++] = (SamplingCandidate){(double)logits[token], token};
     qsort(candidates, (size_t)listed, sizeof *candidates, likeliest_first);
     return listed;
 }

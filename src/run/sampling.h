@@ -16,9 +16,9 @@
 #include "src/tensor/dims.h"
 
 typedef struct SamplingOptions {
-    double temperature; /* 0: always the likeliest token          */
-    int64_t top_k;      /* 0: all                                 */
-    double top_p;       /* in (0, 1]; 1: all                      */
+    double temperature; /* 0: always the likeliest token */
+    int64_t top_k;      /* 0: all */
+    double top_p;       /* in (0, 1]; 1: all */
 } SamplingOptions;
 
 typedef struct SamplingCandidate {

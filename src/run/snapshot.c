@@ -108,8 +108,7 @@ Status snapshot_load_weights(Checkpoint *checkpoint, const Parameters *parameter
 {
     Snapshot list;
     Status status = snapshot_begin(&list, parameters->count);
-    if (status == PAL_OK)
-        append_parameters(&list, "/weights", parameters, parameters->value, 1, 0);
+    if (status == PAL_OK) append_parameters(&list, "/weights", parameters, parameters->value, 1, 0);
     for (int i = 0; status == PAL_OK && i < list.count; i++)
         status = checkpoint_read(checkpoint, &list.tensors[i]);
     snapshot_end(&list);

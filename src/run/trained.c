@@ -42,8 +42,8 @@ Status trained_open(Trained *trained, Grid *grid, const char *path, const TextLi
                                  trained->path, &all_sets));
     PAL_TRY(read_vocabulary(trained));
     PAL_TRY(session_start(&trained->session));
-    parameters_create(&trained->parameters, trained->session.arena,
-                      &trained->session.config.model, false);
+    parameters_create(&trained->parameters, trained->session.arena, &trained->session.config.model,
+                      false);
     return PAL_OK;
 }
 

@@ -18,10 +18,11 @@ static Status check_rows(const Session *session)
 {
     int rows = session->config.batch.rows, ranks = session->grid->data.size;
     if (ranks > rows)
-        PAL_FAIL(PAL_ERROR_CONFIG,
-                 "batch.rows = %d is less than the %d data-parallel ranks; start at most %d ranks or "
-                 "raise batch.rows",
-                 rows, ranks, rows);
+        PAL_FAIL(
+            PAL_ERROR_CONFIG,
+            "batch.rows = %d is less than the %d data-parallel ranks; start at most %d ranks or "
+            "raise batch.rows",
+            rows, ranks, rows);
     return PAL_OK;
 }
 
@@ -96,9 +97,9 @@ Status training_create(Training *t, Session *session, bool random_tokens)
     size_t layers = checked_size(config->model.layers);
     t->sums = arena_host(arena, PURPOSE_DATA, (SUM_FIXED + 2 * layers) * sizeof *t->sums);
     t->layer_scale = arena_host(arena, PURPOSE_DATA, layers * sizeof *t->layer_scale);
-    Status status = model_create(&t->model, session->device, arena, &config->model, &t->parameters,
-                                 checked_int(t->rows.count), true,
-                                 config->data.reset_memory == RESET_NEVER);
+    Status status =
+        model_create(&t->model, session->device, arena, &config->model, &t->parameters,
+                     checked_int(t->rows.count), true, config->data.reset_memory == RESET_NEVER);
     return group_agree(&session->grid->world, status);
 }
 

@@ -18,22 +18,22 @@ typedef struct Training {
     Model model;
     Feed feed;
     Schedule schedule;
-    Range rows;                      /* this rank's of R                                  */
-    int64_t update, windows, tokens; /* done: updates, windows per row, counted targets   */
-    double *sums;                    /* what one reduction carries, see training.c        */
-    double *layer_scale;             /* (L)                                               */
+    Range rows;                      /* this rank's of R */
+    int64_t update, windows, tokens; /* done: updates, windows per row, counted targets */
+    double *sums;                    /* what one reduction carries, see training.c */
+    double *layer_scale;             /* (L) */
 } Training;
 
 /* What one update did; the same on every rank but for the seconds. */
 typedef struct UpdateReport {
-    int64_t update, tokens;      /* tokens: counted targets of this update                */
+    int64_t update, tokens; /* tokens: counted targets of this update */
     int windows;
-    double loss;                 /* nats per token                                        */
-    double compression_loss;     /* mean over the layers that compress; 0 without         */
-    double norms[GROUP_COUNT];   /* before clipping                                       */
+    double loss;               /* nats per token */
+    double compression_loss;   /* mean over the layers that compress; 0 without */
+    double norms[GROUP_COUNT]; /* before clipping */
     double learning_rate;
     double seconds;
-    double operations;           /* of matrix products on this rank, see tensor/device.h  */
+    double operations; /* of matrix products on this rank, see tensor/device.h */
 } UpdateReport;
 
 /* Collective over all ranks. Opens the data, or (random_tokens) reads none, and takes all memory from

@@ -79,7 +79,7 @@ static void *take(Arena *arena, Purpose purpose, size_t bytes, bool on_device)
             on_device ? arena->device->op->allocate(arena->device, at_least) : calloc(1, at_least);
     }
     if (start != NULL) {
-        arena->blocks[arena->num_blocks++] = (Block){ start, on_device };
+        arena->blocks[arena->num_blocks++] = (Block){start, on_device};
     } else if (!arena->failed) {
         arena->failed = true;
         arena->failed_purpose = purpose;
@@ -90,7 +90,7 @@ static void *take(Arena *arena, Purpose purpose, size_t bytes, bool on_device)
 Tensor arena_tensor(Arena *arena, Purpose purpose, int num_dims, const int64_t *dims)
 {
     PAL_ASSERT(num_dims >= 1 && num_dims <= PAL_MAX_DIMS);
-    Tensor x = { .num_dims = num_dims };
+    Tensor x = {.num_dims = num_dims};
     size_t bytes = sizeof(Real);
     bool fits = true, empty = false;
     for (int i = 0; i < num_dims; i++) {
@@ -108,17 +108,17 @@ Tensor arena_tensor(Arena *arena, Purpose purpose, int num_dims, const int64_t *
 
 Tensor arena_tensor_1d(Arena *arena, Purpose purpose, int64_t a)
 {
-    return arena_tensor(arena, purpose, 1, (int64_t[]){ a });
+    return arena_tensor(arena, purpose, 1, (int64_t[]){a});
 }
 
 Tensor arena_tensor_2d(Arena *arena, Purpose purpose, int64_t a, int64_t b)
 {
-    return arena_tensor(arena, purpose, 2, (int64_t[]){ a, b });
+    return arena_tensor(arena, purpose, 2, (int64_t[]){a, b});
 }
 
 Tensor arena_tensor_3d(Arena *arena, Purpose purpose, int64_t a, int64_t b, int64_t c)
 {
-    return arena_tensor(arena, purpose, 3, (int64_t[]){ a, b, c });
+    return arena_tensor(arena, purpose, 3, (int64_t[]){a, b, c});
 }
 
 void *arena_host(Arena *arena, Purpose purpose, size_t bytes)
@@ -155,10 +155,7 @@ Status arena_seal(Arena *arena)
         (double)arena_total_bytes(arena) * 0x1p-30, parts);
 }
 
-size_t arena_bytes(const Arena *arena, Purpose purpose)
-{
-    return arena->bytes[purpose];
-}
+size_t arena_bytes(const Arena *arena, Purpose purpose) { return arena->bytes[purpose]; }
 
 size_t arena_total_bytes(const Arena *arena)
 {

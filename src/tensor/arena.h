@@ -14,21 +14,21 @@
 
 struct Device;
 
-#define PAL_PURPOSE_LIST(X)                                                                        \
-    X(PURPOSE_WEIGHTS, "weights")                                                                  \
-    X(PURPOSE_GRADIENTS, "gradients")                                                              \
-    X(PURPOSE_OPTIMIZER, "optimizer moments")                                                      \
-    X(PURPOSE_MEMORY, "memory and compressed memory")                                              \
-    X(PURPOSE_ACTIVATIONS, "activations")                                                          \
-    X(PURPOSE_POSITIONS, "position tables")                                                        \
-    X(PURPOSE_WORKSPACE, "workspace")                                                              \
+#define PAL_PURPOSE_LIST(X)                           \
+    X(PURPOSE_WEIGHTS, "weights")                     \
+    X(PURPOSE_GRADIENTS, "gradients")                 \
+    X(PURPOSE_OPTIMIZER, "optimizer moments")         \
+    X(PURPOSE_MEMORY, "memory and compressed memory") \
+    X(PURPOSE_ACTIVATIONS, "activations")             \
+    X(PURPOSE_POSITIONS, "position tables")           \
+    X(PURPOSE_WORKSPACE, "workspace")                 \
     X(PURPOSE_DATA, "tokens and counters")
 
 typedef enum Purpose {
 #define PAL_PURPOSE_ENTRY(name, text) name,
     PAL_PURPOSE_LIST(PAL_PURPOSE_ENTRY)
 #undef PAL_PURPOSE_ENTRY
-    PURPOSE_COUNT
+        PURPOSE_COUNT
 } Purpose;
 
 typedef struct Arena Arena;

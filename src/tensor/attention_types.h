@@ -23,12 +23,12 @@
 enum { PAL_MAX_SOURCES = 3 };
 
 typedef struct AttentionQueries {
-    Tensor q;            /* (B,T,D), D = heads * E                                              */
-    Tensor content_bias; /* (H,E) or none                                                       */
+    Tensor q;            /* (B,T,D), D = heads * E */
+    Tensor content_bias; /* (H,E) or none */
     int heads;
     double scale;
-    int first_query;     /* queries before this one are left out                                */
-    const int *counted;  /* (B) host: queries from this one on are padding and left out         */
+    int first_query;    /* queries before this one are left out */
+    const int *counted; /* (B) host: queries from this one on are padding and left out */
 
     /* Dropout on attention weights: weight (head, query i, slot s) of row b, s counted over all
      * sources in order (K in all), is element (head * T + i) * Kpad + s, Kpad = K rounded up to a
@@ -41,16 +41,16 @@ typedef struct AttentionQueries {
 } AttentionQueries;
 
 typedef struct AttentionSource {
-    Tensor k, v;          /* (B,S,D), oldest first; S may be 0 (then the source is skipped)     */
-    Tensor r;             /* (P,D) projected relative positions, or none                        */
-    Tensor position_bias; /* (H,E), with r                                                      */
+    Tensor k, v;          /* (B,S,D), oldest first; S may be 0 (then the source is skipped) */
+    Tensor r;             /* (P,D) projected relative positions, or none */
+    Tensor position_bias; /* (H,E), with r */
     int64_t row_offset;
     int row_stride;
-    const int *valid;     /* (B) host: the newest so many slots count; NULL: all                */
-    bool causal;          /* the window itself: S = T                                           */
+    const int *valid; /* (B) host: the newest so many slots count; NULL: all */
+    bool causal;      /* the window itself: S = T */
 
     Tensor dk, dv, dr, dposition_bias; /* backward adds into these; none: not wanted. Sources may
-                                          share dr and dposition_bias.                          */
+                                          share dr and dposition_bias. */
 } AttentionSource;
 
 #endif

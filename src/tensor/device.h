@@ -29,23 +29,23 @@ typedef struct Device Device;
 
 typedef struct MatmulOptions {
     bool transpose_a, transpose_b;
-    bool accumulate; /* c += instead of c =                                    */
-    Tensor bias;     /* (n) added to every row, or none                        */
-    bool relu;       /* last of all; not together with accumulate              */
+    bool accumulate; /* c += instead of c = */
+    Tensor bias;     /* (n) added to every row, or none */
+    bool relu;       /* last of all; not together with accumulate */
 } MatmulOptions;
 
 typedef struct AdamOptions {
     double learning_rate, beta1, beta2, epsilon;
-    double gradient_scale; /* multiplies the gradient first (normalisation, clipping)       */
-    double weight_decay;   /* decoupled: w -= learning_rate * weight_decay * w              */
-    int64_t update;        /* 1, 2, ... for the bias correction                             */
+    double gradient_scale; /* multiplies the gradient first (normalisation, clipping) */
+    double weight_decay;   /* decoupled: w -= learning_rate * weight_decay * w */
+    int64_t update;        /* 1, 2, ... for the bias correction */
 } AdamOptions;
 
 typedef struct DeviceOps {
     const char *name;
 
     /* --- storage --------------------------------------------------------------------------- */
-    void *(*allocate)(Device *, size_t bytes); /* 64-byte aligned, zero-filled; NULL when out   */
+    void *(*allocate)(Device *, size_t bytes); /* 64-byte aligned, zero-filled; NULL when out */
     void (*release)(Device *, void *);
     void (*upload)(Device *, Tensor to, const Real *from /* host, all of `to` */);
     void (*download)(Device *, Real *to /* host, all of `from` */, Tensor from);
@@ -127,9 +127,9 @@ typedef struct DeviceOps {
 
 struct Device {
     const DeviceOps *op;
-    int threads;        /* that operations of this device use               */
-    PhaseTimes *times;  /* borrowed; matmul and attention add 2mnk to times->operations */
-    void *context;      /* the implementation's own                         */
+    int threads;       /* that operations of this device use */
+    PhaseTimes *times; /* borrowed; matmul and attention add 2mnk to times->operations */
+    void *context;     /* the implementation's own */
 };
 
 /* The CPU device. `threads` >= 1 OpenMP threads. */

@@ -29,12 +29,12 @@ typedef enum CompressionLossKind {
 } CompressionLossKind;
 
 typedef struct ModelOptions {
-    int layers, width, heads, feed_forward; /* L, D, H, F                        */
-    int vocabulary;                         /* V, from the data file             */
-    int window;                             /* T                                 */
-    int memory[PAL_MAX_LAYERS];             /* M of each layer                   */
-    int compressed_memory[PAL_MAX_LAYERS];  /* N of each layer                   */
-    int compression_rate;                   /* c                                 */
+    int layers, width, heads, feed_forward; /* L, D, H, F */
+    int vocabulary;                         /* V, from the data file */
+    int window;                             /* T */
+    int memory[PAL_MAX_LAYERS];             /* M of each layer */
+    int compressed_memory[PAL_MAX_LAYERS];  /* N of each layer */
+    int compression_rate;                   /* c */
     CompressionKind compression;
     CompressionLossKind compression_loss;
     int bptt_windows;

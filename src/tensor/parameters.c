@@ -148,12 +148,9 @@ static double initial_value(const Parameters *p, const Parameter *row, RandomStr
                             int64_t element)
 {
     switch (row->initializer) {
-    case INITIAL_ZERO:
-        return 0.0;
-    case INITIAL_ONE:
-        return 1.0;
-    case INITIAL_NORMAL:
-        return normal_deviation * random_normal(stream, (uint64_t)element);
+    case INITIAL_ZERO: return 0.0;
+    case INITIAL_ONE: return 1.0;
+    case INITIAL_NORMAL: return normal_deviation * random_normal(stream, (uint64_t)element);
     case INITIAL_MEAN_OF_GROUP: {
         /* Row k D + i, column j is tap k from channel i to channel j. */
         int64_t width = row->dims[1];
@@ -201,14 +198,16 @@ Weight parameters_get(const Parameters *p, const char *format, ...)
 
 Tensor parameter_view(const Parameter *row, Tensor flat)
 {
-    Tensor view = {flat.data == NULL ? NULL : flat.data + row->offset, row->num_dims,
+    Tensor view = {flat.data == NULL ? NULL : flat.data + row->offset,
+                   row->num_dims,
                    {row->dims[0], row->dims[1]}};
     return view;
 }
 
 Tensor parameters_group(const Parameters *p, Tensor flat, ParameterGroup group)
 {
-    return tensor_slice(flat, p->group_first[group], p->group_first[group + 1] - p->group_first[group]);
+    return tensor_slice(flat, p->group_first[group],
+                        p->group_first[group + 1] - p->group_first[group]);
 }
 
 int64_t parameters_total(const Parameters *p)

@@ -22,25 +22,25 @@
 typedef enum Initializer {
     INITIAL_ZERO,
     INITIAL_ONE,
-    INITIAL_NORMAL,        /* N(0, 0.02)                                              */
-    INITIAL_MEAN_OF_GROUP  /* I/c per tap plus N(0, 0.02 / sqrt(c)): the conv compressor */
+    INITIAL_NORMAL,       /* N(0, 0.02) */
+    INITIAL_MEAN_OF_GROUP /* I/c per tap plus N(0, 0.02 / sqrt(c)): the conv compressor */
 } Initializer;
 
 typedef enum ParameterGroup {
-    GROUP_MAIN,        /* trained by the task loss                                    */
-    GROUP_COMPRESSION, /* f_c and decoder: trained by the compression loss            */
+    GROUP_MAIN,        /* trained by the task loss */
+    GROUP_COMPRESSION, /* f_c and decoder: trained by the compression loss */
     GROUP_COUNT
 } ParameterGroup;
 
 typedef struct Parameter {
-    char name[96]; /* under /weights, e.g. "layers/00/attention/query"               */
+    char name[96]; /* under /weights, e.g. "layers/00/attention/query" */
     int num_dims;
     int64_t dims[2];
     Initializer initializer;
-    bool decays;   /* matrices do; biases, norms and the (H,E) biases do not          */
+    bool decays; /* matrices do; biases, norms and the (H,E) biases do not */
     ParameterGroup group;
-    int layer;     /* -1 outside the layers                                           */
-    int64_t offset; /* of the first number in the flat buffers                        */
+    int layer;      /* -1 outside the layers */
+    int64_t offset; /* of the first number in the flat buffers */
 } Parameter;
 
 /* A parameter as a layer uses it. */
@@ -50,9 +50,9 @@ typedef struct Weight {
 
 typedef struct Parameters {
     int count;
-    Parameter *table;                     /* (count), owned by the arena              */
+    Parameter *table;                     /* (count), owned by the arena */
     int64_t group_first[GROUP_COUNT + 1]; /* group g is [group_first[g], group_first[g+1]) */
-    Tensor value, gradient, first_moment, second_moment; /* (total) each              */
+    Tensor value, gradient, first_moment, second_moment; /* (total) each */
     int compression_rate;
 } Parameters;
 

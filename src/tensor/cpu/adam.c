@@ -10,10 +10,10 @@
  *   w -= rate * m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon) + rate * decay * w */
 typedef struct Factors {
     Real gradient, beta1, rest1, beta2, rest2;
-    Real step;     /* rate / (1 - beta1^t)          */
-    Real unbiased; /* 1 / sqrt(1 - beta2^t)         */
+    Real step;     /* rate / (1 - beta1^t) */
+    Real unbiased; /* 1 / sqrt(1 - beta2^t) */
     Real epsilon;
-    Real decay; /* rate * decay                  */
+    Real decay; /* rate * decay */
 } Factors;
 
 static Factors adam_factors(AdamOptions options)

@@ -113,7 +113,7 @@ static void add_content_gradients(const AttentionScratch *scratch, const Attenti
  * also touches the zeros beside the tile. */
 typedef struct Residue {
     int start, count, stride;
-    ptrdiff_t set;    /* of PackedPositions                  */
+    ptrdiff_t set;    /* of PackedPositions */
     ptrdiff_t column; /* where t = 0 meets slot 0 of the tile */
 } Residue;
 

@@ -27,8 +27,8 @@ enum {
 typedef enum AttentionPass { PASS_FORWARD, PASS_BACKWARD, PASS_USAGE } AttentionPass;
 
 typedef struct PackedPositions {
-    Real *transposed; /* [residue] (E, columns), row step transposed_row                        */
-    Real *rows;       /* [residue] (columns, Ep); backward                                      */
+    Real *transposed; /* [residue] (E, columns), row step transposed_row */
+    Real *rows;       /* [residue] (columns, Ep); backward */
     Real *gradient;   /* [residue] (columns, Ep); backward: d(positions) log2(e), summed by head */
     int columns, origin;
     ptrdiff_t transposed_row;
@@ -39,8 +39,8 @@ typedef struct PackedSource {
     const AttentionSource *source;    /* borrowed */
     const PackedPositions *positions; /* of the source, NULL without r */
     int first, count;                 /* packed are slots [first, first + count) */
-    Real *keys_transposed;            /* (E, count), row step transposed_row     */
-    Real *values_transposed;          /* the same; backward                     */
+    Real *keys_transposed;            /* (E, count), row step transposed_row */
+    Real *values_transposed;          /* the same; backward */
     Real *keys, *values;              /* (count, Ep); keys backward, values forward */
     ptrdiff_t transposed_row;
 } PackedSource;
@@ -55,14 +55,14 @@ typedef struct AttentionSums {
 typedef struct AttentionScratch {
     PackedSource packed;
     PackedPositions positions[PAL_MAX_SOURCES];
-    Real *query_content, *query_position;   /* (T, Ep): scale log2(e) (q + bias)           */
-    const Real *position_bias;              /* borrowed: that of query_position            */
+    Real *query_content, *query_position;   /* (T, Ep): scale log2(e) (q + bias) */
+    const Real *position_bias;              /* borrowed: that of query_position */
     Real *scores;                           /* (QUERY_BLOCK, KEY_TILE), row step score_row */
-    Real *keep;                             /* (KEY_TILE) dropout factors of one query     */
-    Real *out, *maximum, *sum;              /* (T, Ep), (T), (T); forward                  */
-    Real *dout, *dscores, *delta;           /* backward: (T, Ep), like scores, (T)         */
-    Real *dquery_content, *dquery_position; /* (T, Ep): dq / scale, its two terms; the second   */
-    Real *dquery_positions;                 /* of one source, and summed over sources           */
+    Real *keep;                             /* (KEY_TILE) dropout factors of one query */
+    Real *out, *maximum, *sum;              /* (T, Ep), (T), (T); forward */
+    Real *dout, *dscores, *delta;           /* backward: (T, Ep), like scores, (T) */
+    Real *dquery_content, *dquery_position; /* (T, Ep): dq / scale, its two terms; the second */
+    Real *dquery_positions;                 /* of one source, and summed over sources */
     AttentionSums own, carried;
     ptrdiff_t score_row;
 } AttentionScratch;

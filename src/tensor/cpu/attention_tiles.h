@@ -56,11 +56,11 @@ enum {
 };
 
 typedef struct TileProduct {
-    Real *c;         /* (m,n)                              */
-    ptrdiff_t c_row; /* step from row to row               */
-    const Real *a;   /* (m,k)                              */
+    Real *c;         /* (m,n) */
+    ptrdiff_t c_row; /* step from row to row */
+    const Real *a;   /* (m,k) */
     ptrdiff_t a_row, a_column;
-    const Real *b; /* (k,n)                              */
+    const Real *b; /* (k,n) */
     ptrdiff_t b_row;
     int m, n, k;
     bool accumulate;

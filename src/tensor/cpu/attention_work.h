@@ -26,11 +26,11 @@ typedef struct AttentionCall {
     const AttentionQueries *queries; /* borrowed */
     const AttentionSource *sources;  /* borrowed */
     int num_sources;
-    int rows, length, heads, head_size; /* B, T, H, E                                 */
-    int padded_size;                    /* E rounded up to whole vectors              */
-    int64_t width;                      /* D: the step between rows of q, k, v, r     */
-    int blocks;                         /* query blocks of one row                    */
-    int64_t weights_per_query;          /* Kpad, for the numbering of dropout         */
+    int rows, length, heads, head_size; /* B, T, H, E */
+    int padded_size;                    /* E rounded up to whole vectors */
+    int64_t width;                      /* D: the step between rows of q, k, v, r */
+    int blocks;                         /* query blocks of one row */
+    int64_t weights_per_query;          /* Kpad, for the numbering of dropout */
     int64_t first_weight[PAL_MAX_SOURCES];
 } AttentionCall;
 
@@ -54,8 +54,8 @@ double attention_operations(const AttentionCall *call, int source);
 /* One row and head, queries [first, last); empty when all of it is padding. */
 typedef struct AttentionWork {
     int head, row, first, last;
-    bool begins_row;  /* has the first block of its row and head                       */
-    bool begins_head; /* has the first block of its head: row 0 and begins_row         */
+    bool begins_row;  /* has the first block of its row and head */
+    bool begins_head; /* has the first block of its head: row 0 and begins_row */
 } AttentionWork;
 
 /* The piece [begin, end) of the list that a thread takes. */

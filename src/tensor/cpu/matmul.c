@@ -44,8 +44,7 @@ void cpu_matmul(Device *device, Tensor c, Tensor a, Tensor b, MatmulOptions opti
     b = tensor_as_matrix(b);
     Product product = {
         c.dims[0],           c.dims[1],           options.transpose_a ? a.dims[0] : a.dims[1],
-        options.transpose_a, options.transpose_b, options.accumulate
-    };
+        options.transpose_a, options.transpose_b, options.accumulate};
     int64_t m = product.m, n = product.n, k = product.k;
     PAL_ASSERT(!(options.relu && options.accumulate));
     PAL_ASSERT(!tensor_exists(options.bias) || tensor_count(options.bias) == n);

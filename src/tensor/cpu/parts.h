@@ -39,7 +39,7 @@ static inline int cpu_parts(const Device *device, int64_t work)
 
 static inline Range range_of_part(int64_t count, int part, int parts)
 {
-    return (Range){ count * part / parts, count * (part + 1) / parts };
+    return (Range){count * part / parts, count * (part + 1) / parts};
 }
 
 /* The same for neighbouring numbers: ranges begin at whole cache lines, which threads then never

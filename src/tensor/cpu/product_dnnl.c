@@ -84,8 +84,8 @@ void cpu_product_cache_destroy(void **cache_pointer)
 /* (rows, columns), or the transpose of a stored (columns, rows). */
 static dnnl_memory_desc_t matrix(int64_t rows, int64_t columns, bool transposed)
 {
-    dnnl_dims_t dims = { rows, columns };
-    dnnl_dims_t strides = { transposed ? 1 : columns, transposed ? rows : 1 };
+    dnnl_dims_t dims = {rows, columns};
+    dnnl_dims_t strides = {transposed ? 1 : columns, transposed ? rows : 1};
     dnnl_memory_desc_t description;
     check(dnnl_memory_desc_init_by_strides(&description, 2, dims, dnnl_f32, strides),
           "describe a matrix");
@@ -149,9 +149,8 @@ static void product_by_primitive(Device *device, float *c, const float *a, const
     check(dnnl_memory_set_data_handle(entry->a, (void *)(uintptr_t)a), "point to a");
     check(dnnl_memory_set_data_handle(entry->b, (void *)(uintptr_t)b), "point to b");
     check(dnnl_memory_set_data_handle(entry->c, c), "point to c");
-    dnnl_exec_arg_t arguments[] = { { DNNL_ARG_SRC, entry->a },
-                                    { DNNL_ARG_WEIGHTS, entry->b },
-                                    { DNNL_ARG_DST, entry->c } };
+    dnnl_exec_arg_t arguments[] = {
+        {DNNL_ARG_SRC, entry->a}, {DNNL_ARG_WEIGHTS, entry->b}, {DNNL_ARG_DST, entry->c}};
     check(dnnl_primitive_execute(entry->primitive, cache->stream, 3, arguments), "multiply");
     check(dnnl_stream_wait(cache->stream), "wait for a product");
 }

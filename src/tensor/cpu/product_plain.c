@@ -42,7 +42,4 @@ void cpu_product(Device *device, Real *c, const Real *a, const Real *b, Product 
     }
 }
 
-void cpu_product_cache_destroy(void **cache)
-{
-    *cache = NULL;
-}
+void cpu_product_cache_destroy(void **cache) { *cache = NULL; }

@@ -24,8 +24,8 @@ void group_broadcast(const Group *group, void *bytes, size_t count, int root);
 
 void group_barrier(const Group *group);
 
-/* No rank decides alone: when any rank brings a failure, every rank returns the failure of the lowest
- * such rank, with its message. */
+/* No rank decides alone: when any rank brings a failure, every rank returns the failure of the
+ * lowest such rank, with its message. */
 Status group_agree(const Group *group, Status mine);
 
 /* True for the rank that acts and speaks for the group. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The process grid: ranks = data x pipeline x tensor, tensor fastest, so that a tensor group lies in
- * one node. Communicators are built once, here; MPI_COMM_WORLD appears nowhere else.
+ * The process grid: ranks = data x pipeline x tensor, tensor fastest, so that a tensor group lies
+ * in one node. Communicators are built once, here; MPI_COMM_WORLD appears nowhere else.
  */
 #ifndef PAL_MPI_GRID_H
 #define PAL_MPI_GRID_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the tests of device operations share: tensors of reproducible numbers with guards behind them,
- * and comparison with double-precision references.
+ * What the tests of device operations share: tensors of reproducible numbers with guards behind
+ * them, and comparison with double-precision references.
  */
 #ifndef PAL_TESTS_DEVICE_NUMBERS_H
 #define PAL_TESTS_DEVICE_NUMBERS_H

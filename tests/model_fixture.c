@@ -100,7 +100,8 @@ void fixture_destroy(Fixture *fixture)
     device_destroy(&fixture->device);
 }
 
-/* How many tokens this row has in this window of the schedule, and whether they start a document. */
+/* How many tokens this row has in this window of the schedule, and whether they start a
+ * document. */
 static int plan_row(int row, int64_t index, int length, bool *starts)
 {
     static const int periods[FIXTURE_ROWS] = {0, 4, 3, 0};

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A tiny model with everything it needs, made in the process, and a schedule of synthetic windows, for
- * tests of the model. Weights are drawn large enough that every term of a gradient shows.
+ * A tiny model with everything it needs, made in the process, and a schedule of synthetic windows,
+ * for tests of the model. Weights are drawn large enough that every term of a gradient shows.
  *
- * The schedule: row 0 is one long document; in row 1 a document ends with a partial window after every
- * 4 windows, in row 2 after every 3; row 3 has no tokens left from window 2 on.
+ * The schedule: row 0 is one long document; in row 1 a document ends with a partial window after
+ * every 4 windows, in row 2 after every 3; row 3 has no tokens left from window 2 on.
  *
  *     window   0  1  2  3  4  5  6  7          s starts, p partial, . whole, - empty
  *     row 0    s  .  .  .  .  .  .  .

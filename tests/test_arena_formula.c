@@ -70,8 +70,8 @@ static void check(ModelOptions o, int rows)
     numbers[PURPOSE_OPTIMIZER] = 2.0 * weights;
     for (int p = 0; p < PURPOSE_DATA; p++) {
         double bytes = (double)arena_bytes(arena, (Purpose)p), formula = sizeof(Real) * numbers[p];
-        /* Every tensor is rounded up to the next cache lines, and a few host counters are left out of the
-         * formula: 1 % and 8 KiB. */
+        /* Every tensor is rounded up to the next cache lines, and a few host counters are left
+         * out of the formula: 1 % and 8 KiB. */
         if (bytes < formula - 1.0 || bytes > 1.01 * formula + 8192.0)
             fail_msg("%s: %.0f bytes, the formula gives %.0f", purpose_name((Purpose)p), bytes,
                      formula);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What ranks do together, started on 1, 2, 3 and 4 of them. A failed cmocka assertion leaves one rank
- * alone and the others wait; so every check ends with a verdict that all ranks share.
+ * What ranks do together, started on 1, 2, 3 and 4 of them. A failed cmocka assertion leaves one
+ * rank alone and the others wait; so every check ends with a verdict that all ranks share.
  */
 #include <math.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The compression primitives of the CPU device against plain loops; the backward pass by the adjoint
- * identity.
+ * The compression primitives of the CPU device against plain loops; the backward pass by the
+ * adjoint identity.
  */
 #include "tests/device_numbers.h"
 

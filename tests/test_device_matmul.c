@@ -31,9 +31,9 @@ static void check_product(Device *device, int64_t m, int64_t n, int64_t k, Matmu
     device->op->matmul(device, again, a, b, options);
     assert_same_bits(c, again);
 
-    /* k products of numbers below 1 are summed in some order. Sums have a size of sqrt(k), so each of
-     * the k additions rounds by about sqrt(k) spacings, and as many signs cancel to sqrt(k) sqrt(k).
-     * A wrong term would be off by far more than this. */
+    /* k products of numbers below 1 are summed in some order. Sums have a size of sqrt(k), so
+     * each of the k additions rounds by about sqrt(k) spacings, and as many signs cancel to
+     * sqrt(k) sqrt(k). A wrong term would be off by far more than this. */
     double tolerance = rounding * (8.0 + (double)k / 2.0);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++)
@@ -72,7 +72,8 @@ static void all_combinations_match_loops(void **state)
     on_all_devices(check_all_combinations);
 }
 
-/* The tall gradients of weights are multiplied another way; their primitives are cached by shape. */
+/* The tall gradients of weights are multiplied another way; their primitives are cached by
+ * shape. */
 static void check_tall(Device *device)
 {
     for (int round = 0; round < 2; round++) {

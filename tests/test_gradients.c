@@ -24,9 +24,10 @@
 
 _Static_assert(sizeof(Real) == sizeof(double), "differences need the double-precision build");
 
-/* A sum of some 30 nats is off by a few of its roundings, 1e-15 each, so a difference over 2e-6 by
- * some 1e-8; the third derivative adds less. What a forgotten term or a wrong index changes is above
- * 1e-3. With steps so small a relu's kink practically never lies between the two values. */
+/* A sum of some 30 nats is off by a few of its roundings, 1e-15 each, so a difference over 2e-6
+ * by some 1e-8; the third derivative adds less. What a forgotten term or a wrong index changes
+ * is above 1e-3. With steps so small a relu's kink practically never lies between the two
+ * values. */
 static const double tolerance = 5e-7;
 
 enum { SAMPLES = 3, UPDATE_WINDOWS = 4 };
@@ -225,8 +226,8 @@ static void use_weights(Problem *p, const Real *weights)
     memcpy(p->fixture.parameters.value.data, weights, weight_bytes(p));
 }
 
-/* Window j's nats are read with the changed f_c's slots of the bptt_windows windows before it. Older
- * slots are those of the unchanged f_c, and so is everything that was evicted. */
+/* Window j's nats are read with the changed f_c's slots of the bptt_windows windows before it.
+ * Older slots are those of the unchanged f_c, and so is everything that was evicted. */
 static double nats_through_slots(void *context)
 {
     Problem *p = context;
@@ -284,7 +285,8 @@ static void assert_main_unchanged(const Problem *p)
     assert_memory_equal(main.data, p->gradient, checked_size(tensor_count(main)) * sizeof(Real));
 }
 
-/* Without `task` in every window; with it in an update's first one, which reads no slots of its own. */
+/* Without `task` in every window; with it in an update's first one, which reads no slots of its
+ * own. */
 static void losses_keep_to_their_weights(void **state)
 {
     (void)state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What memories hold after each window, against plain lists of marked states; what `most_used` keeps;
- * and the compression losses where they can be worked out by hand.
+ * What memories hold after each window, against plain lists of marked states; what `most_used`
+ * keeps; and the compression losses where they can be worked out by hand.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -15,7 +15,7 @@
 #include "src/base/checked.h"
 #include "tests/model_fixture.h"
 
-/* --- the memories as plain lists --------------------------------------------------------------- */
+/* --- the memories as plain lists -------------------------------------------------------------- */
 
 enum { LAYERS = 7, WIDTH = 4, LENGTH = 4, RATE = 2, MOST_SLOTS = 16, WINDOWS = 13 };
 
@@ -159,7 +159,7 @@ static void memories_are_the_plain_lists(void **state)
     check_lists(EMPTY_ZEROS, true);
 }
 
-/* --- most_used ---------------------------------------------------------------------------------- */
+/* --- most_used -------------------------------------------------------------------------------- */
 
 static void most_used_keeps_order_and_prefers_the_older(void **state)
 {
@@ -295,7 +295,7 @@ static void most_used_measures_both_sources(void **state)
     check_measured_usage(0);
 }
 
-/* --- compression losses -------------------------------------------------------------------------- */
+/* --- compression losses ----------------------------------------------------------------------- */
 
 /* fresh = (1,2) W_0 + (3,5) W_1 = (6,7), rebuilt = (6, 3.5, 7, 3), off by (5, 1.5, 4, -2) */
 static void autoencoding_of_one_group_by_hand(void **state)

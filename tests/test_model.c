@@ -176,8 +176,9 @@ static void check_larger(const Setting *smaller, const Setting *larger, int equa
     pair_end(&pair);
 }
 
-/* Window number w reads what w windows before it left: memory of M holds M/T windows, and compressed
- * memory of N a further N c/T. Only a larger N leaves what is compressed when as it was. */
+/* Window number w reads what w windows before it left: memory of M holds M/T windows, and
+ * compressed memory of N a further N c/T. Only a larger N leaves what is compressed when as it
+ * was. */
 static void larger_memories_agree_until_they_hold_more(void **state)
 {
     (void)state;
@@ -200,7 +201,7 @@ static void larger_memories_agree_until_they_hold_more(void **state)
     }
 }
 
-/* --- changes that change nothing --------------------------------------------------------------- */
+/* --- changes that change nothing -------------------------------------------------------------- */
 
 /* Another token wherever there is padding. */
 static void put_junk(const Fixture *fixture, TestWindow *window)
@@ -264,8 +265,8 @@ static Setting without_dropout(const Setting *from)
     return setting;
 }
 
-/* Which rows of a product end up in the last, smaller piece of it depends on their order, and so may
- * their last bits; a row that saw another's memory would be off by more than 1e-2. */
+/* Which rows of a product end up in the last, smaller piece of it depends on their order, and so
+ * may their last bits; a row that saw another's memory would be off by more than 1e-2. */
 static void order_of_rows_does_not_matter(void **state)
 {
     (void)state;

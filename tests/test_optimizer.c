@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The optimiser against Adam in plain double-precision loops: moments, bias correction, weight decay
- * on matrices alone, a scale per layer for compression gradients, and clipping group by group.
+ * The optimiser against Adam in plain double-precision loops: moments, bias correction, weight
+ * decay on matrices alone, a scale per layer for compression gradients, and clipping group by
+ * group.
  */
 #include "tests/device_numbers.h"
 
@@ -219,7 +220,8 @@ static void main_gradient_never_shrinks_a_compression_step(void **state)
     destroy(&large);
 }
 
-/* Adam's first step is rate x the sign of the gradient, so nothing may happen where there is none. */
+/* Adam's first step is rate x the sign of the gradient, so nothing may happen where there is
+ * none. */
 static void weights_without_gradient_stay(void **state)
 {
     (void)state;

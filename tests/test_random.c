@@ -33,8 +33,8 @@ static void words_are_philox(void **state)
     assert_words(words, of_zero, 4);
 }
 
-/* A substream is the first half of a block whose counter is (a, b), with the highest bit of b turned
- * over; so the published blocks with other counters can be had through it. */
+/* A substream is the first half of a block whose counter is (a, b), with the highest bit of b
+ * turned over; so the published blocks with other counters can be had through it. */
 static void substreams_are_philox(void **state)
 {
     (void)state;

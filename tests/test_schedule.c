@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Learning rate and windows per update (spec: model, section 5). Expected values are written out, or
- * come from the formula in its other form: cosine from peak to end = a sine around their middle.
+ * Learning rate and windows per update (spec: model, section 5). Expected values are written out,
+ * or come from the formula in its other form: cosine from peak to end = a sine around their middle.
  */
 #include <math.h>
 #include <setjmp.h>

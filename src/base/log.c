@@ -29,8 +29,8 @@ void log_to_stderr(void) { tag.to_stderr = true; }
 
 static FILE *normal_stream(void) { return tag.to_stderr ? stderr : stdout; }
 
-/* mpirun gives rank 0 a terminal of its own even where it writes to a file itself: then what counts is
- * where the parent process, mpirun, writes to. */
+/* mpirun gives rank 0 a terminal of its own even where it writes to a file itself: then what
+ * counts is where the parent process, mpirun, writes to. */
 static bool launcher_has_terminal(int descriptor)
 {
     if (getenv("OMPI_COMM_WORLD_SIZE") == NULL) return true;
@@ -88,8 +88,8 @@ static void write_line(FILE *out, const char *prefix, const char *format, va_lis
     fflush(out);
 }
 
-/* A log that cannot be written (full disk) is given up, which one line on stderr says; the work that it
- * tells of goes on. */
+/* A log that cannot be written (full disk) is given up, which one line on stderr says; the work
+ * that it tells of goes on. */
 static void write_to_file(const char *prefix, const char *format, va_list arguments)
 {
     errno = 0;

@@ -18,8 +18,8 @@ void log_set_rank(int rank, bool speaks);
 /* log_info goes to stderr from now on: stdout is for a command's own output, e.g. text. */
 void log_to_stderr(void);
 
-/* Also appends everything to this file from now on. When it cannot be written any more, a warning says
- * so once and the program goes on without it. */
+/* Also appends everything to this file from now on. When it cannot be written any more, a
+ * warning says so once and the program goes on without it. */
 Status log_open_file(const char *path);
 void log_close_file(void);
 

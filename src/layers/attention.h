@@ -80,8 +80,8 @@ void attention_backward(Device *device, AttentionLayer *layer, AttentionWorkspac
                         Tensor dcompressed, Tensor dy, const AttentionInput *input,
                         const Window *window);
 
-/* usage (B,S): mean weight, over heads and counted queries, on each slot of one source in the window
- * that forward saw last. */
+/* usage (B,S): mean weight, over heads and counted queries, on each slot of one source in the
+ * window that forward saw last. */
 void attention_usage(Device *device, AttentionLayer *layer, Tensor usage, SourceKind source,
                      const AttentionInput *input, const Window *window);
 

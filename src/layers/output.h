@@ -5,8 +5,8 @@
  *     z = x Wout + bout,   Wout = embedding^T when tied
  *     nats = -log softmax(z)[target]
  *
- * Logits exist for one piece of the window at a time and become their own gradient in place; there is
- * no second logits buffer, and with a gradient wanted the products of backward follow at once.
+ * Logits exist for one piece of the window at a time and become their own gradient in place; there
+ * is no second logits buffer, and with a gradient wanted the products of backward follow at once.
  */
 #ifndef PAL_LAYERS_OUTPUT_H
 #define PAL_LAYERS_OUTPUT_H
@@ -25,8 +25,8 @@ typedef struct OutputLayer {
 void output_create(OutputLayer *layer, Arena *arena, const Parameters *parameters,
                    const ModelOptions *options, int rows);
 
-/* nats (B,T), 0 where not counted. Unless dx (B,T,D) is none, adds the gradient of the SUM of the nats
- * into dx and into the weights' gradients. */
+/* nats (B,T), 0 where not counted. Unless dx (B,T,D) is none, adds the gradient of the SUM of
+ * the nats into dx and into the weights' gradients. */
 void output_loss(Device *device, OutputLayer *layer, Tensor nats, Tensor dx, Tensor x,
                  const Window *window);
 

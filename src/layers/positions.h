@@ -5,9 +5,9 @@
  *     sinusoid(p) = [sin(p f_0) .. sin(p f_{D/2-1}), cos(p f_0) .. cos(p f_{D/2-1})],
  *     f_k = 10000^(-2k/D)
  *
- * Memory and window share one axis: window slot j is i - j away from query i, memory slot j
- * M - j + i. Row p of their table is distance p, p < M + T. The compressed memory has a table of its
- * own in every scheme; query i and slot j meet in row stride (N-1) + i - stride j, which stands for
+ * Memory and window share one axis: window slot j is i - j away from query i, memory slot j M - j +
+ * i. Row p of their table is distance p, p < M + T. The compressed memory has a table of its own in
+ * every scheme; query i and slot j meet in row stride (N-1) + i - stride j, which stands for
  *
  *     separate    N - j + i                        its own axis, its own weights
  *     contiguous  N + M - j + i                    one axis, counted in slots

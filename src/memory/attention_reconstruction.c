@@ -14,8 +14,8 @@
 #include "src/layers/linear.h"
 #include "src/memory/compression_loss.h"
 
-/* Which slots count, and which queries: none in rows without a valid fresh slot; when M < T the evicted
- * block reaches into the window itself, and the queries before i = T - M are left out. */
+/* Which slots count, and which queries: none in rows without a valid fresh slot; when M < T the
+ * evicted block reaches into the window itself, and the queries before i = T - M are left out. */
 static int first_query(const LayerMemory *memory)
 {
     int reach = memory->window - memory->slots;

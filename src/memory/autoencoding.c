@@ -8,8 +8,8 @@
 #include "src/layers/linear.h"
 #include "src/memory/compression_loss.h"
 
-/* A group counts when its slots are valid and none of them is padding of a partial window (which M < T
- * can evict at once). */
+/* A group counts when its slots are valid and none of them is padding of a partial window (which
+ * M < T can evict at once). */
 static double mark_groups(CompressionLossWorkspace *work, const CompressionLossInput *input)
 {
     const LayerMemory *memory = input->memory;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * compression_loss = task: f_c learns from the task loss itself (Rae et al. 2019, section 5.2). Within
- * one update the loss of a window flows into f_c through the compressed slots that the `bptt_windows`
- * windows before it produced; the slots that were evicted stay constants.
+ * compression_loss = task: f_c learns from the task loss itself (Rae et al. 2019, section 5.2).
+ * Within one update the loss of a window flows into f_c through the compressed slots that the
+ * `bptt_windows` windows before it produced; the slots that were evicted stay constants.
  *
  * A block is what one window's compression produced: its evicted slots are kept, and the gradients
- * of its fresh slots gather while later windows attend to them. When the last such window is through,
- * or the update ends, one backward pass of f_c uses them.
+ * of its fresh slots gather while later windows attend to them. When the last such window is
+ * through, or the update ends, one backward pass of f_c uses them.
  */
 #ifndef PAL_MEMORY_BPTT_H
 #define PAL_MEMORY_BPTT_H
@@ -34,12 +34,12 @@ void bptt_create(Bptt *bptt, Arena *arena, const ModelOptions *options, int laye
 /* A row was emptied: its slots are gone from every block. */
 void bptt_empty_row(Bptt *bptt, int row);
 
-/* Before a window's backward: clears dcompressed, or returns a tensor without data when no gradient is
- * wanted. */
+/* Before a window's backward: clears dcompressed, or returns a tensor without data when no
+ * gradient is wanted. */
 Tensor bptt_begin(Device *device, Bptt *bptt);
 
-/* After a window's backward: hands dcompressed out to the blocks; those that are through go into the
- * weights' gradients. */
+/* After a window's backward: hands dcompressed out to the blocks; those that are through go into
+ * the weights' gradients. */
 void bptt_collect(Device *device, Bptt *bptt, const Compressor *compressor);
 
 /* After compression and with the memory's push: the workspace's evicted slots become a block. */

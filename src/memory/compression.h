@@ -2,8 +2,8 @@
  *
  * Compression functions f_c (Rae et al. 2019, section 3.2): evicted slots (B,T,D) become fresh
  * compressed ones (B,T/c,D). One set of weights per layer. To add a compression: one file with its
- * functions, one row in the table of compression.c, its weights' rows in tensor/parameters.c and its
- * name in io/config.
+ * functions, one row in the table of compression.c, its weights' rows in tensor/parameters.c and
+ * its name in io/config.
  */
 #ifndef PAL_MEMORY_COMPRESSION_H
 #define PAL_MEMORY_COMPRESSION_H
@@ -46,8 +46,8 @@ typedef struct Compression {
     bool uses_attention; /* forward reads work->usage */
     /* work->fresh = f_c(evicted), leaving in the workspace what backward needs. */
     void (*forward)(Device *device, const Compressor *compressor, Tensor evicted);
-    /* After forward on the same evicted: adds to the weights' gradients from work->dfresh. NULL without
-     * weights. Evicted slots are constants, so there is no gradient to pass on. */
+    /* After forward on the same evicted: adds to the weights' gradients from work->dfresh. NULL
+     * without weights. Evicted slots are constants, so there is no gradient to pass on. */
     void (*backward)(Device *device, const Compressor *compressor, Tensor evicted);
 } Compression;
 

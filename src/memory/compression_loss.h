@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Losses that train f_c (Rae et al. 2019, section 3.2 and Algorithm 2). Each one reads the evicted
- * slots and what f_c made of them, adds its squared error to a running sum with the number of terms,
- * and leaves d(sum)/d(fresh) in the workspace, from which f_c's own backward goes on. Nothing of it
- * reaches the main network: evicted slots, queries and the attention's weights are constants here.
+ * slots and what f_c made of them, adds its squared error to a running sum with the number of
+ * terms, and leaves d(sum)/d(fresh) in the workspace, from which f_c's own backward goes on.
+ * Nothing of it reaches the main network: evicted slots, queries and the attention's weights are
+ * constants here.
  *
  * The loss of a layer is sum / count over the whole update, so gradients are scaled at its end.
  * To add a loss: one file, one row in the table of compression_loss.c, its name in io/config.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The rolling memory of one layer, for the rows that this rank holds (Rae et al. 2019, Algorithm 1).
+ * The rolling memory of one layer, for the rows that this rank holds (Rae et al. 2019, Algorithm
+ * 1).
  *
  * After a window with layer inputs a (B,T,D):
  *
@@ -31,7 +32,8 @@ typedef struct LayerMemory {
 void memory_create(LayerMemory *memory, Arena *arena, const ModelOptions *options, int layer,
                    int rows);
 
-/* Row `row` starts a new document: zeroed slots; valid counts 0, or, with empty_memory = zeros, all. */
+/* Row `row` starts a new document: zeroed slots; valid counts 0, or, with empty_memory = zeros,
+ * all. */
 void memory_empty_row(Device *device, LayerMemory *memory, int row);
 
 /* evicted (B,T,D): the T oldest of [recent ; a]; the same selection from any pair of tensors
@@ -43,8 +45,8 @@ void memory_evicted(Device *device, const LayerMemory *memory, Tensor evicted, T
 int memory_valid_evicted(const LayerMemory *memory, int row);
 int memory_valid_fresh(const LayerMemory *memory, int row);
 
-/* Pushes a and the freshly compressed slots (B,T/c,D; none when N = 0) of every row with push[row], and
- * moves the valid counts on. */
+/* Pushes a and the freshly compressed slots (B,T/c,D; none when N = 0) of every row with
+ * push[row], and moves the valid counts on. */
 void memory_push(Device *device, LayerMemory *memory, Tensor a, Tensor fresh, const bool *push);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Keeps the T/c evicted slots that got the most attention in this window (mean over heads and counted
- * queries), in temporal order; of equals the older.
+ * Keeps the T/c evicted slots that got the most attention in this window (mean over heads and
+ * counted queries), in temporal order; of equals the older.
  */
 #include <stdlib.h>
 

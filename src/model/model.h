@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The stack that one rank holds: embedding, layers with their memories, output. Local throughout: no
- * function here communicates.
+ * The stack that one rank holds: embedding, layers with their memories, output. Local throughout:
+ * no function here communicates.
  *
  * A window goes through three steps, in this order:
  *
@@ -9,8 +9,8 @@
  *     model_backward   gradients of everything else                        (training)
  *     model_remember   evicts, compresses, adds the compression loss, moves the memory on
  *
- * An update is one or more windows; its gradients are those of SUMS (of nats, of squared errors), which
- * the caller divides by the counts of the whole update. model_finish_update closes it.
+ * An update is one or more windows; its gradients are those of SUMS (of nats, of squared errors),
+ * which the caller divides by the counts of the whole update. model_finish_update closes it.
  */
 #ifndef PAL_MODEL_MODEL_H
 #define PAL_MODEL_MODEL_H
@@ -52,8 +52,8 @@ typedef struct Model {
     bool positions_current; /* r of every layer belongs to the present weights */
 } Model;
 
-/* Takes everything from the arena; the caller seals it and then calls model_start. Host memory for the
- * lists comes from the arena too. */
+/* Takes everything from the arena; the caller seals it and then calls model_start. Host memory
+ * for the lists comes from the arena too. */
 Status model_create(Model *model, Device *device, Arena *arena, const ModelOptions *options,
                     const Parameters *parameters, int rows, bool training, bool keep_memory);
 

@@ -4,8 +4,9 @@
  */
 #include "src/model/model.h"
 
-/* A partial window is the last of its document (or lane). With reset_memory = never its row keeps what
- * it has: padding never enters a memory. Otherwise the row is emptied before it is read again. */
+/* A partial window is the last of its document (or lane). With reset_memory = never its row
+ * keeps what it has: padding never enters a memory. Otherwise the row is emptied before it is
+ * read again. */
 static void choose_rows(Model *model, const Window *window)
 {
     for (int b = 0; b < model->rows; b++) model->push[b] = window->counted[b] == window->length;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * One update of all weights: gradients of sums become gradients of means, each of the two groups is
- * clipped by its own norm (so that the compression loss never shrinks a step of the main network), and
- * Adam moves the weights (Kingma & Ba 2015; decoupled weight decay, Loshchilov & Hutter 2019).
+ * clipped by its own norm (so that the compression loss never shrinks a step of the main network),
+ * and Adam moves the weights (Kingma & Ba 2015; decoupled weight decay, Loshchilov & Hutter 2019).
  */
 #ifndef PAL_OPTIM_OPTIMIZER_H
 #define PAL_OPTIM_OPTIMIZER_H

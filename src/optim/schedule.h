@@ -6,7 +6,8 @@
  *     warmup < u < decay  cosine from lr_peak to lr_end over (u - warmup) / (decay - warmup)
  *     u >= decay          lr_end
  *
- * and how many windows an update covers: 1 before update `update_every_after`, update_every from it on.
+ * and how many windows an update covers: 1 before update `update_every_after`, update_every from it
+ * on.
  */
 #ifndef PAL_OPTIM_SCHEDULE_H
 #define PAL_OPTIM_SCHEDULE_H

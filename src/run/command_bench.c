@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * palimpsest bench CONFIG.ini: how fast training updates are, as a fraction of what the same machine
- * reaches in a plain matrix product, and where the time goes.
+ * palimpsest bench CONFIG.ini: how fast training updates are, as a fraction of what the same
+ * machine reaches in a plain matrix product, and where the time goes.
  *
  * Counted operations are 2 m n k of every product that training needs: projections, feed-forward,
- * output, compression, positions, forward and backward; for attention 3 products per visible (query,
- * key) pair forward and 6 backward. What backward computes a second time, so as not to store it, and
- * masked pairs are not counted; nor is anything that is not a product.
+ * output, compression, positions, forward and backward; for attention 3 products per visible
+ * (query, key) pair forward and 6 backward. What backward computes a second time, so as not to
+ * store it, and masked pairs are not counted; nor is anything that is not a product.
  */
 #include <math.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The commands of the program, one file each (command_*.c). Every rank calls a command with the same
- * arguments; all of them return the same status.
+ * The commands of the program, one file each (command_*.c). Every rank calls a command with the
+ * same arguments; all of them return the same status.
  */
 #ifndef PAL_RUN_COMMANDS_H
 #define PAL_RUN_COMMANDS_H

@@ -107,7 +107,8 @@ static void collect(Evaluation *e, const Feed *feed, const Window *window, Real 
     }
 }
 
-/* Which documents this rank read is only known while reading: buffers come with the first window. */
+/* Which documents this rank read is only known while reading: buffers come with the first
+ * window. */
 static Status take_token_buffers(Evaluation *e, const Feed *feed)
 {
     const DataSplit *split = &e->dataset->splits[e->split];

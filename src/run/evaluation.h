@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The loss of every token of a split (spec: model, section 7). Documents are read whole, each from an
- * empty memory, several side by side; with reset_memory = never in order, in one row, whose memory goes on.
- * Results do not depend on how documents are spread over rows and ranks, beyond rounding.
+ * The loss of every token of a split (spec: model, section 7). Documents are read whole, each from
+ * an empty memory, several side by side; with reset_memory = never in order, in one row, whose
+ * memory goes on. Results do not depend on how documents are spread over rows and ranks, beyond
+ * rounding.
  */
 #ifndef PAL_RUN_EVALUATION_H
 #define PAL_RUN_EVALUATION_H
@@ -32,7 +33,8 @@ typedef struct EvaluationResult {
 } EvaluationResult;
 
 /* Collective over all ranks. Takes memory from the arena (before it is sealed). At most `rows`
- * documents are read side by side on every rank; fewer where the longest one takes longer anyway. */
+ * documents are read side by side on every rank; fewer where the longest one takes longer
+ * anyway. */
 Status evaluation_create(Evaluation *evaluation, Session *session, Arena *arena,
                          const Parameters *parameters, const char *path, Split split, int rows);
 

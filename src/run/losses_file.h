@@ -9,8 +9,8 @@
 #include "io/dataset.h"
 #include "mpi/grid.h"
 
-/* Collective over the group. nats[d]: all losses of document d on the one rank that read it, NULL on the
- * others. */
+/* Collective over the group. nats[d]: all losses of document d on the one rank that read it,
+ * NULL on the others. */
 Status losses_file_write(const char *path, const Group *group, const DataSplit *split,
                          float *const *nats);
 

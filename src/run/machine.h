@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What this machine gives: threads for every rank, and its own matrix-product rate, the yardstick of
- * every speed that the program prints.
+ * What this machine gives: threads for every rank, and its own matrix-product rate, the yardstick
+ * of every speed that the program prints.
  */
 #ifndef PAL_RUN_MACHINE_H
 #define PAL_RUN_MACHINE_H
@@ -10,13 +10,13 @@
 #include "src/base/status.h"
 #include "src/tensor/device.h"
 
-/* Local. `wanted` if given (> 0); else the cores that this process may use, shared with the other ranks
- * of the node unless the launcher has bound each rank to cores of its own. Warns of more threads than
- * cores. */
+/* Local. `wanted` if given (> 0); else the cores that this process may use, shared with the
+ * other ranks of the node unless the launcher has bound each rank to cores of its own. Warns of
+ * more threads than cores. */
 int machine_threads(const Grid *grid, int wanted);
 
-/* Local. Floating-point operations per second of a 1024 x 1024 x 1024 product on this device: the median
- * of `runs` runs after one more. 0 when there is no memory for it. */
+/* Local. Floating-point operations per second of a 1024 x 1024 x 1024 product on this device:
+ * the median of `runs` runs after one more. 0 when there is no memory for it. */
 double machine_product_rate(Device *device, int runs);
 
 /* Local. Largest resident size of this process so far, in bytes. */

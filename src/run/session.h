@@ -22,8 +22,8 @@ typedef struct Session {
     double product_rate; /* operations per second of this rank's device, see machine.h */
 } Session;
 
-/* Collective over all ranks. Rank 0 reads the configuration file with the assignments of --set; the grid
- * is made as it says. */
+/* Collective over all ranks. Rank 0 reads the configuration file with the assignments of --set;
+ * the grid is made as it says. */
 Status session_read_config(Session *session, Grid *grid, const char *path, const TextList *sets);
 
 /* Collective over all ranks. The same from the configuration that a checkpoint holds. */

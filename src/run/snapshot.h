@@ -10,12 +10,13 @@
 #include "mpi/partition.h"
 #include "src/model/model.h"
 
-/* Collective over the group (all ranks). Every rank writes a part of the weights, which all have, and
- * the memory of its own rows. */
+/* Collective over the group (all ranks). Every rank writes a part of the weights, which all
+ * have, and the memory of its own rows. */
 Status snapshot_save(const Group *group, const char *folder, const CheckpointState *state,
                      Model *model, Range rows, int keep, char path[PAL_PATH_SIZE]);
 
-/* Collective over the group the checkpoint was opened with. Weights only, all of them on every rank. */
+/* Collective over the group the checkpoint was opened with. Weights only, all of them on every
+ * rank. */
 Status snapshot_load_weights(Checkpoint *checkpoint, const Parameters *parameters);
 
 #endif

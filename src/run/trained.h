@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A trained model from a checkpoint, for evaluation and generation: its configuration with the changes of
- * --set, and its weights. Window and memory sizes may differ from training.
+ * A trained model from a checkpoint, for evaluation and generation: its configuration with the
+ * changes of --set, and its weights. Window and memory sizes may differ from training.
  */
 #ifndef PAL_RUN_TRAINED_H
 #define PAL_RUN_TRAINED_H
@@ -19,8 +19,9 @@ typedef struct Trained {
     int64_t update;
 } Trained;
 
-/* Collective over all ranks. Opens the checkpoint (a file, or a run folder for its latest), starts the
- * session and takes the weights' place from its arena. On failure trained_close is still due. */
+/* Collective over all ranks. Opens the checkpoint (a file, or a run folder for its latest),
+ * starts the session and takes the weights' place from its arena. On failure trained_close is
+ * still due. */
 Status trained_open(Trained *trained, Grid *grid, const char *path, const TextList *sets);
 
 /* Collective over all ranks. Error: the data file has another vocabulary than the model. */

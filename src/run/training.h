@@ -36,23 +36,23 @@ typedef struct UpdateReport {
     double operations; /* of matrix products on this rank, see tensor/device.h */
 } UpdateReport;
 
-/* Collective over all ranks. Opens the data, or (random_tokens) reads none, and takes all memory from
- * the session's arena (the caller seals it, then calls training_start).
- * Errors: more ranks than rows (configuration), and those of the data file. */
+/* Collective over all ranks. Opens the data, or (random_tokens) reads none, and takes all memory
+ * from the session's arena (the caller seals it, then calls training_start). Errors: more ranks
+ * than rows (configuration), and those of the data file. */
 Status training_create(Training *training, Session *session, bool random_tokens);
 
 /* Local. Constant tables and initial weights. */
 void training_start(Training *training);
 
-/* Collective over all ranks: the windows of one update, reduction, optimiser. Error: reading the data
- * failed on some rank; then every rank returns it and the weights are as before. */
+/* Collective over all ranks: the windows of one update, reduction, optimiser. Error: reading the
+ * data failed on some rank; then every rank returns it and the weights are as before. */
 Status training_update(Training *training, UpdateReport *report);
 
 /* Collective over all ranks. */
 void training_destroy(Training *training);
 
-/* Collective over all ranks, before training_create and before a run folder is made: what the user may
- * have got wrong about ranks, rows and data. The data file gives the vocabulary.
+/* Collective over all ranks, before training_create and before a run folder is made: what the
+ * user may have got wrong about ranks, rows and data. The data file gives the vocabulary.
  * Errors: more ranks than rows (78), and those of the data file. */
 Status training_check_input(Session *session);
 

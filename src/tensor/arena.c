@@ -57,7 +57,8 @@ static bool room_for_one_more(Arena *arena)
     return true;
 }
 
-/* Sums that do not fit stay at the largest number, so that the report stays an honest "too much". */
+/* Sums that do not fit stay at the largest number, so that the report stays an honest "too
+ * much". */
 static size_t saturating_add(size_t a, size_t b)
 {
     size_t sum;

@@ -37,15 +37,15 @@ typedef struct Arena Arena;
 Status arena_create(Arena **arena, struct Device *device /* borrowed */);
 void arena_destroy(Arena **arena);
 
-/* Zero-filled numbers on the device. When memory runs out the arena remembers it, keeps counting and
- * returns a tensor without data; arena_seal() then reports the purpose and the bytes. */
+/* Zero-filled numbers on the device. When memory runs out the arena remembers it, keeps counting
+ * and returns a tensor without data; arena_seal() then reports the purpose and the bytes. */
 Tensor arena_tensor(Arena *arena, Purpose purpose, int num_dims, const int64_t *dims);
 Tensor arena_tensor_1d(Arena *arena, Purpose purpose, int64_t a);
 Tensor arena_tensor_2d(Arena *arena, Purpose purpose, int64_t a, int64_t b);
 Tensor arena_tensor_3d(Arena *arena, Purpose purpose, int64_t a, int64_t b, int64_t c);
 
-/* Zero-filled host bytes that live as long as the arena (counters, tokens); may return NULL, likewise
- * reported by arena_seal(). */
+/* Zero-filled host bytes that live as long as the arena (counters, tokens); may return NULL,
+ * likewise reported by arena_seal(). */
 void *arena_host(Arena *arena, Purpose purpose, size_t bytes);
 
 /* Ends creation: error if any request could not be met, with the bytes by purpose. */

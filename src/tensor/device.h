@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The device: a table of operations that model code is written over, once. `cpu/` implements it, one
- * file per operation or family under the same names; every other device is compared with `cpu/`, and
- * `cpu/` with plain double-precision loops (tests/test_device_*.c).
+ * The device: a table of operations that model code is written over, once. `cpu/` implements it,
+ * one file per operation or family under the same names; every other device is compared with
+ * `cpu/`, and `cpu/` with plain double-precision loops (tests/test_device_*.c).
  *
  * Conventions of every operation:
  *   - order of arguments: device, results, saved for backward, inputs, parameters, scalars;
@@ -113,8 +113,8 @@ typedef struct DeviceOps {
     /* y[b,i] = x[b, chosen[b*n+i]] */
     void (*select_rows)(Device *, Tensor y /* (B,n,D) */, Tensor x /* (B,T,D) */,
                         const int32_t *chosen);
-    /* The sum over the rows with mask[row] of (y - target)^2; there dy = 2 (y - target), elsewhere 0.
-     * dy may be none, y itself or target itself. */
+    /* The sum over the rows with mask[row] of (y - target)^2; there dy = 2 (y - target),
+     * elsewhere 0. dy may be none, y itself or target itself. */
     double (*squared_error)(Device *, Tensor dy, Tensor y /* (rows,n) */, Tensor target,
                             const bool *mask /* (rows) host */);
 

@@ -4,9 +4,9 @@
  * allocation, initialisation, gradient reduction, clipping, the optimiser, checkpoints and gradient
  * tests; a new parameter is one row in parameters.c.
  *
- * Values, gradients and both Adam moments lie in four flat buffers in table order, main group first,
- * then the compression group (what the compression loss trains), so a group is one contiguous range.
- * Each tensor starts at a multiple of 16 numbers; the padding between stays zero.
+ * Values, gradients and both Adam moments lie in four flat buffers in table order, main group
+ * first, then the compression group (what the compression loss trains), so a group is one
+ * contiguous range. Each tensor starts at a multiple of 16 numbers; the padding between stays zero.
  */
 #ifndef PAL_TENSOR_PARAMETERS_H
 #define PAL_TENSOR_PARAMETERS_H
@@ -61,8 +61,8 @@ typedef struct Parameters {
 void parameters_create(Parameters *parameters, Arena *arena, const ModelOptions *options,
                        bool training);
 
-/* Local. Every value from the counter-based generator, keyed by (seed, name, element): equal bits on
- * every process grid. */
+/* Local. Every value from the counter-based generator, keyed by (seed, name, element): equal
+ * bits on every process grid. */
 void parameters_initialize(Parameters *parameters, Device *device, uint64_t seed);
 
 /* Local. By its name (printf format); a weight without data where the table has no such row. */

@@ -24,8 +24,8 @@ void cpu_embedding_forward(Device *device, Tensor y, Tensor table, const int32_t
     }
 }
 
-/* A token may stand in many rows, so threads divide the channels, not the rows: each adds to its own
- * columns of the table, in the order of the rows. */
+/* A token may stand in many rows, so threads divide the channels, not the rows: each adds to its
+ * own columns of the table, in the order of the rows. */
 void cpu_embedding_backward(Device *device, Tensor dtable, Tensor dy, const int32_t *tokens,
                             double factor)
 {

@@ -18,7 +18,8 @@ static Real row_mean(int64_t n, const Real *x)
     return sum / (Real)n;
 }
 
-/* Second pass over a row that is still in the first-level cache: the one-pass formula would cancel. */
+/* Second pass over a row that is still in the first-level cache: the one-pass formula would
+ * cancel. */
 static Real row_variance(int64_t n, const Real *x, Real mean)
 {
     Real sum = 0;

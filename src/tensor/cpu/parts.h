@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How the CPU operations divide their work: into `parts` ranges of nearly equal length, each handled
- * by one thread.
+ * How the CPU operations divide their work: into `parts` ranges of nearly equal length, each
+ * handled by one thread.
  *
  *     int parts = cpu_parts(device, count);
  *     #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
@@ -10,8 +10,9 @@
  *         ...
  *     }
  *
- * The ranges depend on the size and the number of threads alone, not on how many threads the runtime
- * grants; sums over parts are combined in the order of the parts. So results repeat bit by bit.
+ * The ranges depend on the size and the number of threads alone, not on how many threads the
+ * runtime grants; sums over parts are combined in the order of the parts. So results repeat bit by
+ * bit.
  */
 #ifndef PAL_TENSOR_CPU_PARTS_H
 #define PAL_TENSOR_CPU_PARTS_H

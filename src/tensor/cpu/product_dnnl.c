@@ -3,9 +3,9 @@
  * Matrix products by oneDNN. Measured (2.6, AVX-512, 1 and 2 threads, plain row-major matrices):
  * dnnl_sgemm is mostly as fast as the matmul primitive or up to 20% faster, with a transposed b at
  * worst 10% slower; but where it multiplies a tall transposed a by a narrow b (the gradient of a
- * weight (m,n) with m >= 1024 > n, e.g. of the feed-forward's second matrix) the primitive is 1.1 to
- * 1.7 times as fast. Packing b for the primitive costs what it gains. So: sgemm, and for that one
- * case primitives, made once per shape and kept in the device's context.
+ * weight (m,n) with m >= 1024 > n, e.g. of the feed-forward's second matrix) the primitive is 1.1
+ * to 1.7 times as fast. Packing b for the primitive costs what it gains. So: sgemm, and for that
+ * one case primitives, made once per shape and kept in the device's context.
  */
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>

@@ -1,13 +1,17 @@
 """Tests the reference in itself: identities, PyTorch's own functions, plain lists, exact zeros.
 
-    python3 self_test.py        last line: N passed, N failed
+    python3 self_test.py        last line: N passed, N failed; status 77 without PyTorch
 """
 import sys
 import traceback
 
-import check_memory
-import check_model
-import check_training
+try:
+    import check_memory
+    import check_model
+    import check_training
+except ImportError as missing:
+    print(f"skipped: {missing}")
+    sys.exit(77)
 
 
 def main():

@@ -15,7 +15,7 @@ wrong_use() {
     refused 64 "--run wants a value" -- train "$inputs/tiny.ini" --run
     refused 64 "--run is empty" "folder" -- train "$inputs/tiny.ini" --run ""
     refused 64 "train: too few arguments" "train CONFIG.ini" -- train
-    on="1 2" refused 64 "'more.ini' is one argument too many" "train CONFIG.ini" -- \
+    on=2 refused 64 "'more.ini' is one argument too many" "train CONFIG.ini" -- \
         train "$inputs/tiny.ini" more.ini
     refused 64 "--json takes no value" -- evaluate "$inputs/run" --json=yes
     refused 64 "--tokens wants a whole number, not '1e3'" -- generate "$inputs/run" --tokens 1e3
@@ -62,7 +62,7 @@ refused_value() {
 }
 
 wrong_values() {
-    on="1 2" refused_value model.layers=0 "model.layers = 0" "whole number in [1, 256]"
+    refused_value model.layers=0 "model.layers = 0" "whole number in [1, 256]"
     refused_value model.layers=257 "model.layers = 257" "whole number in [1, 256]"
     refused_value model.layers=2.5 "model.layers = 2.5" "whole number"
     refused_value model.dropout=1 "model.dropout = 1" "number in [0, 1)"
@@ -78,7 +78,7 @@ wrong_values() {
     refused_value model.memory=10 "model.compression_rate = 4" \
         "does not divide model.memory = 10" "e.g. 12"
     refused_value model.memory=8,6 "does not divide model.memory = 6" "of layer 1"
-    on="1 2" refused_value model.heads=3 "model.heads = 3" "does not divide model.width = 8"
+    refused_value model.heads=3 "model.heads = 3" "does not divide model.width = 8"
     refused_value model.width=9 "model.width = 9 is odd"
     refused_value model.compression=mean "mean" "compression_loss = none"
     refused_value model.compression_loss=task "train.update_every = 1" "model.bptt_windows = 1"
@@ -87,7 +87,7 @@ wrong_values() {
 
     # What the checkpoint cannot be read into.
     refused 78 "does not divide model.window = 6" -- evaluate "$inputs/run" --set model.window=6
-    on="1 2" refused 65 "/weights/" "shape (" "the model wants (" -- \
+    on=2 refused 65 "/weights/" "shape (" "the model wants (" -- \
         evaluate "$inputs/run" --set model.feed_forward=24
 }
 

@@ -174,9 +174,10 @@ Status batch_order_restore(BatchOrder *order, const RowCursor *cursors, int64_t 
         bool finished = order->once && c.document == -1;
         if (!finished && (!known || c.offset < begin || c.offset >= end || c.epoch < 0))
             PAL_FAIL(PAL_ERROR_DATA,
-                     "row %d stands at token %lld of document %lld, which the %lld training "
-                     "documents do not have; is this the data file of that run?",
-                     row, (long long)c.offset, (long long)c.document, (long long)order->documents);
+                     "row %d stands at token %lld of document %lld, which a training split of %lld "
+                     "document%s does not have; is this the data file of that run?",
+                     row, (long long)c.offset, (long long)c.document, (long long)order->documents,
+                     order->documents == 1 ? "" : "s");
     }
     if (next < 0) PAL_FAIL(PAL_ERROR_DATA, "the next document is number %lld", (long long)next);
     memcpy(order->cursors, cursors, (size_t)order->rows * sizeof *cursors);

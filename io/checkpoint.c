@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/checkpoint.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "io/checkpoint_files.h"
 #include "io/publish.h"
@@ -51,24 +51,25 @@ CheckpointTensor checkpoint_rows(const char *name, StoredType type, Shape shape,
     return tensor;
 }
 
-/* --- writing --------------------------------------------------------------------------------- */
-
-static Status write_cursors(H5File *file, const CheckpointState *state)
+static Status out_of_memory(const char *path)
 {
-    int64_t *column = malloc((size_t)(state->rows + 1) * sizeof *column);
-    if (column == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", h5_path(file));
-    Status status = PAL_OK;
-    for (int f = 0; f < NUM_CURSOR_FIELDS && status == PAL_OK; f++) {
-        for (int row = 0; row < state->rows; row++)
-            column[row] = *cursor_field(&state->cursors[row], f);
-        status =
-            h5_write(file, cursor_fields[f].name, STORED_INT64, (Shape){1, {state->rows}}, column);
-    }
-    free(column);
-    return status;
+    PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", path);
 }
 
-static Status write_state(H5File *file, const CheckpointState *state)
+/* --- writing --------------------------------------------------------------------------------- */
+
+static Status write_cursors(H5File *file, const CheckpointState *state, int64_t *column)
+{
+    Shape shape = {1, {state->rows}};
+    for (int f = 0; f < NUM_CURSOR_FIELDS; f++) {
+        for (int row = 0; row < state->rows; row++)
+            column[row] = *cursor_field(&state->cursors[row], f);
+        PAL_TRY(h5_write(file, cursor_fields[f].name, STORED_INT64, shape, column));
+    }
+    return PAL_OK;
+}
+
+static Status write_state(H5File *file, const CheckpointState *state, int64_t *column)
 {
     PAL_TRY(h5_set_text(file, "/", "format", PAL_CHECKPOINT_FORMAT));
     PAL_TRY(h5_set_integer(file, "/", "version", PAL_CHECKPOINT_VERSION));
@@ -78,19 +79,30 @@ static Status write_state(H5File *file, const CheckpointState *state)
         const int64_t *value = (const void *)((const char *)state + counters[i].offset);
         PAL_TRY(h5_set_integer(file, "/", counters[i].name, *value));
     }
-    return write_cursors(file, state);
+    return write_cursors(file, state, column);
 }
 
-static Status write_content(H5File *file, const CheckpointState *state,
-                            const CheckpointTensor *tensors, int num_tensors)
+static Status write_tensors(H5File *file, const CheckpointTensor *tensors, int num_tensors)
 {
-    PAL_TRY(write_state(file, state));
     for (int i = 0; i < num_tensors; i++) {
         const CheckpointTensor *tensor = &tensors[i];
         PAL_TRY(h5_define(file, tensor->name, tensor->type, tensor->shape));
         PAL_TRY(h5_write_slab(file, tensor->name, tensor->type, &tensor->part, tensor->data));
     }
     return PAL_OK;
+}
+
+/* column: room for one number of each row. */
+static Status write_file(const Group *group, const char *path, const CheckpointState *state,
+                         int64_t *column, const CheckpointTensor *tensors, int num_tensors)
+{
+    H5File *file = NULL;
+    PAL_TRY(h5_create(&file, path, group));
+    Status status = write_state(file, state, column);
+    if (status == PAL_OK) status = write_tensors(file, tensors, num_tensors);
+    if (status == PAL_OK) return h5_close(&file);
+    h5_abandon(&file);
+    return status;
 }
 
 static Status prepare_folder(const char *run)
@@ -117,16 +129,19 @@ Status checkpoint_save(const Group *group, const char *run, const CheckpointStat
     char final[PAL_PATH_SIZE], temporary[PAL_PATH_SIZE];
     PAL_TRY(checkpoint_name(run, state->update, final));
     PAL_TRY(publish_temporary(final, temporary, sizeof temporary));
-    PAL_TRY(group_agree(group, group_is_root(group) ? prepare_folder(run) : PAL_OK));
 
-    H5File *file = NULL;
-    PAL_TRY(h5_create(&file, temporary, group));
-    Status status = write_content(file, state, tensors, num_tensors);
-    if (status == PAL_OK) status = h5_close(&file);
-    if (status != PAL_OK) {
-        h5_abandon(&file);
-        return status;
-    }
+    int64_t *column = malloc((size_t)(state->rows + 1) * sizeof *column);
+    Status status = PAL_OK;
+    if (column == NULL)
+        status = out_of_memory(temporary);
+    else if (group_is_root(group))
+        status = prepare_folder(run);
+    status = group_agree(group, status);
+    if (status == PAL_OK)
+        status = write_file(group, temporary, state, column, tensors, num_tensors);
+    free(column);
+    PAL_TRY(status);
+
     if (group_is_root(group)) status = publish(temporary, final, run, state->update, keep);
     if (path != NULL) snprintf(path, PAL_PATH_SIZE, "%s", final);
     return group_agree(group, status);
@@ -144,10 +159,8 @@ static Status read_cursors(H5File *file, CheckpointState *state)
     state->rows = (int)shape.dims[0];
     state->cursors = calloc((size_t)state->rows + 1, sizeof *state->cursors);
     int64_t *column = calloc((size_t)state->rows + 1, sizeof *column);
-    Status status = PAL_OK;
-    if (state->cursors == NULL || column == NULL)
-        status = status_fail(PAL_ERROR_UNAVAILABLE, __FILE__, __LINE__, "%s: out of memory",
-                             h5_path(file));
+    bool got = state->cursors != NULL && column != NULL;
+    Status status = h5_agree(file, got ? PAL_OK : out_of_memory(h5_path(file)));
     for (int f = 0; f < NUM_CURSOR_FIELDS && status == PAL_OK; f++) {
         status = h5_read(file, cursor_fields[f].name, STORED_INT64, shape, column);
         for (int row = 0; row < state->rows && status == PAL_OK; row++)
@@ -175,10 +188,19 @@ static Status read_state(Checkpoint *checkpoint)
 
 Status checkpoint_open(Checkpoint **checkpoint, const char *path, const Group *group)
 {
-    *checkpoint = calloc(1, sizeof **checkpoint);
-    if (*checkpoint == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", path);
-    Status status = h5_open(&(*checkpoint)->file, path, group);
-    if (status == PAL_OK) status = read_state(*checkpoint);
+    H5File *file = NULL;
+    *checkpoint = NULL;
+    PAL_TRY(h5_open(&file, path, group));
+    Checkpoint *c = calloc(1, sizeof *c);
+    Status status = h5_agree(file, c != NULL ? PAL_OK : out_of_memory(path));
+    if (status != PAL_OK) {
+        h5_abandon(&file);
+        free(c);
+        return status;
+    }
+    c->file = file;
+    *checkpoint = c;
+    status = read_state(c);
     if (status != PAL_OK) checkpoint_close(checkpoint);
     return status;
 }
@@ -207,11 +229,6 @@ Status checkpoint_read(Checkpoint *checkpoint, const CheckpointTensor *tensor)
                  h5_path(checkpoint->file), tensor->name, shape_text(found, is),
                  shape_text(tensor->shape, wanted));
     return h5_read_slab(checkpoint->file, tensor->name, tensor->type, &tensor->part, tensor->data);
-}
-
-bool checkpoint_has(Checkpoint *checkpoint, const char *name)
-{
-    return h5_exists(checkpoint->file, name);
 }
 
 Status checkpoint_shape(Checkpoint *checkpoint, const char *name, Shape *shape)

@@ -9,7 +9,6 @@
 #ifndef PAL_IO_CHECKPOINT_H
 #define PAL_IO_CHECKPOINT_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "io/batch_order.h"
@@ -68,7 +67,6 @@ void checkpoint_close(Checkpoint **checkpoint);
  * Errors (65): not there; the file's shape is not tensor->shape (both are said). */
 Status checkpoint_read(Checkpoint *checkpoint, const CheckpointTensor *tensor);
 /* Collective over the group it was opened with. */
-bool checkpoint_has(Checkpoint *checkpoint, const char *name);
 Status checkpoint_shape(Checkpoint *checkpoint, const char *name, Shape *shape);
 
 /* Local. The file meant by `path`: a file, a folder RUN or RUN/checkpoints (their `latest`, else

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <ini.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,11 +86,12 @@ static Status unknown_key(const char *section, const char *name, const char *whe
     if (section[0] == '\0')
         PAL_FAIL(PAL_ERROR_CONFIG, "%s: '%s' stands outside a section; did you mean %s in [%s]?",
                  where, name, near->name, near->section);
-    if (!config_section_exists(section))
+    if (!config_section_exists(section)) {
+        char sections[256];
         PAL_FAIL(PAL_ERROR_CONFIG,
-                 "%s: unknown section [%s]; the sections are model, data, batch, train, parallel, "
-                 "checkpoint, device; did you mean %s in [%s]?",
-                 where, section, near->name, near->section);
+                 "%s: unknown section [%s]; the sections are %s; did you mean %s in [%s]?", where,
+                 section, config_section_names(sections), near->name, near->section);
+    }
     PAL_FAIL(PAL_ERROR_CONFIG, "%s: unknown key %s.%s; did you mean %s.%s?", where, section, name,
              near->section, near->name);
 }

@@ -87,7 +87,7 @@ typedef struct Config {
     ConfigCounts counts;
 } Config;
 
-/* Local. Every key at its default; data.path is empty (it has none). */
+/* Local; for config.c and tests. Every key at its default; data.path is empty (it has none). */
 void config_defaults(Config *config);
 
 /* Local; call it on one rank and broadcast the Config. Defaults, then the file, then the
@@ -98,7 +98,7 @@ Status config_read(Config *config, const char *path, const char *const *sets, in
 Status config_parse_text(Config *config, const char *text, const char *name,
                          const char *const *sets, int num_sets);
 
-/* Local. One assignment "section.key=value"; config_check() must follow. */
+/* Local; for config.c and tests. One assignment "section.key=value"; config_check() must follow. */
 Status config_set(Config *config, const char *assignment);
 
 /* Local. What a single key cannot show: c divides T and every M, and so on. Spreads one-entry lists

@@ -2,8 +2,6 @@
  *
  * What a single key cannot show, and what this version lacks.
  */
-#include <string.h>
-
 #include "io/config.h"
 #include "src/base/log.h"
 

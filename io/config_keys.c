@@ -133,6 +133,22 @@ bool config_section_exists(const char *section)
     return false;
 }
 
+bool config_section_begins(int key)
+{
+    return key == 0 || strcmp(config_keys[key].section, config_keys[key - 1].section) != 0;
+}
+
+const char *config_section_names(char text[256])
+{
+    size_t length = 0;
+    text[0] = '\0';
+    for (int i = 0; i < num_config_keys && length < 256; i++)
+        if (config_section_begins(i))
+            length += (size_t)snprintf(text + length, 256 - length, "%s%s", i > 0 ? ", " : "",
+                                       config_keys[i].section);
+    return text;
+}
+
 /* Levenshtein: insertions, deletions and exchanges that turn a into b; one row of the table at a
  * time. Only the first 63 letters count. */
 static int edit_distance(const char *a, const char *b)

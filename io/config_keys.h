@@ -42,6 +42,10 @@ const ConfigKey *config_key_find(const char *section, const char *name);
 /* Local. The key whose name is spelled most like this one. */
 const ConfigKey *config_key_nearest(const char *section, const char *name);
 bool config_section_exists(const char *section);
+/* Local. Whether entry `key` of the table is the first of its section. */
+bool config_section_begins(int key);
+/* Local. All sections, "model, data, ...". */
+const char *config_section_names(char text[256]);
 
 /* Local. `where` ("run.ini:12", "--set") begins the message of an error. */
 Status config_key_parse(const ConfigKey *key, Config *config, const char *value, const char *where);

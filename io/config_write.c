@@ -3,6 +3,7 @@
  * The configuration as an INI file, and the help about its keys.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,8 +11,7 @@
 
 static void print_section(FILE *out, int key)
 {
-    if (key == 0 || strcmp(config_keys[key].section, config_keys[key - 1].section) != 0)
-        fprintf(out, "\n[%s]\n", config_keys[key].section);
+    if (config_section_begins(key)) fprintf(out, "\n[%s]\n", config_keys[key].section);
 }
 
 Status config_write(const Config *config, FILE *out)

@@ -2,30 +2,15 @@
  *
  * Attributes, and lists of strings.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "io/h5_internal.h"
 
-/* Opens a dataset or group; makes a group that is not there when writing. */
-static hid_t open_object(H5File *file, const char *object)
-{
-    if (strcmp(object, "/") == 0 || !file->writing || h5_exists(file, object))
-        return H5Oopen(file->id, object, H5P_DEFAULT);
-
-    hid_t links = H5Pcreate(H5P_LINK_CREATE);
-    hid_t group = -1;
-    if (H5Pset_create_intermediate_group(links, 1) >= 0)
-        group = H5Gcreate2(file->id, object, links, H5P_DEFAULT, H5P_DEFAULT);
-    H5Pclose(links);
-    return group;
-}
-
 static Status set_attribute(H5File *file, const char *object, const char *name, hid_t file_type,
                             hid_t memory_type, const void *value)
 {
-    hid_t at = open_object(file, object);
+    hid_t at = H5Oopen(file->id, object, H5P_DEFAULT);
     hid_t space = H5Screate(H5S_SCALAR);
     hid_t attribute = -1;
     bool good = at >= 0 && space >= 0;
@@ -64,11 +49,6 @@ Status h5_set_integer(H5File *file, const char *object, const char *name, int64_
     return set_attribute(file, object, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
 }
 
-Status h5_set_number(H5File *file, const char *object, const char *name, double value)
-{
-    return set_attribute(file, object, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value);
-}
-
 static Status open_attribute(const H5File *file, const char *object, const char *name,
                              H5T_class_t wanted, const char *wanted_name, hid_t *attribute)
 {
@@ -87,27 +67,16 @@ static Status open_attribute(const H5File *file, const char *object, const char 
              wanted_name);
 }
 
-static Status get_scalar(H5File *file, const char *object, const char *name, H5T_class_t class,
-                         const char *class_name, hid_t memory_type, void *value)
+Status h5_get_integer(H5File *file, const char *object, const char *name, int64_t *value)
 {
     hid_t attribute;
-    Status status = open_attribute(file, object, name, class, class_name, &attribute);
+    Status status = open_attribute(file, object, name, H5T_INTEGER, "integer", &attribute);
     if (status == PAL_OK) {
-        if (H5Aread(attribute, memory_type, value) < 0)
+        if (H5Aread(attribute, H5T_NATIVE_INT64, value) < 0)
             status = h5_fail(file->path, PAL_ERROR_DATA, "attribute %s cannot be read", name);
         H5Aclose(attribute);
     }
     return h5_agree(file, status);
-}
-
-Status h5_get_integer(H5File *file, const char *object, const char *name, int64_t *value)
-{
-    return get_scalar(file, object, name, H5T_INTEGER, "integer", H5T_NATIVE_INT64, value);
-}
-
-Status h5_get_number(H5File *file, const char *object, const char *name, double *value)
-{
-    return get_scalar(file, object, name, H5T_FLOAT, "real number", H5T_NATIVE_DOUBLE, value);
 }
 
 /* Both kinds of strings: other programs (h5py) like to write those of variable length. */
@@ -240,11 +209,12 @@ static const char *format_name(const char *format)
 
 Status h5_expect_format(H5File *file, const char *format, int64_t version)
 {
+    Status known = PAL_OK;
     if (!h5_has_attribute(file, "/", "format"))
-        PAL_FAIL(PAL_ERROR_DATA,
-                 "%s: is an HDF5 file, but not %s of palimpsest (no attribute "
-                 "'format')",
-                 file->path, format_name(format));
+        known = status_fail(PAL_ERROR_DATA, __FILE__, __LINE__,
+                            "%s: is an HDF5 file, but not %s of palimpsest (no attribute 'format')",
+                            file->path, format_name(format));
+    PAL_TRY(h5_agree(file, known));
 
     char *found;
     PAL_TRY(h5_get_text(file, "/", "format", &found));

@@ -2,10 +2,6 @@
  *
  * Datasets: defining, writing and reading boxes of numbers, and listing.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "io/h5_internal.h"
 #include "mpi/collectives.h"
 #include "src/base/checked.h"
@@ -17,7 +13,6 @@ hid_t h5_memory_type(StoredType type)
     case STORED_FLOAT32: return H5T_NATIVE_FLOAT;
     case STORED_INT32: return H5T_NATIVE_INT32;
     case STORED_INT64: return H5T_NATIVE_INT64;
-    case STORED_UINT8: return H5T_NATIVE_UINT8;
     case STORED_UINT16: return H5T_NATIVE_UINT16;
     }
     return -1;
@@ -30,7 +25,6 @@ hid_t h5_file_type(StoredType type)
     case STORED_FLOAT32: return H5T_IEEE_F32LE;
     case STORED_INT32: return H5T_STD_I32LE;
     case STORED_INT64: return H5T_STD_I64LE;
-    case STORED_UINT8: return H5T_STD_U8LE;
     case STORED_UINT16: return H5T_STD_U16LE;
     }
     return -1;
@@ -217,20 +211,4 @@ Status h5_shape(H5File *file, const char *name, Shape *shape)
         H5Dclose(dataset);
     }
     return h5_agree(file, status);
-}
-
-bool h5_exists(H5File *file, const char *name)
-{
-    /* HDF5 wants every group on the way to be there before it is asked about the next. */
-    char part[1024];
-    size_t length = strlen(name);
-    if (length >= sizeof part) return false;
-    memcpy(part, name, length + 1);
-    for (size_t i = 1; i <= length; i++) {
-        if (name[i] != '/' && name[i] != '\0') continue;
-        part[i] = '\0';
-        if (H5Lexists(file->id, part, H5P_DEFAULT) <= 0) return false;
-        part[i] = name[i];
-    }
-    return true;
 }

@@ -39,16 +39,20 @@ bool shape_equal(Shape a, Shape b)
 
 const char *h5_path(const H5File *file) { return file->path; }
 
-/* A group of one works alone. */
+/* Collective over the group. A group of one works alone. */
 static Status file_allocate(H5File **file, const char *path, const Group *group, bool writing)
 {
     *file = NULL;
     H5File *f = calloc(1, sizeof *f);
     char *copy = strdup(path);
-    if (f == NULL || copy == NULL) {
+    Status status = PAL_OK;
+    if (f == NULL || copy == NULL)
+        status = status_fail(PAL_ERROR_UNAVAILABLE, __FILE__, __LINE__, "%s: out of memory", path);
+    if (group != NULL) status = group_agree(group, status);
+    if (status != PAL_OK) {
         free(f);
         free(copy);
-        PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", path);
+        return status;
     }
     f->path = copy;
     f->id = -1;

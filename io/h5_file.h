@@ -14,7 +14,6 @@
 #define PAL_IO_H5_FILE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "mpi/grid.h"
@@ -30,7 +29,6 @@ typedef enum StoredType {
     STORED_FLOAT32,
     STORED_INT32,
     STORED_INT64,
-    STORED_UINT8,
     STORED_UINT16
 } StoredType;
 
@@ -70,6 +68,10 @@ void h5_abandon(H5File **file);
 
 const char *h5_path(const H5File *file); /* Local. */
 
+/* Collective over the file's group: everyone gets the first failure. The first one of a file that
+ * is being written ends its life on the disk. */
+Status h5_agree(H5File *file, Status mine);
+
 /* Collective over the file's group, same arguments on every rank: makes a dataset, without data. */
 Status h5_define(H5File *file, const char *name, StoredType type, Shape shape);
 /* Collective over the file's group. Every rank writes its own slab, empty where a count is 0; slabs
@@ -87,22 +89,21 @@ Status h5_read(H5File *file, const char *name, StoredType type, Shape shape, voi
 
 /* Collective over the file's group. */
 Status h5_shape(H5File *file, const char *name, Shape *shape);
-bool h5_exists(H5File *file, const char *name);
 /* Local, on a file opened alone: all datasets, by name. Free with h5_items_free. */
 Status h5_list(H5File *file, H5Item **items, int64_t *count);
 void h5_items_free(H5Item **items, int64_t count);
 
 /* Collective over the file's group, same arguments on every rank. Attributes of `object`, a group
- * (made when missing) or dataset; "/" is the file's root. */
+ * or dataset that is there; "/" is the file's root. */
 Status h5_set_text(H5File *file, const char *object, const char *name, const char *value);
 Status h5_set_integer(H5File *file, const char *object, const char *name, int64_t value);
-Status h5_set_number(H5File *file, const char *object, const char *name, double value);
 
 /* Collective over the file's group. *value of a text is the caller's to free. Error: PAL_ERROR_DATA
  * when the attribute is missing or of another type. */
 Status h5_get_text(H5File *file, const char *object, const char *name, char **value);
 Status h5_get_integer(H5File *file, const char *object, const char *name, int64_t *value);
-Status h5_get_number(H5File *file, const char *object, const char *name, double *value);
+/* Collective over the file's group, but every rank has its own answer: h5_agree() on what follows
+ * from it. */
 bool h5_has_attribute(H5File *file, const char *object, const char *name);
 
 /* Local, on a file opened alone: lists of UTF-8 strings of any length. Free with h5_texts_free. */

@@ -25,10 +25,6 @@ struct H5File {
 Status h5_fail(const char *path, Status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Collective over the file's group: everyone gets the first failure. The first one of a file that
- * is being written ends its life on the disk (h5_discard). */
-Status h5_agree(H5File *file, Status mine);
-
 /* Local. HDF5's type in memory and in the file. */
 hid_t h5_memory_type(StoredType type);
 hid_t h5_file_type(StoredType type);

@@ -3,15 +3,18 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "io/dataset.h"
 #include "io/h5_file.h"
 #include "io/publish.h"
 #include "io/text_source.h"
 #include "src/base/log.h"
+#include "src/base/progress.h"
 #include "src/base/timer.h"
 
 /* The bytes tokenizer: ids 0 to 255 are the bytes, one more begins documents. */
@@ -20,10 +23,10 @@ enum { VOCABULARY = 257, DOCUMENT_TOKEN = 256, BUFFER_BYTES = 1 << 20 };
 typedef struct Preparation {
     H5File *file;
     const TextSource *source;
-    uint8_t *bytes;   /* (BUFFER_BYTES) */
-    uint16_t *tokens; /* (BUFFER_BYTES) */
+    uint8_t *bytes;    /* (BUFFER_BYTES) */
+    uint16_t *tokens;  /* (BUFFER_BYTES) */
+    Progress progress; /* in bytes of text */
     int64_t done_bytes;
-    double began, shown; /* seconds */
     int64_t total_words[SPLIT_COUNT], total_bytes[SPLIT_COUNT];
 } Preparation;
 
@@ -35,6 +38,16 @@ static Status check_tokenizer(const char *name)
                  "--tokenizer %s is not in this version of palimpsest; use --tokenizer bytes",
                  name);
     PAL_FAIL(PAL_ERROR_USAGE, "--tokenizer %.60s is unknown; expected bytes", name);
+}
+
+/* Before hours of work, not after them. */
+static Status check_output(const char *path)
+{
+    struct stat found;
+    if (stat(path, &found) == 0 && S_ISDIR(found.st_mode))
+        PAL_FAIL(PAL_ERROR_CANT_CREATE,
+                 "%s: is a folder, expected the name of a data file to write, e.g. data.h5", path);
+    return PAL_OK;
 }
 
 /* isspace() of the C locale. */
@@ -52,20 +65,9 @@ static int64_t count_words(const uint8_t *bytes, size_t count, bool *in_word)
     return words;
 }
 
-static void show_progress(Preparation *p, Split split, int64_t document)
-{
-    double now = timer_seconds();
-    if (now - p->shown < 0.2) return;
-    p->shown = now;
-    double done = (double)p->done_bytes, all = (double)p->source->total_bytes;
-    log_progress("prepare: %s, document %lld of %lld, %.0f %%, %.1f of %.1f MB, %.1f MB/s",
-                 split_name(split), (long long)document + 1, (long long)p->source->count[split],
-                 100.0 * done / all, done * 1e-6, all * 1e-6, done * 1e-6 / (now - p->began));
-}
-
 /* Tokens of one document to [offset, ...) of the split's stream. */
-static Status copy_tokens(Preparation *p, Split split, int64_t document, TextStream *stream,
-                          int64_t offset, int64_t *words)
+static Status copy_tokens(Preparation *p, Split split, TextStream *stream, int64_t offset,
+                          int64_t *words)
 {
     char path[64];
     snprintf(path, sizeof path, "/%s/tokens", split_name(split));
@@ -80,7 +82,7 @@ static Status copy_tokens(Preparation *p, Split split, int64_t document, TextStr
         PAL_TRY(h5_write_slab(p->file, path, STORED_UINT16, &slab, p->tokens));
         offset += (int64_t)got;
         p->done_bytes += (int64_t)got;
-        show_progress(p, split, document);
+        progress_show(&p->progress, p->done_bytes);
     }
 }
 
@@ -106,7 +108,7 @@ static Status write_documents(Preparation *p, Split split, int64_t *offsets, int
     for (int64_t d = 0; d < n; d++) {
         TextStream stream;
         PAL_TRY(text_stream_open(&stream, &documents[d]));
-        Status status = copy_tokens(p, split, d, &stream, offsets[d], &words[d]);
+        Status status = copy_tokens(p, split, &stream, offsets[d], &words[d]);
         text_stream_close(&stream);
         PAL_TRY(status);
         bytes[d] = documents[d].bytes;
@@ -154,7 +156,7 @@ static void print_table(const Preparation *p, const char *output)
         log_info("%-12s %10lld %14lld %14lld %14lld", split_name((Split)s),
                  (long long)p->source->count[s], (long long)p->total_bytes[s],
                  (long long)p->total_words[s], (long long)p->total_bytes[s]);
-    double seconds = timer_seconds() - p->began;
+    double seconds = timer_seconds() - p->progress.started;
     log_info("wrote %s in %.1f s, %.1f MB/s of text", output, seconds,
              (double)p->done_bytes * 1e-6 / (seconds > 0.0 ? seconds : 1.0));
 }
@@ -182,10 +184,13 @@ static Status write_and_publish(Preparation *p, const char *output)
 Status prepare_data(const PrepareOptions *options)
 {
     PAL_TRY(check_tokenizer(options->tokenizer));
+    PAL_TRY(check_output(options->output));
     TextSource source;
     Status status = text_source_open(&source, options->input, options->split_at);
     if (status == PAL_OK) {
-        Preparation p = {.source = &source, .began = timer_seconds()};
+        Preparation p = {.source = &source,
+                         .progress = progress_begin("prepare", source.total_bytes, "MB")};
+        p.progress.scale = 1e-6;
         status = write_and_publish(&p, options->output);
         free(p.bytes);
         free(p.tokens);

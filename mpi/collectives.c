@@ -41,6 +41,12 @@ void group_max_double(const Group *group, double *values, int count)
     reduce_double(group, values, count, MPI_MAX);
 }
 
+void group_or(const Group *group, unsigned char *bytes, int count)
+{
+    if (group->size == 1) return;
+    PAL_MPI(MPI_Allreduce(MPI_IN_PLACE, bytes, count, MPI_BYTE, MPI_BOR, group->comm));
+}
+
 void group_broadcast(const Group *group, void *bytes, size_t count, int root)
 {
     if (group->size == 1) return;

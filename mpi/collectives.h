@@ -19,6 +19,9 @@ void group_sum(const Group *group, Real *values, int64_t count);
 void group_sum_double(const Group *group, double *values, int count);
 void group_max_double(const Group *group, double *values, int count);
 
+/* bytes[i] = bitwise or over the group, in place. */
+void group_or(const Group *group, unsigned char *bytes, int count);
+
 /* Everyone gets the root's bytes. */
 void group_broadcast(const Group *group, void *bytes, size_t count, int root);
 

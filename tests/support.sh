@@ -100,7 +100,8 @@ has_one_message() {
         echo "    $lines messages instead of one"
         return 1
     fi
-    if grep -qE 'HDF5-DIAG|MPI_ABORT|Sanitizer|runtime error|Signal:|rank [0-9]+:' "$folder/err"; then
+    local noise='HDF5-DIAG|MPI_ABORT|Sanitizer|runtime error|Signal:|rank [0-9]+:'
+    if grep -qE "$noise" "$folder/err"; then
         echo "    noise of a library, or a crash"
         return 1
     fi

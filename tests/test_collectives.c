@@ -37,6 +37,11 @@ static bool on_all_ranks(bool good)
         assert_true(on_all_ranks(holds_here));                                          \
     } while (0)
 
+static bool same_bytes(const void *a, const void *b, size_t count)
+{
+    return memcmp(a, b, count) == 0;
+}
+
 /* True when all ranks hold the same bytes. */
 static bool same_everywhere(const void *bytes, size_t count)
 {
@@ -44,7 +49,7 @@ static bool same_everywhere(const void *bytes, size_t count)
     if (root == NULL) abort();
     memcpy(root, bytes, count);
     PAL_MPI(MPI_Bcast(root, (int)count, MPI_BYTE, 0, grid.world.comm));
-    bool same = memcmp(root, bytes, count) == 0;
+    bool same = same_bytes(root, bytes, count);
     free(root);
     return same;
 }
@@ -74,7 +79,7 @@ static void sums_are_those_of_all_ranks(void **state)
         near = near && fabs((double)sum[i] - expected) <= 1e-6 * size; /* single precision */
     }
     assert_on_all_ranks(near);
-    assert_on_all_ranks(memcmp(sum, again, sizeof sum) == 0);
+    assert_on_all_ranks(same_bytes(sum, again, sizeof sum));
     assert_on_all_ranks(same_everywhere(sum, sizeof sum));
 }
 

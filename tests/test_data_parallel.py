@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Data parallel on 1, 2, 3 and 4 ranks: what is trained and measured does not depend on how rows are
-spread over ranks, beyond rounding; and on the same ranks it repeats bit for bit.
+"""Data parallel on 1, 2, 3 and 4 ranks: what is trained and measured does not depend on how rows
+are spread over ranks, beyond rounding; and on the same ranks it repeats bit for bit.
 
     tests/test_data_parallel.py build/palimpsest [MPIRUN...]
 """
 import runs
 
 # Numbers of ranks that are held against one.
-RANKS = {"conv_attention": (2, 3, 4), "uneven_rows": (2, 3, 4), "task_loss": (3,), "most_used": (4,)}
+RANKS = {"conv_attention": (2, 3, 4), "uneven_rows": (2, 3, 4), "task_loss": (3,),
+         "most_used": (4,)}
 UPDATES = 20
 
 CASES = {

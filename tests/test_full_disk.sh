@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # A disk that gets full while something is written: status 74 and the file's name, no half file, and
-# what was there before stays good. Folders are small tmpfs mounts; where these are not allowed, only
-# the cases with /dev/full are left.
+# what was there before stays good. Folders are small tmpfs mounts; where these are not allowed,
+# only the cases with /dev/full are left.
 #
 #   tests/test_full_disk.sh build/palimpsest [MPIRUN...]
 source "$(dirname "$0")/support.sh"
@@ -39,7 +39,9 @@ filled() {
 
 empty_disk() { [ -z "$(ls -A "$disk")" ]; }
 no_part_files() { [ -z "$(find "$disk" -name '*.part')" ]; }
-whole_lines() { [ -s "$1" ] && ! grep -qv '^{.*}$' "$1" && [ -z "$(tail -c 1 "$1" | tr -d '\n')" ]; }
+whole_lines() {
+    [ -s "$1" ] && ! grep -qv '^{.*}$' "$1" && [ -z "$(tail -c 1 "$1" | tr -d '\n')" ]
+}
 
 prepared_data() {
     some_text 200000 >"$inputs/long.txt"
@@ -116,7 +118,8 @@ run_files() {
     mkdir r
     ln -s /dev/full r/log.txt
     must 1 train "$inputs/tiny.ini" --run r
-    check "one warning about the log" [ "$(grep -c "^warning: r/log.txt.*$full" "$folder/err")" = 1 ]
+    check "one warning about the log" \
+        [ "$(grep -c "^warning: r/log.txt.*$full" "$folder/err")" = 1 ]
     check "the run is complete" [ -f r/checkpoints/step-00000003.h5 ]
     rm -rf r
 }

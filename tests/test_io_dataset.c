@@ -209,8 +209,10 @@ static void wrong_text_is_refused(void **state)
     assert_refused(prepare_named("empty/train/7.txt", "x.h5", NULL), PAL_ERROR_DATA, "too short");
     assert_refused(prepare_named("books", "no/such/x.h5", NULL), PAL_ERROR_CANT_CREATE,
                    "x.h5.part");
-    assert_refused(prepare_named("books", "empty", NULL), PAL_ERROR_IO, "empty");
+    assert_refused(prepare_named("no-books", "empty", NULL), PAL_ERROR_CANT_CREATE, "is a folder");
     assert_false(path_exists(in_folder(folder, "empty.part", path)));
+    assert_false(path_exists(in_folder(folder, "x.h5", path)));
+    assert_false(path_exists(in_folder(folder, "x.h5.part", path)));
 
     PrepareOptions options = {folder, path, "words", NULL};
     assert_refused(prepare_data(&options), PAL_ERROR_USAGE, "not in this version");
@@ -221,6 +223,26 @@ static void wrong_text_is_refused(void **state)
     assert_int_equal(dataset_open(&data, in_folder(folder, "small.h5", path), 1), PAL_OK);
     assert_int_equal(data->splits[SPLIT_TEST].documents, 0);
     assert_int_equal(data->splits[SPLIT_TEST].tokens, 0);
+    dataset_close(&data);
+}
+
+/* What a killed prepare left behind is overwritten, however long it was. */
+static void leftovers_are_overwritten(void **state)
+{
+    (void)state;
+    char path[512];
+    in_folder(folder, "again.h5.part", path);
+    assert_true(write_text(path, "half a file"));
+    assert_int_equal(truncate(path, 1 << 20), 0);
+    assert_int_equal(prepare_named("books", "again.h5", NULL), PAL_OK);
+    assert_false(path_exists(path));
+
+    Dataset *data;
+    struct stat found;
+    in_folder(folder, "again.h5", path);
+    assert_int_equal(stat(path, &found), 0);
+    assert_true(found.st_size < 1 << 20);
+    assert_int_equal(dataset_open(&data, path, 1), PAL_OK);
     dataset_close(&data);
 }
 
@@ -382,6 +404,7 @@ int main(void)
         cmocka_unit_test(one_file_is_cut),
         cmocka_unit_test(windows_are_shifted_and_padded),
         cmocka_unit_test(wrong_text_is_refused),
+        cmocka_unit_test(leftovers_are_overwritten),
         cmocka_unit_test(other_files_are_refused),
         cmocka_unit_test(truncated_files_are_refused),
         cmocka_unit_test(a_full_disk_is_reported),

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Which folder may include what (README, "layers"): the two tables below are the rule. Every include
-# of src, mpi and io is held against them; then a violation of each kind is planted in a copy, and the
-# same check has to find it.
+# Which folder may include what: the tables below are the rule. Every include of src, mpi and io is
+# held against them; then a violation of each kind is planted in a copy, and the same check has to
+# find it.
 #
 #   tests/test_layering.sh [REPOSITORY]
 set -eu
@@ -12,17 +12,17 @@ root=$(realpath "${1:-$(dirname "$0")/..}")
 # Folder or file, then what it may include of this project; the first line that fits a file counts.
 # Every folder may include itself. A word that ends in / is a folder, else one header.
 own_headers='
-src/main.c            src/run/ src/base/ io/config.h mpi/grid.h
-src/base/             -
-src/tensor/           src/base/
-mpi/                  src/base/ src/tensor/
-src/layers/parallel_  src/base/ src/tensor/ mpi/collectives.h
-src/layers/           src/base/ src/tensor/
-src/optim/            src/base/ src/tensor/ mpi/collectives.h
-io/                   src/base/ src/tensor/ mpi/
-src/memory/           src/base/ src/tensor/ src/layers/ mpi/grid.h mpi/partition.h mpi/collectives.h
-src/model/            src/base/ src/tensor/ src/layers/ src/memory/ mpi/grid.h mpi/partition.h mpi/collectives.h
-src/run/              src/base/ src/tensor/ src/layers/ src/optim/ src/memory/ src/model/ io/ mpi/
+src/main.c        src/run/ src/base/ io/config.h mpi/grid.h
+src/base/         -
+src/tensor/       src/base/
+mpi/              src/base/ src/tensor/
+src/layers/parallel_ src/base/ src/tensor/ mpi/collectives.h
+src/layers/       src/base/ src/tensor/
+src/optim/        src/base/ src/tensor/ mpi/collectives.h
+io/               src/base/ src/tensor/ mpi/
+src/memory/       src/base/ src/tensor/ src/layers/ mpi/grid.h mpi/partition.h mpi/collectives.h
+src/model/        src/base/ src/tensor/ src/layers/ src/memory/ mpi/
+src/run/          src/base/ src/tensor/ src/layers/ src/optim/ src/memory/ src/model/ io/ mpi/
 '
 
 # Headers of libraries (everything that begins so), then where they may appear.
@@ -41,8 +41,8 @@ omp.h         src/tensor/cpu/ src/run/machine.c
 '
 
 # The C library and POSIX, open to all; not assert.h (PAL_ASSERT names the place on every rank).
-system_headers='ctype errno fcntl float inttypes limits math setjmp signal stdarg stdbool stddef stdint
-stdio stdlib string time unistd dirent sys/resource sys/stat sys/statvfs sys/types sys/mman'
+system_headers='ctype errno fcntl float inttypes limits math setjmp signal stdarg stdbool stddef
+stdint stdio stdlib string time unistd dirent sys/resource sys/stat sys/statvfs sys/types sys/mman'
 
 # check_tree ROOT: prints every violation; status 1 if there are any.
 check_tree() {
@@ -104,9 +104,14 @@ check_tree() {
     }
     /^[ \t]*#[ \t]*include[ \t]*"/ { split($0, part, "\""); check_own(part[2]); includes++ }
     /^[ \t]*#[ \t]*include[ \t]*</ { split($0, part, /[<>]/); check_foreign(part[2]); includes++ }
-    /(^|[^A-Z_])MPI_COMM_WORLD/ && FILENAME !~ /^mpi\/grid\.[ch]$/ { complain("MPI_COMM_WORLD is for mpi/grid.c") }
+    /(^|[^A-Z_])MPI_COMM_WORLD/ && FILENAME !~ /^mpi\/grid\.[ch]$/ {
+        complain("MPI_COMM_WORLD is for mpi/grid.c")
+    }
     END {
-        if (includes < 100) { print "only " includes + 0 " includes found: is this the project?"; exit 1 }
+        if (includes < 100) {
+            print "only " includes + 0 " includes found: is this the project?"
+            exit 1
+        }
         exit violations > 0
     }'
     )

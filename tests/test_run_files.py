@@ -144,7 +144,7 @@ def check_evaluation(test, run):
     """The last line of --json against the per-token losses and the file's own counts."""
     result, losses = run.evaluate()
     nats = sum(float(array.astype("float64").sum()) for array in losses.values())
-    test.check(math.isclose(result["nats"], nats, rel_tol=1e-6), "total nats are those of all tokens")
+    test.check(math.isclose(result["nats"], nats, rel_tol=1e-6), "the sum of all nats")
     lengths = {name: array.shape for name, array in losses.items()}
     test.check(lengths == {"301": (203,), "302": (61,)}, f"every token has its loss, not {lengths}")
     test.check(all(array.dtype == "float32" for array in losses.values()), "losses are float32")

@@ -33,18 +33,11 @@ static void create_layer(Model *model, Arena *arena, int l, Tensor h)
     if (model->training) bptt_create(&model->bptt[l], arena, options, l, model->rows);
 }
 
-static bool compresses(const ModelOptions *options)
-{
-    for (int l = 0; l < options->layers; l++)
-        if (options->compressed_memory[l] > 0) return true;
-    return false;
-}
-
 static void create_workspaces(Model *model, Arena *arena)
 {
     const ModelOptions *options = &model->options;
     int64_t rows = model->rows, window = options->window, width = options->width;
-    if (compresses(options)) {
+    if (model_compressing_layers(options) > 0) {
         compression_workspace_create(&model->compression_work, arena, options, model->rows);
         if (model->training)
             compression_loss_workspace_create(&model->loss_work, arena, options, model->rows);
@@ -56,6 +49,22 @@ static void create_workspaces(Model *model, Arena *arena)
         model->dtop = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, window, width);
     else
         model->dtop = model->dh;
+}
+
+/* What attention needs beside its tensors, now rather than in the first window. */
+static Status reserve_scratch(const Model *model)
+{
+    const Window any = {0};
+    for (int l = 0; l < model->options.layers; l++) {
+        const AttentionLayer *attention = &model->layers[l].attention;
+        AttentionInput input = model_attention_input(model, l);
+        AttentionQueries queries = attention_describe_queries(attention, &any, model->training);
+        AttentionSource sources[SOURCE_COUNT];
+        attention_describe_sources(attention, &input, sources);
+        PAL_TRY(
+            model->device->op->reserve_attention(model->device, &queries, sources, SOURCE_COUNT));
+    }
+    return PAL_OK;
 }
 
 Status model_create(Model *model, Device *device, Arena *arena, const ModelOptions *options,
@@ -89,7 +98,7 @@ Status model_create(Model *model, Device *device, Arena *arena, const ModelOptio
     model->nats = arena_tensor_2d(arena, PURPOSE_ACTIVATIONS, rows, window);
     output_create(&model->output, arena, parameters, options, rows);
     create_workspaces(model, arena);
-    return PAL_OK;
+    return reserve_scratch(model);
 }
 
 void model_start(Model *model) { positions_fill(&model->positions, model->device); }

@@ -14,8 +14,8 @@ typedef struct OptimizerOptions {
     double learning_rate;
     double clip; /* largest norm of a group's gradient; 0: no clipping */
     double weight_decay;
-    int64_t update;    /* 1, 2, ... */
-    double main_scale; /* times the main group's gradient: 1 / counted targets */
+    int64_t update;            /* 1, 2, ... */
+    double main_scale;         /* times the main group's gradient: 1 / counted targets */
     const double *layer_scale; /* (L) times the compression gradients of each layer */
 } OptimizerOptions;
 

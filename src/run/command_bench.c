@@ -8,6 +8,7 @@
  * (query, key) pair forward and 6 backward. What backward computes a second time, so as not to
  * store it, and masked pairs are not counted; nor is anything that is not a product.
  */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,10 +53,10 @@ static double median(double *values, int64_t count)
 static int64_t warm_up_updates(const Training *training)
 {
     const ModelOptions *o = &training->model.options;
-    int most = 0;
+    int64_t most = 0, window = o->window;
     for (int l = 0; l < o->layers; l++) {
-        int windows = (o->memory[l] + o->window - 1) / o->window +
-                      (o->compressed_memory[l] * o->compression_rate + o->window - 1) / o->window;
+        int64_t compressed = (int64_t)o->compressed_memory[l] * o->compression_rate;
+        int64_t windows = (o->memory[l] + window - 1) / window + (compressed + window - 1) / window;
         if (windows > most) most = windows;
     }
     return most / training->session->config.train.update_every + 1;
@@ -65,7 +66,7 @@ static int64_t warm_up_updates(const Training *training)
  * in the same state. */
 static Status time_updates(Training *training, int64_t updates, BenchResult *result)
 {
-    static double seconds[MOST_UPDATES], rates[MOST_UPDATES], fractions[MOST_UPDATES];
+    double seconds[MOST_UPDATES], rates[MOST_UPDATES], fractions[MOST_UPDATES];
     PhaseTimes *times = &training->session->times;
     UpdateReport report;
     for (int64_t i = warm_up_updates(training); i > 0; i--) {
@@ -169,31 +170,50 @@ static void print_line(const double *slots, const double *seconds, int count)
              1e3 * slope, 100.0 * worst);
 }
 
+/* "0,512,1024" into sizes; returns their number. */
+static Status parse_sizes(const char *list, long sizes[MOST_SWEEP], int *count)
+{
+    const char *at = list;
+    char *end = NULL;
+    *count = 0;
+    do {
+        long size = strtol(at, &end, 10);
+        bool ends_well = end != at && (*end == ',' || *end == '\0');
+        if (!ends_well || size < 0 || size > INT_MAX || *count == MOST_SWEEP)
+            PAL_FAIL(PAL_ERROR_USAGE,
+                     "bench: --sweep wants 2 to %d sizes like 0,512,1024, not '%s'", MOST_SWEEP,
+                     list);
+        sizes[(*count)++] = size;
+        at = end + 1;
+    } while (*end == ',');
+    if (*count < 2)
+        PAL_FAIL(PAL_ERROR_USAGE, "bench: --sweep '%s' is one size; a line needs two or more",
+                 list);
+    return PAL_OK;
+}
+
 /* One bench for every size in the list, half of it memory and half compressed memory. */
 static Status bench_sweep(Grid *grid, const BenchArguments *arguments)
 {
+    long sizes[MOST_SWEEP];
     double slots[MOST_SWEEP], seconds[MOST_SWEEP];
     int count = 0;
-    for (const char *at = arguments->sweep; *at != '\0';) {
-        char *end, memory[64], compressed[64];
-        long size = strtol(at, &end, 10);
-        if (end == at || size < 0 || (*end != ',' && *end != '\0') || count == MOST_SWEEP)
-            PAL_FAIL(PAL_ERROR_USAGE, "bench: --sweep wants sizes like 0,512,1024, not '%s'",
-                     arguments->sweep);
-        at = *end == ',' ? end + 1 : end;
+    PAL_TRY(parse_sizes(arguments->sweep, sizes, &count));
+    if (arguments->sets.count > PAL_MAX_LISTED - 2)
+        PAL_FAIL(PAL_ERROR_USAGE, "bench: too many --set beside --sweep");
 
+    for (int i = 0; i < count; i++) {
+        char memory[64], compressed[64];
         TextList sets = arguments->sets;
-        if (sets.count > PAL_MAX_LISTED - 2)
-            PAL_FAIL(PAL_ERROR_USAGE, "bench: too many --set beside --sweep");
-        snprintf(memory, sizeof memory, "model.memory=%ld", size - size / 2);
-        snprintf(compressed, sizeof compressed, "model.compressed_memory=%ld", size / 2);
+        snprintf(memory, sizeof memory, "model.memory=%ld", sizes[i] - sizes[i] / 2);
+        snprintf(compressed, sizeof compressed, "model.compressed_memory=%ld", sizes[i] / 2);
         sets.texts[sets.count++] = memory;
         sets.texts[sets.count++] = compressed;
-        log_info("--- M + N = %ld", size);
+        log_info("--- M + N = %ld", sizes[i]);
         BenchResult result;
         PAL_TRY(bench_one(grid, arguments, &sets, &result));
-        slots[count] = (double)size;
-        seconds[count++] = result.fastest;
+        slots[i] = (double)sizes[i];
+        seconds[i] = result.fastest;
     }
     print_line(slots, seconds, count);
     return PAL_OK;

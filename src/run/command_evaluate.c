@@ -21,7 +21,7 @@ typedef struct EvaluateArguments {
 
 static void print_documents(const Evaluation *e, const EvaluationResult *result)
 {
-    const DataSplit *split = &e->dataset->splits[e->split];
+    const DataSplit *split = evaluation_split(e);
     log_info("%-24s %12s %14s %12s %10s", "document", "tokens", "nats", "bits/byte", "word ppl");
     for (int64_t d = 0; d < split->documents; d++) {
         EvaluationResult one = {
@@ -35,7 +35,7 @@ static void print_documents(const Evaluation *e, const EvaluationResult *result)
 static void print_totals(const Evaluation *e, const EvaluationResult *result)
 {
     log_info("%s, %s: %lld documents, %lld tokens, %lld bytes, %lld words (counted by white space)",
-             e->path, split_name(e->split), (long long)e->dataset->splits[e->split].documents,
+             e->path, split_name(e->feed.split), (long long)evaluation_split(e)->documents,
              (long long)result->tokens, (long long)result->bytes, (long long)result->words);
     log_info("total %.2f nats, %.4f nats/token, %.4f bits per byte, word-level perplexity %.2f",
              result->nats, result->nats / (double)result->tokens, evaluation_bits_per_byte(result),
@@ -63,11 +63,12 @@ static Status evaluate(Trained *trained, const EvaluateArguments *arguments)
     PAL_TRY(split_parse(arguments->split, &split));
     const char *data =
         arguments->data != NULL ? arguments->data : trained->session.config.data.path;
-    Evaluation evaluation;
-    PAL_TRY(evaluation_create(&evaluation, &trained->session, trained->session.arena,
-                              &trained->parameters, data, split, checked_int(arguments->rows)));
+    Evaluation evaluation = {0};
+    Status status =
+        evaluation_create(&evaluation, &trained->session, trained->session.arena,
+                          &trained->parameters, data, split, checked_int(arguments->rows));
     EvaluationResult result = {0};
-    Status status = trained_check_vocabulary(trained, evaluation.dataset, data);
+    if (status == PAL_OK) status = trained_check_vocabulary(trained, evaluation.feed.dataset, data);
     if (status == PAL_OK) status = session_seal(&trained->session);
     if (status == PAL_OK) status = trained_load(trained);
     if (status == PAL_OK) {
@@ -79,7 +80,6 @@ static Status evaluate(Trained *trained, const EvaluateArguments *arguments)
         print_totals(&evaluation, &result);
         if (arguments->json) status = print_json(trained, &evaluation, &result);
     }
-    free(result.document_nats);
     evaluation_destroy(&evaluation);
     return status;
 }

@@ -2,18 +2,14 @@
  *
  * palimpsest train CONFIG.ini: a run and its folder.
  */
-#include <errno.h>
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "io/metrics.h"
 #include "mpi/collectives.h"
 #include "src/base/log.h"
+#include "src/base/progress.h"
 #include "src/run/commands.h"
 #include "src/run/evaluation.h"
-#include "src/run/progress.h"
 #include "src/run/run_folder.h"
 #include "src/run/snapshot.h"
 #include "src/run/training.h"
@@ -93,12 +89,12 @@ static Status record_step(TrainRun *run, const UpdateReport *report)
     metrics_integer(m, "tokens", run->training.tokens);
     metrics_number(m, "seconds", report->seconds);
     metrics_number(m, "tokens_per_second", (double)report->tokens / report->seconds);
-    return m == NULL ? PAL_OK : metrics_end(m);
+    return metrics_end(m);
 }
 
 static Status validate(TrainRun *run)
 {
-    EvaluationResult result;
+    EvaluationResult result = {0};
     Status status = evaluation_run(&run->evaluation, NULL, "validation", &result);
     if (status == PAL_OK) {
         log_info("update %lld  validation: %.4f nats/token  %.4f bits/byte  word perplexity %.1f  "
@@ -109,10 +105,8 @@ static Status validate(TrainRun *run)
         metrics_begin(run->metrics, "evaluate");
         metrics_integer(run->metrics, "update", run->training.update);
         evaluation_report(run->metrics, &run->evaluation, &result);
-        if (run->metrics != NULL) status = metrics_end(run->metrics);
-        status = group_agree(&run->session.grid->world, status);
+        status = group_agree(&run->session.grid->world, metrics_end(run->metrics));
     }
-    free(result.document_nats);
     return status;
 }
 
@@ -169,6 +163,13 @@ static Status train(TrainRun *run)
     return last_saved == updates ? PAL_OK : save(run);
 }
 
+/* The same number on every rank, also where the rows do not divide. */
+static int most_rows_of_a_rank(const Session *session)
+{
+    int ranks = session->grid->data.size;
+    return (session->config.batch.rows + ranks - 1) / ranks;
+}
+
 static Status create(TrainRun *run)
 {
     Session *session = &run->session;
@@ -180,14 +181,14 @@ static Status create(TrainRun *run)
     if (run->evaluates)
         PAL_TRY(evaluation_create(&run->evaluation, session, session->arena,
                                   &run->training.parameters, config->data.path, SPLIT_VALIDATION,
-                                  (int)run->training.rows.count));
+                                  most_rows_of_a_rank(session)));
     PAL_TRY(session_seal(session));
     training_start(&run->training);
     if (run->evaluates) evaluation_start(&run->evaluation);
     log_info("model: %lld weights, temporal range %lld tokens, %lld documents of %lld tokens, "
              "%d rows",
              (long long)parameters_total(&run->training.parameters),
-             (long long)run_temporal_range(&config->model),
+             (long long)model_temporal_range(&config->model),
              (long long)run->training.feed.dataset->splits[SPLIT_TRAIN].documents,
              (long long)run->training.feed.dataset->splits[SPLIT_TRAIN].tokens, config->batch.rows);
     return PAL_OK;

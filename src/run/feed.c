@@ -46,7 +46,10 @@ static void pad_everything(Feed *feed)
         feed->batch.inputs[i] = 0;
         feed->batch.targets[i] = -1;
     }
-    for (int b = 0; b < feed->batch.rows; b++) feed->batch.counted[b] = 0;
+    for (int b = 0; b < feed->batch.rows; b++) {
+        feed->batch.counted[b] = 0;
+        feed->batch.starts[b] = false;
+    }
 }
 
 static void draw_tokens(Feed *feed)

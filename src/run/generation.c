@@ -7,7 +7,7 @@
 
 #include "src/base/checked.h"
 #include "src/base/log.h"
-#include "src/run/progress.h"
+#include "src/base/progress.h"
 
 /* Of the bytes tokenizer: ids 0 to 255 are bytes (spec: model, section 1). */
 enum { DOCUMENT_TOKEN = 256, BYTES_VOCABULARY = 257 };

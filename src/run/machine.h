@@ -10,9 +10,10 @@
 #include "src/base/status.h"
 #include "src/tensor/device.h"
 
-/* Local. `wanted` if given (> 0); else the cores that this process may use, shared with the
- * other ranks of the node unless the launcher has bound each rank to cores of its own. Warns of
- * more threads than cores. */
+/* Collective over all ranks, with the same answer on all of them: the fewest that any rank finds.
+ * `wanted` if given (> 0); else the cores that this process may use, shared with the other ranks of
+ * the node unless the launcher has given each rank cores of its own. Warns of more threads than
+ * cores. */
 int machine_threads(const Grid *grid, int wanted);
 
 /* Local. Floating-point operations per second of a 1024 x 1024 x 1024 product on this device:

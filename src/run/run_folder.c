@@ -72,12 +72,3 @@ Status run_folder_create(const Session *session, const char *wanted, const char 
     if (status == PAL_OK && group_is_root(world)) status = create_files(session, folder, metrics);
     return group_agree(world, status);
 }
-
-int64_t run_temporal_range(const ModelOptions *options)
-{
-    int64_t range = 0;
-    for (int l = 0; l < options->layers; l++)
-        range +=
-            options->memory[l] + (int64_t)options->compression_rate * options->compressed_memory[l];
-    return range;
-}

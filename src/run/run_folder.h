@@ -14,7 +14,4 @@
 Status run_folder_create(const Session *session, const char *wanted, const char *config_path,
                          char folder[PAL_PATH_SIZE], Metrics **metrics);
 
-/* L (M + c N) summed over layers: how many tokens back the model can reach. */
-int64_t run_temporal_range(const ModelOptions *options);
-
 #endif

@@ -70,8 +70,10 @@ Status session_seal(Session *session)
             snprintf(line + used, sizeof line - used, "%s %s %.1f", used > 0 ? "," : "",
                      purpose_name((Purpose)p), (double)bytes / mebibyte);
     }
-    log_info("memory per rank: %.1f MiB:%s", (double)arena_total_bytes(session->arena) / mebibyte,
-             line);
+    size_t scratch = session->device->scratch_bytes;
+    log_info("memory per rank: %.1f MiB:%s, attention scratch %.1f",
+             (double)(arena_total_bytes(session->arena) + scratch) / mebibyte, line,
+             (double)scratch / mebibyte);
     return PAL_OK;
 }
 

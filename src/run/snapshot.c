@@ -104,11 +104,13 @@ Status snapshot_save(const Group *group, const char *folder, const CheckpointSta
     return status;
 }
 
-Status snapshot_load_weights(Checkpoint *checkpoint, const Parameters *parameters)
+Status snapshot_load_weights(Checkpoint *checkpoint, const Group *group,
+                             const Parameters *parameters)
 {
     Snapshot list;
     Status status = snapshot_begin(&list, parameters->count);
     if (status == PAL_OK) append_parameters(&list, "/weights", parameters, parameters->value, 1, 0);
+    status = group_agree(group, status);
     for (int i = 0; status == PAL_OK && i < list.count; i++)
         status = checkpoint_read(checkpoint, &list.tensors[i]);
     snapshot_end(&list);

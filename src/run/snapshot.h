@@ -17,6 +17,7 @@ Status snapshot_save(const Group *group, const char *folder, const CheckpointSta
 
 /* Collective over the group the checkpoint was opened with. Weights only, all of them on every
  * rank. */
-Status snapshot_load_weights(Checkpoint *checkpoint, const Parameters *parameters);
+Status snapshot_load_weights(Checkpoint *checkpoint, const Group *group,
+                             const Parameters *parameters);
 
 #endif

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/run/trained.h"
 
-#include <string.h>
-
 #include "mpi/collectives.h"
 #include "src/run/snapshot.h"
+
+enum { MOST_TOKENS = 1 << 24 };
 
 /* The vocabulary is that of the stored embedding. */
 static Status read_vocabulary(Trained *trained)
 {
     Shape shape;
     PAL_TRY(checkpoint_shape(trained->checkpoint, "/weights/embedding/table", &shape));
+    if (shape.num_dims != 2 || shape.dims[0] < 1 || shape.dims[0] > MOST_TOKENS)
+        PAL_FAIL(PAL_ERROR_DATA,
+                 "%s: /weights/embedding/table is no table of 1 to %d tokens; was it written by "
+                 "palimpsest?",
+                 trained->path, MOST_TOKENS);
     trained->session.config.model.vocabulary = (int)shape.dims[0];
     return PAL_OK;
 }
@@ -33,8 +38,11 @@ Status trained_open(Trained *trained, Grid *grid, const char *path, const TextLi
     trained->session.grid = grid;
     TextList all_sets;
     PAL_TRY(own_ranks(sets, &all_sets));
-    Status status = checkpoint_find(path, trained->path);
+    /* One rank follows `latest`, which a running training may move meanwhile. */
+    Status status = PAL_OK;
+    if (group_is_root(&grid->world)) status = checkpoint_find(path, trained->path);
     PAL_TRY(group_agree(&grid->world, status));
+    group_broadcast(&grid->world, trained->path, sizeof trained->path, 0);
     PAL_TRY(checkpoint_open(&trained->checkpoint, trained->path, &grid->world));
     trained->update = trained->checkpoint->state.update;
 
@@ -60,7 +68,8 @@ Status trained_check_vocabulary(const Trained *trained, const Dataset *dataset, 
 
 Status trained_load(Trained *trained)
 {
-    return snapshot_load_weights(trained->checkpoint, &trained->parameters);
+    return snapshot_load_weights(trained->checkpoint, &trained->session.grid->world,
+                                 &trained->parameters);
 }
 
 void trained_close(Trained *trained)

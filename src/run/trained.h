@@ -24,7 +24,7 @@ typedef struct Trained {
  * still due. */
 Status trained_open(Trained *trained, Grid *grid, const char *path, const TextList *sets);
 
-/* Collective over all ranks. Error: the data file has another vocabulary than the model. */
+/* Local, the same on every rank. Error: the data file has another vocabulary than the model. */
 Status trained_check_vocabulary(const Trained *trained, const Dataset *dataset, const char *data);
 
 /* Collective over all ranks, after the arena was sealed. Reads the weights. */

@@ -149,9 +149,8 @@ static void reduce(Training *t)
 static double finish_compression_loss(Training *t)
 {
     const ModelOptions *options = &t->model.options;
-    int compressing = 0;
+    int compressing = model_compressing_layers(options);
     double loss = 0.0;
-    for (int l = 0; l < options->layers; l++) compressing += options->compressed_memory[l] > 0;
     for (int l = 0; l < options->layers; l++) {
         double sum = layer_sums(t, l)[0], count = layer_sums(t, l)[1];
         t->layer_scale[l] = count > 0.0 ? 1.0 / (count * compressing) : 0.0;

@@ -24,7 +24,7 @@ typedef struct Training {
     double *layer_scale;             /* (L) */
 } Training;
 
-/* What one update did; the same on every rank but for the seconds. */
+/* What one update did; the same on every rank but for seconds and operations. */
 typedef struct UpdateReport {
     int64_t update, tokens; /* tokens: counted targets of this update */
     int windows;

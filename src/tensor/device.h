@@ -8,7 +8,7 @@
  *   - order of arguments: device, results, saved for backward, inputs, parameters, scalars;
  *   - forward overwrites its results, BACKWARD ADDS INTO ITS RESULTS (the caller zeroes);
  *   - tensors of one call do not overlap unless the comment says "in place";
- *   - operations cannot fail and allocate nothing after device_reserve();
+ *   - operations cannot fail; what scratch they need is reserved at creation (reserve_attention);
  *   - the same call on the same device with as many threads gives the same bits.
  * A (rows, n) argument may be any tensor whose last dimension is n.
  */
@@ -55,6 +55,10 @@ typedef struct DeviceOps {
     void (*matmul)(Device *, Tensor c, Tensor a, Tensor b, MatmulOptions);
 
     /* --- attention (attention_types.h; Rae et al. 2019 over Dai et al. 2019) --------------- */
+    /* Takes the scratch that the three below need for these shapes (numbers are not looked at), so
+     * that later calls allocate nothing. Adds to device->scratch_bytes. Error: out of memory. */
+    Status (*reserve_attention)(Device *, const AttentionQueries *, const AttentionSource *,
+                                int num_sources);
     /* o = softmax(logits) v; lse: log of the sum of exp(logits), saved for backward.
      * Queries outside [first_query, counted) give o = 0. */
     void (*attention_forward)(Device *, Tensor o /* (B,T,D) */, Tensor lse /* (B,H,T) */,
@@ -127,9 +131,10 @@ typedef struct DeviceOps {
 
 struct Device {
     const DeviceOps *op;
-    int threads;       /* that operations of this device use */
-    PhaseTimes *times; /* borrowed; matmul and attention add 2mnk to times->operations */
-    void *context;     /* the implementation's own */
+    int threads;          /* that operations of this device use */
+    PhaseTimes *times;    /* borrowed; matmul and attention add 2mnk to times->operations */
+    size_t scratch_bytes; /* that operations hold for themselves */
+    void *context;        /* the implementation's own */
 };
 
 /* The CPU device. `threads` >= 1 OpenMP threads. */

@@ -7,6 +7,7 @@
 #define PAL_TENSOR_MODEL_OPTIONS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum { PAL_MAX_LAYERS = 256, PAL_MAX_DILATIONS = 8 };
 
@@ -46,5 +47,23 @@ typedef struct ModelOptions {
     bool tie_embeddings;
     double dropout, attention_dropout;
 } ModelOptions;
+
+/* How many layers have compressed memory. */
+static inline int model_compressing_layers(const ModelOptions *options)
+{
+    int count = 0;
+    for (int l = 0; l < options->layers; l++) count += options->compressed_memory[l] > 0;
+    return count;
+}
+
+/* The sum of M + c N over the layers: how many tokens back the model can reach. */
+static inline int64_t model_temporal_range(const ModelOptions *options)
+{
+    int64_t range = 0;
+    for (int l = 0; l < options->layers; l++)
+        range +=
+            options->memory[l] + (int64_t)options->compression_rate * options->compressed_memory[l];
+    return range;
+}
 
 #endif

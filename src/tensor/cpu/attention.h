@@ -23,8 +23,6 @@
 #ifndef PAL_TENSOR_CPU_ATTENTION_H
 #define PAL_TENSOR_CPU_ATTENTION_H
 
-#include <stddef.h>
-
 #include "src/tensor/device.h"
 
 /* Left-out queries, and queries that see no slot at all, get o = 0 and lse = 0. */
@@ -38,8 +36,8 @@ void cpu_attention_backward(Device *device, const AttentionQueries *queries,
 void cpu_attention_usage(Device *device, Tensor usage, const AttentionQueries *queries,
                          const AttentionSource *source, Tensor lse);
 
-/* Bytes of cpu_workspace() that the dearest of the three takes; depends on shapes only. */
-size_t cpu_attention_workspace_bytes(const AttentionQueries *queries,
-                                     const AttentionSource *sources, int num_sources, int threads);
+/* The scratch of the dearest of the three; it depends on shapes and threads only. */
+Status cpu_reserve_attention(Device *device, const AttentionQueries *queries,
+                             const AttentionSource *sources, int num_sources);
 
 #endif

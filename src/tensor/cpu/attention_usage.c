@@ -82,8 +82,8 @@ void cpu_attention_usage(Device *device, Tensor usage, const AttentionQueries *q
     device_count(device, attention_operations(&call, 0) * (tensor_exists(source->r) ? 2 : 1));
 }
 
-size_t cpu_attention_workspace_bytes(const AttentionQueries *queries,
-                                     const AttentionSource *sources, int num_sources, int threads)
+Status cpu_reserve_attention(Device *device, const AttentionQueries *queries,
+                             const AttentionSource *sources, int num_sources)
 {
     AttentionCall call = attention_call(queries, sources, num_sources);
     size_t most = 0;
@@ -92,5 +92,5 @@ size_t cpu_attention_workspace_bytes(const AttentionQueries *queries,
         size_t numbers = attention_scratch(&unused, &call, (AttentionPass)pass, NULL);
         most = numbers > most ? numbers : most;
     }
-    return most * (size_t)threads * sizeof(Real);
+    return cpu_workspace_reserve(device, most * (size_t)device->threads * sizeof(Real));
 }

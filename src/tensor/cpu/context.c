@@ -22,20 +22,28 @@ void cpu_context_destroy(Device *device)
     device->context = NULL;
 }
 
-void *cpu_workspace(Device *device, size_t bytes)
+Status cpu_workspace_reserve(Device *device, size_t bytes)
 {
     CpuContext *context = cpu_context(device);
-    if (bytes > context->workspace_bytes) {
-        free(context->workspace);
-        size_t rounded = (bytes + 63) / 64 * 64;
-        context->workspace = aligned_alloc(64, rounded);
-        context->workspace_bytes = rounded;
-        if (context->workspace == NULL) {
-            log_error("out of memory: an operation needs %zu bytes of workspace; try fewer rows, "
-                      "fewer threads per process or a shorter window",
-                      rounded);
-            abort();
-        }
+    if (bytes <= context->workspace_bytes) return PAL_OK;
+    free(context->workspace);
+    size_t rounded = (bytes + 63) / 64 * 64;
+    context->workspace = aligned_alloc(64, rounded);
+    context->workspace_bytes = context->workspace == NULL ? 0 : rounded;
+    device->scratch_bytes = context->workspace_bytes;
+    if (context->workspace == NULL)
+        PAL_FAIL(PAL_ERROR_UNAVAILABLE,
+                 "out of memory: attention needs %zu bytes of scratch for %d threads; try fewer "
+                 "threads per process, a smaller memory or a shorter window",
+                 rounded, device->threads);
+    return PAL_OK;
+}
+
+void *cpu_workspace(Device *device, size_t bytes)
+{
+    if (cpu_workspace_reserve(device, bytes) != PAL_OK) {
+        log_error("%s", status_message());
+        abort();
     }
-    return context->workspace;
+    return cpu_context(device)->workspace;
 }

@@ -23,9 +23,11 @@ void cpu_context_destroy(Device *device);
 
 static inline CpuContext *cpu_context(Device *device) { return device->context; }
 
-/* Scratch memory for one operation, 64-byte aligned, contents undefined. It grows when an
- * operation asks for more than any before it, so the sizes settle in the first window and nothing
- * is allocated after that. Stops the program when out of memory. */
+/* Makes room for operations that will ask for so many bytes. Error: out of memory. */
+Status cpu_workspace_reserve(Device *device, size_t bytes);
+
+/* Scratch memory for one operation, 64-byte aligned, contents undefined. What was not reserved is
+ * taken now; then the program stops when there is none. */
 void *cpu_workspace(Device *device, size_t bytes);
 
 #endif

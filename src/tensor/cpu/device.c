@@ -61,6 +61,7 @@ static const DeviceOps cpu_ops = {
     .upload = cpu_upload,
     .download = cpu_download,
     .matmul = cpu_matmul,
+    .reserve_attention = cpu_reserve_attention,
     .attention_forward = cpu_attention_forward,
     .attention_backward = cpu_attention_backward,
     .attention_usage = cpu_attention_usage,

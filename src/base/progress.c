@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "src/run/progress.h"
+#include "src/base/progress.h"
 
 #include <stdio.h>
 
@@ -11,7 +11,7 @@ static const double redraw_seconds = 0.25;
 
 Progress progress_begin(const char *label, int64_t total, const char *unit)
 {
-    return (Progress){label, unit, total, timer_seconds(), 0.0};
+    return (Progress){label, unit, total, 1.0, timer_seconds(), 0.0};
 }
 
 const char *duration_text(double seconds, char text[32])
@@ -36,6 +36,7 @@ void progress_show(Progress *progress, int64_t done)
     for (int i = 0; i < BAR_WIDTH; i++) bar[i] = i < (int)(part * BAR_WIDTH) ? '#' : '.';
     bar[BAR_WIDTH] = '\0';
     duration_text(rate > 0.0 ? (double)(progress->total - done) / rate : 0.0, left);
+    rate *= progress->scale;
     log_progress("%s [%s] %3.0f %%  %.*f %s/s  %s left", progress->label, bar, 100.0 * part,
                  rate < 10.0 ? 2 : 0, rate, progress->unit, left);
 }

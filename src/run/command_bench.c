@@ -20,6 +20,7 @@
 #include "src/run/machine.h"
 #include "src/run/training.h"
 
+static const double PRODUCT_OPERATIONS = 2.0 * 1024 * 1024 * 1024;
 enum { MOST_UPDATES = 1000, MOST_SWEEP = 16, RATE_RUNS = 5, BYTE_VOCABULARY = 257 };
 
 typedef struct BenchArguments {
@@ -32,7 +33,7 @@ typedef struct BenchArguments {
 /* Of one configuration; medians over the timed updates. */
 typedef struct BenchResult {
     double seconds, tokens, operations; /* per update, on this rank */
-    double fastest;                     /* update, in seconds: the one least disturbed by others */
+    double products; /* 1024^3 products that the same machine does in the time of an update */
     double rate, fraction;              /* product rate; operations rate over it */
     double phase_seconds[PHASE_COUNT], phase_operations[PHASE_COUNT]; /* means */
 } BenchResult;
@@ -67,6 +68,7 @@ static int64_t warm_up_updates(const Training *training)
 static Status time_updates(Training *training, int64_t updates, BenchResult *result)
 {
     double seconds[MOST_UPDATES], rates[MOST_UPDATES], fractions[MOST_UPDATES];
+    double products[MOST_UPDATES];
     PhaseTimes *times = &training->session->times;
     UpdateReport report;
     for (int64_t i = warm_up_updates(training); i > 0; i--) {
@@ -80,13 +82,14 @@ static Status time_updates(Training *training, int64_t updates, BenchResult *res
         seconds[i] = report.seconds;
         rates[i] = machine_product_rate(training->session->device, RATE_RUNS);
         fractions[i] = report.operations / report.seconds / rates[i];
+        products[i] = report.seconds * rates[i] / PRODUCT_OPERATIONS;
         log_progress("update %lld of %lld: %.3f s", (long long)i + 1, (long long)updates,
                      report.seconds);
     }
     result->seconds = median(seconds, updates);
-    result->fastest = seconds[0]; /* sorted by the median */
     result->rate = median(rates, updates);
     result->fraction = median(fractions, updates);
+    result->products = median(products, updates);
     result->tokens = (double)report.tokens;
     result->operations = report.operations;
     for (int p = 0; p < PHASE_COUNT; p++) {
@@ -147,27 +150,31 @@ static Status bench_one(Grid *grid, const BenchArguments *arguments, const TextL
     return status;
 }
 
-/* How far the times are from the straight line through them (least squares). */
-static void print_line(const double *slots, const double *seconds, int count)
+/* How far the times are from the straight line through them (least squares). Times are counted in
+ * 1024^3 products measured beside them, so that a machine that others slow down does not bend the
+ * line. */
+static void print_line(const double *slots, const double *products, const double *seconds,
+                       int count)
 {
     double sx = 0, sy = 0, sxx = 0, sxy = 0, worst = 0;
     for (int i = 0; i < count; i++) {
         sx += slots[i];
-        sy += seconds[i];
+        sy += products[i];
         sxx += slots[i] * slots[i];
-        sxy += slots[i] * seconds[i];
+        sxy += slots[i] * products[i];
     }
     double slope = (count * sxy - sx * sy) / (count * sxx - sx * sx);
     double start = (sy - slope * sx) / count;
-    log_info("%12s %14s %14s %10s", "M + N", "fastest, ms", "straight line", "off by");
+    log_info("%8s %14s %16s %16s %8s", "M + N", "ms (median)", "1024^3 products", "straight line",
+             "off by");
     for (int i = 0; i < count; i++) {
-        double line = start + slope * slots[i], off = seconds[i] / line - 1.0;
+        double line = start + slope * slots[i], off = products[i] / line - 1.0;
         if (fabs(off) > worst) worst = fabs(off);
-        log_info("%12.0f %14.1f %14.1f %9.1f%%", slots[i], 1e3 * seconds[i], 1e3 * line,
-                 100.0 * off);
+        log_info("%8.0f %14.1f %16.1f %16.1f %7.1f%%", slots[i], 1e3 * seconds[i], products[i],
+                 line, 100.0 * off);
     }
-    log_info("time per update = %.1f ms + %.4f ms x (M + N), within %.1f %%", 1e3 * start,
-             1e3 * slope, 100.0 * worst);
+    log_info("time per update = (%.1f + %.4f x (M + N)) products, within %.1f %%", start, slope,
+             100.0 * worst);
 }
 
 /* "0,512,1024" into sizes; returns their number. */
@@ -196,7 +203,7 @@ static Status parse_sizes(const char *list, long sizes[MOST_SWEEP], int *count)
 static Status bench_sweep(Grid *grid, const BenchArguments *arguments)
 {
     long sizes[MOST_SWEEP];
-    double slots[MOST_SWEEP], seconds[MOST_SWEEP];
+    double slots[MOST_SWEEP], products[MOST_SWEEP], seconds[MOST_SWEEP];
     int count = 0;
     PAL_TRY(parse_sizes(arguments->sweep, sizes, &count));
     if (arguments->sets.count > PAL_MAX_LISTED - 2)
@@ -213,9 +220,10 @@ static Status bench_sweep(Grid *grid, const BenchArguments *arguments)
         BenchResult result;
         PAL_TRY(bench_one(grid, arguments, &sets, &result));
         slots[i] = (double)sizes[i];
-        seconds[i] = result.fastest;
+        products[i] = result.products;
+        seconds[i] = result.seconds;
     }
-    print_line(slots, seconds, count);
+    print_line(slots, products, seconds, count);
     return PAL_OK;
 }
 

@@ -20,7 +20,7 @@ static void print_usage(FILE *out)
             "\n  palimpsest COMMAND --help   arguments of a command\n"
             "  palimpsest --help-config    keys of the configuration file\n"
             "  palimpsest --version\n\n"
-            "Exit status: 0 finished; 75 stopped early with a good checkpoint, submit again;\n"
+            "Exit status: 0 finished; 75 stopped early with a good checkpoint;\n"
             "64 wrong use; 65 wrong input data; 66 input not found; 69 a resource is missing;\n"
             "70 internal error; 73 output cannot be created; 74 input/output error;\n"
             "78 wrong configuration.\n");

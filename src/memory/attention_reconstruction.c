@@ -33,7 +33,7 @@ static double count_terms(CompressionLossWorkspace *work, const CompressionLossI
         work->counted[b] = work->valid_fresh[b] > 0 ? input->window->counted[b] : 0;
         for (int i = 0; i < window; i++) {
             bool counts = i >= first && i < work->counted[b];
-            work->mask[b * window + i] = counts;
+            work->mask[(int64_t)b * window + i] = counts;
             queries += counts;
         }
     }

@@ -20,7 +20,7 @@ static double mark_groups(CompressionLossWorkspace *work, const CompressionLossI
         int present = memory->slots + input->window->counted[b];
         for (int g = 0; g < groups; g++) {
             bool counts = g >= groups - valid && (g + 1) * rate <= present;
-            work->mask[b * groups + g] = counts;
+            work->mask[(int64_t)b * groups + g] = counts;
             counted += counts;
         }
     }

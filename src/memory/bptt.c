@@ -62,8 +62,7 @@ static void retire(Device *device, BpttBlock *block, const Compressor *compresso
 {
     CompressionWorkspace *work = compressor->work;
     compressor->kind->forward(device, compressor, block->evicted);
-    int64_t count = tensor_count(block->dfresh);
-    device->op->copy_blocks(device, work->dfresh.data, count, block->dfresh.data, count, 1, count);
+    device_copy(device, work->dfresh, block->dfresh);
     compressor->kind->backward(device, compressor, block->evicted);
     block->used = false;
 }
@@ -100,9 +99,7 @@ void bptt_push(Device *device, Bptt *bptt, const Compressor *compressor, const b
     block->used = true;
     block->age = 0;
     for (int64_t row = 0; row < rows; row++) block->shifts[row] = push[row] ? 0 : -1;
-    int64_t count = tensor_count(block->evicted);
-    device->op->copy_blocks(device, block->evicted.data, count, compressor->work->evicted.data,
-                            count, 1, count);
+    device_copy(device, block->evicted, compressor->work->evicted);
     device->op->fill(device, block->dfresh, 0.0);
 }
 

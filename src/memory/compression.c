@@ -2,11 +2,11 @@
 #include "src/memory/compression.h"
 
 static const Compression compressions[] = {
-    [COMPRESSION_MEAN] = {"mean", false, pool_mean_compress, NULL},
-    [COMPRESSION_MAX] = {"max", false, pool_max_compress, NULL},
-    [COMPRESSION_CONV] = {"conv", false, conv_compress, conv_compress_backward},
-    [COMPRESSION_DILATED] = {"dilated", false, dilated_compress, dilated_compress_backward},
-    [COMPRESSION_MOST_USED] = {"most_used", true, most_used_compress, NULL},
+    [COMPRESSION_MEAN] = {false, pool_mean_compress, NULL},
+    [COMPRESSION_MAX] = {false, pool_max_compress, NULL},
+    [COMPRESSION_CONV] = {false, conv_compress, conv_compress_backward},
+    [COMPRESSION_DILATED] = {false, dilated_compress, dilated_compress_backward},
+    [COMPRESSION_MOST_USED] = {true, most_used_compress, NULL},
 };
 
 void compression_workspace_create(CompressionWorkspace *work, Arena *arena,

@@ -42,7 +42,6 @@ typedef struct Compressor {
 } Compressor;
 
 typedef struct Compression {
-    const char *name;
     bool uses_attention; /* forward reads work->usage */
     /* work->fresh = f_c(evicted), leaving in the workspace what backward needs. */
     void (*forward)(Device *device, const Compressor *compressor, Tensor evicted);

@@ -2,10 +2,10 @@
 #include "src/memory/compression_loss.h"
 
 static const CompressionLoss losses[] = {
-    [COMPRESSION_LOSS_NONE] = {"none", NULL},
-    [COMPRESSION_LOSS_ATTENTION] = {"attention", attention_reconstruction},
-    [COMPRESSION_LOSS_AUTOENCODING] = {"autoencoding", autoencoding},
-    [COMPRESSION_LOSS_TASK] = {"task", NULL}, /* no auxiliary loss: bptt.h */
+    [COMPRESSION_LOSS_NONE] = {NULL},
+    [COMPRESSION_LOSS_ATTENTION] = {attention_reconstruction},
+    [COMPRESSION_LOSS_AUTOENCODING] = {autoencoding},
+    [COMPRESSION_LOSS_TASK] = {NULL}, /* no auxiliary loss: bptt.h */
 };
 
 const CompressionLoss *compression_loss_find(CompressionLossKind kind) { return &losses[kind]; }

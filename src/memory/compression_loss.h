@@ -41,7 +41,6 @@ typedef struct LossSum {
 } LossSum;
 
 typedef struct CompressionLoss {
-    const char *name;
     /* NULL where there is nothing to add. */
     void (*apply)(Device *device, CompressionLossWorkspace *work, const CompressionLossInput *input,
                   LossSum *loss);

@@ -40,12 +40,6 @@ void layer_workspace_create(LayerWorkspace *work, Arena *arena, const ModelOptio
     work->dhidden = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, window, options->feed_forward);
 }
 
-static void copy(Device *device, Tensor to, Tensor from)
-{
-    int64_t count = tensor_count(from);
-    device->op->copy_blocks(device, to.data, count, from.data, count, 1, count);
-}
-
 /* x = dropout(x) + residual */
 static void finish_branch(Device *device, const TransformerLayer *layer, Tensor x, Tensor residual,
                           DropoutPurpose purpose, const Window *window, bool training)
@@ -81,7 +75,7 @@ static void feed_forward_part(Device *device, TransformerLayer *layer, LayerWork
                               Tensor dh, const Window *window)
 {
     phase_begin(device->times, PHASE_NORM);
-    copy(device, work->branch, dh);
+    device_copy(device, work->branch, dh);
     dropout_apply(device, work->branch, window, DROPOUT_FEED_FORWARD_OUTPUT, layer->number,
                   layer->dropout);
     device->op->fill(device, work->inner, 0.0);
@@ -95,7 +89,7 @@ static void feed_forward_part(Device *device, TransformerLayer *layer, LayerWork
 static void attention_part(Device *device, TransformerLayer *layer, LayerWorkspace *work, Tensor dh,
                            Tensor dcompressed, const AttentionInput *input, const Window *window)
 {
-    copy(device, work->branch, dh);
+    device_copy(device, work->branch, dh);
     dropout_apply(device, work->branch, window, DROPOUT_ATTENTION_OUTPUT, layer->number,
                   layer->dropout);
     device->op->fill(device, work->inner, 0.0);
@@ -108,7 +102,7 @@ static void attention_part(Device *device, TransformerLayer *layer, LayerWorkspa
 static void norm_in_place(Device *device, LayerWorkspace *work, const LayerNorm *norm, Tensor dh,
                           Tensor x)
 {
-    copy(device, work->branch, dh);
+    device_copy(device, work->branch, dh);
     device->op->fill(device, dh, 0.0);
     layer_norm_backward(device, norm, dh, work->branch, x);
 }

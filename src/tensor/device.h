@@ -141,6 +141,13 @@ struct Device {
 Status device_create_cpu(Device **device, int threads);
 void device_destroy(Device **device);
 
+/* All of `from` into `to`, which has as many numbers. */
+static inline void device_copy(Device *device, Tensor to, Tensor from)
+{
+    int64_t count = tensor_count(from);
+    device->op->copy_blocks(device, to.data, count, from.data, count, 1, count);
+}
+
 /* Counts 2 m n k operations of a matrix product to the running phase. */
 static inline void device_count(Device *device, double operations)
 {

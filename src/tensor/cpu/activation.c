@@ -11,7 +11,7 @@ void cpu_relu_backward(Device *device, Tensor dy, Tensor y)
     int parts = cpu_parts(device, count);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = line_range_of_part(count, part, parts);
+        PartRange range = line_range_of_part(count, part, parts);
         Real *restrict gradient = dy.data;
         const Real *restrict output = y.data;
 #pragma omp simd
@@ -44,7 +44,7 @@ void cpu_gelu_forward(Device *device, Tensor y, Tensor x)
     int parts = cpu_parts(device, 4 * count);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = line_range_of_part(count, part, parts);
+        PartRange range = line_range_of_part(count, part, parts);
         Real *restrict to = y.data;
         const Real *restrict from = x.data;
 #pragma omp simd
@@ -59,7 +59,7 @@ void cpu_gelu_backward(Device *device, Tensor dy, Tensor x)
     int parts = cpu_parts(device, 4 * count);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = line_range_of_part(count, part, parts);
+        PartRange range = line_range_of_part(count, part, parts);
         Real *restrict gradient = dy.data;
         const Real *restrict input = x.data;
 #pragma omp simd

@@ -32,7 +32,7 @@ static Factors adam_factors(AdamOptions options)
     };
 }
 
-static void adam_range(Range range, Real *restrict w, Real *restrict m, Real *restrict v,
+static void adam_range(PartRange range, Real *restrict w, Real *restrict m, Real *restrict v,
                        const Real *restrict g, Factors f)
 {
 #pragma omp simd

@@ -24,7 +24,7 @@ void cpu_pool_mean(Device *device, Tensor y, Tensor x)
     int parts = cpu_parts(device, rate * groups * width);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = range_of_part(groups, part, parts);
+        PartRange range = range_of_part(groups, part, parts);
         for (int64_t g = range.begin; g < range.end; g++) {
             Real *restrict mean = y.data + g * width;
             const Real *restrict rows = x.data + g * rate * width;
@@ -46,7 +46,7 @@ void cpu_pool_max(Device *device, Tensor y, Tensor x)
     int parts = cpu_parts(device, rate * groups * width);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = range_of_part(groups, part, parts);
+        PartRange range = range_of_part(groups, part, parts);
         for (int64_t g = range.begin; g < range.end; g++) {
             Real *restrict highest = y.data + g * width;
             const Real *restrict rows = x.data + g * rate * width;
@@ -71,7 +71,7 @@ void cpu_pair_with_earlier(Device *device, Tensor y, Tensor x, int distance)
     int parts = cpu_parts(device, 2 * rows * width);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = range_of_part(rows, part, parts);
+        PartRange range = range_of_part(rows, part, parts);
         for (int64_t i = range.begin; i < range.end; i++) {
             Real *earlier = y.data + 2 * i * width;
             const Real *row = x.data + i * width;
@@ -99,7 +99,7 @@ void cpu_pair_with_earlier_backward(Device *device, Tensor dx, Tensor dy, int di
     int parts = cpu_parts(device, 2 * rows * width);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = range_of_part(rows, part, parts);
+        PartRange range = range_of_part(rows, part, parts);
         for (int64_t i = range.begin; i < range.end; i++) {
             Real *row = dx.data + i * width;
             add_row(width, row, dy.data + (2 * i + 1) * width);
@@ -118,7 +118,7 @@ void cpu_select_rows(Device *device, Tensor y, Tensor x, const int32_t *chosen)
     int parts = cpu_parts(device, rows * width);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = range_of_part(rows, part, parts);
+        PartRange range = range_of_part(rows, part, parts);
         for (int64_t i = range.begin; i < range.end; i++) {
             PAL_ASSERT(chosen[i] >= 0 && chosen[i] < x.dims[1]);
             const Real *row = x.data + (i / per_block * x.dims[1] + chosen[i]) * width;

@@ -61,7 +61,7 @@ void cpu_cross_entropy(Device *device, Tensor nats, Tensor logits, const int32_t
     int parts = cpu_parts(device, 4 * rows * n);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = range_of_part(rows, part, parts);
+        PartRange range = range_of_part(rows, part, parts);
         for (int64_t i = range.begin; i < range.end; i++) {
             PAL_ASSERT(targets[i] < n);
             Real *row = logits.data + i * n;

@@ -21,7 +21,7 @@ static void zero(Device *device, char *start, size_t bytes)
     int parts = cpu_parts(device, (int64_t)(bytes / sizeof(Real)));
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = range_of_part(pages, part, parts);
+        PartRange range = range_of_part(pages, part, parts);
         size_t begin = (size_t)range.begin * 4096, end = (size_t)range.end * 4096;
         memset(start + begin, 0, (end < bytes ? end : bytes) - begin);
     }

@@ -30,7 +30,7 @@ void cpu_dropout(Device *device, Tensor x, RandomStream stream, int64_t first_ro
     int parts = cpu_parts(device, 4 * count);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = range_of_part(rows * blocks, part, parts);
+        PartRange range = range_of_part(rows * blocks, part, parts);
         for (int64_t block = range.begin; block < range.end;) {
             int64_t row = block / blocks, first = block % blocks;
             int64_t last = first + range.end - block < blocks ? first + range.end - block : blocks;

@@ -12,7 +12,7 @@ void cpu_fill(Device *device, Tensor x, double value)
     int parts = cpu_parts(device, count);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = line_range_of_part(count, part, parts);
+        PartRange range = line_range_of_part(count, part, parts);
         for (int64_t i = range.begin; i < range.end; i++) x.data[i] = (Real)value;
     }
 }
@@ -23,7 +23,7 @@ void cpu_scale(Device *device, Tensor x, double factor)
     int parts = cpu_parts(device, count);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = line_range_of_part(count, part, parts);
+        PartRange range = line_range_of_part(count, part, parts);
 #pragma omp simd
         for (int64_t i = range.begin; i < range.end; i++) x.data[i] *= (Real)factor;
     }
@@ -36,7 +36,7 @@ void cpu_add(Device *device, Tensor y, Tensor x)
     int parts = cpu_parts(device, count);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = line_range_of_part(count, part, parts);
+        PartRange range = line_range_of_part(count, part, parts);
         Real *restrict to = y.data;
         const Real *restrict from = x.data;
 #pragma omp simd
@@ -53,7 +53,7 @@ void cpu_copy_blocks(Device *device, Real *to, int64_t to_stride, const Real *fr
     int parts = blocks == 1 ? 1 : cpu_parts(device, blocks * length);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = range_of_part(blocks, part, parts);
+        PartRange range = range_of_part(blocks, part, parts);
         for (int64_t block = range.begin; block < range.end; block++)
             memmove(to + block * to_stride, from + block * from_stride, bytes);
     }

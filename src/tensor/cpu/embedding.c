@@ -13,7 +13,7 @@ void cpu_embedding_forward(Device *device, Tensor y, Tensor table, const int32_t
     int parts = cpu_parts(device, rows * width);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = range_of_part(rows, part, parts);
+        PartRange range = range_of_part(rows, part, parts);
         for (int64_t i = range.begin; i < range.end; i++) {
             PAL_ASSERT(tokens[i] >= 0 && tokens[i] < table.dims[0]);
             Real *restrict to = y.data + i * width;
@@ -36,7 +36,7 @@ void cpu_embedding_backward(Device *device, Tensor dtable, Tensor dy, const int3
     int parts = cpu_parts(device, rows * width);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range channels = line_range_of_part(width, part, parts);
+        PartRange channels = line_range_of_part(width, part, parts);
         for (int64_t i = 0; i < rows; i++) {
             PAL_ASSERT(tokens[i] >= 0 && tokens[i] < dtable.dims[0]);
             Real *restrict to = dtable.data + tokens[i] * width;

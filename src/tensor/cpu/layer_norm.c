@@ -47,7 +47,7 @@ void cpu_layer_norm_forward(Device *device, Tensor y, Tensor mean, Tensor rstd, 
     int parts = cpu_parts(device, rows * n);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = range_of_part(rows, part, parts);
+        PartRange range = range_of_part(rows, part, parts);
         for (int64_t i = range.begin; i < range.end; i++) {
             const Real *row = x.data + i * n;
             Real center = row_mean(n, row);
@@ -102,7 +102,7 @@ void cpu_layer_norm_backward(Device *device, Tensor dx, Tensor dscale, Tensor ds
     Real *partial = cpu_workspace(device, checked_size(2 * stride * parts) * sizeof(Real));
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = range_of_part(rows, part, parts);
+        PartRange range = range_of_part(rows, part, parts);
         Real *part_dscale = partial + 2 * stride * part, *part_dshift = part_dscale + stride;
         memset(part_dscale, 0, checked_size(2 * stride) * sizeof(Real));
         for (int64_t i = range.begin; i < range.end; i++)

@@ -31,7 +31,7 @@ static void finish(Device *device, Tensor c, Tensor bias, bool relu)
     int parts = cpu_parts(device, m * n);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range rows = range_of_part(m, part, parts);
+        PartRange rows = range_of_part(m, part, parts);
         for (int64_t i = rows.begin; i < rows.end; i++)
             finish_row(n, c.data + i * n, bias.data, relu);
     }

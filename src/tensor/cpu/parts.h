@@ -6,13 +6,12 @@
  *     int parts = cpu_parts(device, count);
  *     #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
  *     for (int part = 0; part < parts; part++) {
- *         Range range = range_of_part(count, part, parts);
+ *         PartRange range = range_of_part(count, part, parts);
  *         ...
  *     }
  *
- * The ranges depend on the size and the number of threads alone, not on how many threads the
- * runtime grants; sums over parts are combined in the order of the parts. So results repeat bit by
- * bit.
+ * The ranges depend on the size and the number of threads alone; sums over parts are combined in
+ * the order of the parts. So results repeat bit by bit.
  */
 #ifndef PAL_TENSOR_CPU_PARTS_H
 #define PAL_TENSOR_CPU_PARTS_H
@@ -28,9 +27,9 @@ enum {
     PAL_LINE_NUMBERS = 64 / (int)sizeof(Real) /* numbers in a cache line */
 };
 
-typedef struct Range {
+typedef struct PartRange {
     int64_t begin, end;
-} Range;
+} PartRange;
 
 /* In how many parts to handle `work` numbers. */
 static inline int cpu_parts(const Device *device, int64_t work)
@@ -38,17 +37,17 @@ static inline int cpu_parts(const Device *device, int64_t work)
     return work < PAL_PARALLEL_MIN ? 1 : device->threads;
 }
 
-static inline Range range_of_part(int64_t count, int part, int parts)
+static inline PartRange range_of_part(int64_t count, int part, int parts)
 {
-    return (Range){count * part / parts, count * (part + 1) / parts};
+    return (PartRange){count * part / parts, count * (part + 1) / parts};
 }
 
 /* The same for neighbouring numbers: ranges begin at whole cache lines, which threads then never
  * write to together. */
-static inline Range line_range_of_part(int64_t count, int part, int parts)
+static inline PartRange line_range_of_part(int64_t count, int part, int parts)
 {
     int64_t lines = (count + PAL_LINE_NUMBERS - 1) / PAL_LINE_NUMBERS;
-    Range range = range_of_part(lines, part, parts);
+    PartRange range = range_of_part(lines, part, parts);
     range.begin *= PAL_LINE_NUMBERS;
     range.end *= PAL_LINE_NUMBERS;
     if (range.begin > count) range.begin = count;

@@ -34,7 +34,7 @@ void cpu_product(Device *device, Real *c, const Real *a, const Real *b, Product 
     int parts = cpu_parts(device, m * n * k);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range rows = range_of_part(m, part, parts);
+        PartRange rows = range_of_part(m, part, parts);
         for (int64_t i = rows.begin; i < rows.end; i++) {
             const Real *row = product.transpose_a ? a + i : a + i * k;
             product_row(c + i * n, row, product.transpose_a ? m : 1, b, product);

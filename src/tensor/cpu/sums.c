@@ -28,7 +28,7 @@ void cpu_add_column_sums(Device *device, Tensor bias, Tensor x)
     Real *partial = cpu_workspace(device, checked_size(stride * parts) * sizeof(Real));
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = range_of_part(rows, part, parts);
+        PartRange range = range_of_part(rows, part, parts);
         Real *sums = partial + stride * part;
         memset(sums, 0, checked_size(n) * sizeof(Real));
         add_rows(range.end - range.begin, n, sums, x.data + range.begin * n);
@@ -56,7 +56,7 @@ double cpu_sum(Device *device, Tensor x)
     double *partial = partial_sums(device, parts);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = line_range_of_part(count, part, parts);
+        PartRange range = line_range_of_part(count, part, parts);
         double sum = 0;
 #pragma omp simd reduction(+ : sum)
         for (int64_t i = range.begin; i < range.end; i++) sum += (double)x.data[i];
@@ -72,7 +72,7 @@ double cpu_sum_of_squares(Device *device, Tensor x)
     double *partial = partial_sums(device, parts);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = line_range_of_part(count, part, parts);
+        PartRange range = line_range_of_part(count, part, parts);
         double sum = 0;
 #pragma omp simd reduction(+ : sum)
         for (int64_t i = range.begin; i < range.end; i++)
@@ -116,7 +116,7 @@ double cpu_squared_error(Device *device, Tensor dy, Tensor y, Tensor target, con
     double *partial = partial_sums(device, parts);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
-        Range range = range_of_part(rows, part, parts);
+        PartRange range = range_of_part(rows, part, parts);
         double sum = 0;
         for (int64_t i = range.begin; i < range.end; i++) {
             const Real *row = y.data + i * n, *wanted = target.data + i * n;

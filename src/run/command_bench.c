@@ -16,6 +16,7 @@
 
 #include "mpi/collectives.h"
 #include "src/base/log.h"
+#include "src/base/statistics.h"
 #include "src/run/commands.h"
 #include "src/run/machine.h"
 #include "src/run/training.h"
@@ -33,22 +34,10 @@ typedef struct BenchArguments {
 /* Of one configuration; medians over the timed updates. */
 typedef struct BenchResult {
     double seconds, tokens, operations; /* per update, on this rank */
-    double products; /* 1024^3 products that the same machine does in the time of an update */
-    double rate, fraction;              /* product rate; operations rate over it */
+    double products;       /* 1024^3 products that the same machine does in the time of an update */
+    double rate, fraction; /* product rate; operations rate over it */
     double phase_seconds[PHASE_COUNT], phase_operations[PHASE_COUNT]; /* means */
 } BenchResult;
-
-static int ascending(const void *left, const void *right)
-{
-    double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
-static double median(double *values, int64_t count)
-{
-    qsort(values, (size_t)count, sizeof *values, ascending);
-    return values[count / 2];
-}
 
 /* Updates until every memory is full: only then does every update do all the work. */
 static int64_t warm_up_updates(const Training *training)
@@ -86,10 +75,10 @@ static Status time_updates(Training *training, int64_t updates, BenchResult *res
         log_progress("update %lld of %lld: %.3f s", (long long)i + 1, (long long)updates,
                      report.seconds);
     }
-    result->seconds = median(seconds, updates);
-    result->rate = median(rates, updates);
-    result->fraction = median(fractions, updates);
-    result->products = median(products, updates);
+    result->seconds = statistics_median(seconds, updates);
+    result->rate = statistics_median(rates, updates);
+    result->fraction = statistics_median(fractions, updates);
+    result->products = statistics_median(products, updates);
     result->tokens = (double)report.tokens;
     result->operations = report.operations;
     for (int p = 0; p < PHASE_COUNT; p++) {

@@ -34,9 +34,11 @@ static void print_documents(const Evaluation *e, const EvaluationResult *result)
 
 static void print_totals(const Evaluation *e, const EvaluationResult *result)
 {
-    log_info("%s, %s: %lld documents, %lld tokens, %lld bytes, %lld words (counted by white space)",
-             e->path, split_name(e->feed.split), (long long)evaluation_split(e)->documents,
-             (long long)result->tokens, (long long)result->bytes, (long long)result->words);
+    log_info(
+        "%s, %s: %lld document%s, %lld tokens, %lld bytes, %lld words (counted by white space)",
+        e->path, split_name(e->feed.split), (long long)evaluation_split(e)->documents,
+        evaluation_split(e)->documents == 1 ? "" : "s", (long long)result->tokens,
+        (long long)result->bytes, (long long)result->words);
     log_info("total %.2f nats, %.4f nats/token, %.4f bits per byte, word-level perplexity %.2f",
              result->nats, result->nats / (double)result->tokens, evaluation_bits_per_byte(result),
              evaluation_word_perplexity(result));

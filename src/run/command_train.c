@@ -185,12 +185,13 @@ static Status create(TrainRun *run)
     PAL_TRY(session_seal(session));
     training_start(&run->training);
     if (run->evaluates) evaluation_start(&run->evaluation);
-    log_info("model: %lld weights, temporal range %lld tokens, %lld documents of %lld tokens, "
-             "%d rows",
+    const DataSplit *split = &run->training.feed.dataset->splits[SPLIT_TRAIN];
+    log_info("model: %lld weights, temporal range %lld tokens, %lld document%s of %lld tokens, "
+             "%d row%s",
              (long long)parameters_total(&run->training.parameters),
-             (long long)model_temporal_range(&config->model),
-             (long long)run->training.feed.dataset->splits[SPLIT_TRAIN].documents,
-             (long long)run->training.feed.dataset->splits[SPLIT_TRAIN].tokens, config->batch.rows);
+             (long long)model_temporal_range(&config->model), (long long)split->documents,
+             split->documents == 1 ? "" : "s", (long long)split->tokens, config->batch.rows,
+             config->batch.rows == 1 ? "" : "s");
     return PAL_OK;
 }
 

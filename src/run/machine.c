@@ -10,6 +10,7 @@
 
 #include "mpi/collectives.h"
 #include "src/base/log.h"
+#include "src/base/statistics.h"
 #include "src/base/timer.h"
 
 enum { PRODUCT_SIZE = 1024, MOST_RUNS = 64 };
@@ -49,12 +50,6 @@ int machine_threads(const Grid *grid, int wanted)
     return (int)-fewest;
 }
 
-static int ascending(const void *left, const void *right)
-{
-    double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
 static double time_products(Device *device, Tensor c, Tensor a, Tensor b, int runs)
 {
     double seconds[MOST_RUNS];
@@ -65,8 +60,7 @@ static double time_products(Device *device, Tensor c, Tensor a, Tensor b, int ru
         device->op->matmul(device, c, a, b, (MatmulOptions){0});
         seconds[i] = timer_seconds() - start;
     }
-    qsort(seconds, (size_t)runs, sizeof *seconds, ascending);
-    return seconds[runs / 2];
+    return statistics_median(seconds, runs);
 }
 
 double machine_product_rate(Device *device, int runs)

@@ -29,18 +29,22 @@ static double group_norm(Device *device, const Parameters *p, const OptimizerOpt
     return group_scale(options, group) * sqrt(device->op->sum_of_squares(device, gradient));
 }
 
-void optimizer_step(Device *device, const Parameters *p, const OptimizerOptions *options,
+bool optimizer_step(Device *device, const Parameters *p, const OptimizerOptions *options,
                     double norms[GROUP_COUNT])
 {
     scale_compression(device, p, options);
 
     double scales[GROUP_COUNT];
+    bool finite = true;
     for (int g = 0; g < GROUP_COUNT; g++) {
         norms[g] = group_norm(device, p, options, (ParameterGroup)g);
+        finite = finite && isfinite(norms[g]);
         bool clips = options->clip > 0.0 && norms[g] > options->clip;
         scales[g] =
             group_scale(options, (ParameterGroup)g) * (clips ? options->clip / norms[g] : 1.0);
     }
+
+    if (!finite) return false;
 
     for (int i = 0; i < p->count; i++) {
         const Parameter *row = &p->table[i];
@@ -57,4 +61,5 @@ void optimizer_step(Device *device, const Parameters *p, const OptimizerOptions 
             device, parameter_view(row, p->value), parameter_view(row, p->first_moment),
             parameter_view(row, p->second_moment), parameter_view(row, p->gradient), adam);
     }
+    return true;
 }

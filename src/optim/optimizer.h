@@ -20,8 +20,9 @@ typedef struct OptimizerOptions {
 } OptimizerOptions;
 
 /* Local: gradients are already summed over the data group, so every rank takes the same step.
- * norms: of the scaled gradients, before clipping. Uses up the gradients. */
-void optimizer_step(Device *device, const Parameters *parameters, const OptimizerOptions *options,
+ * norms: of the scaled gradients, before clipping. Uses up the gradients. False, with weights and
+ * moments as before, where a norm is not finite. */
+bool optimizer_step(Device *device, const Parameters *parameters, const OptimizerOptions *options,
                     double norms[GROUP_COUNT]);
 
 #endif

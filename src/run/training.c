@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/run/training.h"
 
+#include <math.h>
+
 #include "mpi/collectives.h"
 #include "src/base/checked.h"
 
@@ -161,7 +163,7 @@ static double finish_compression_loss(Training *t)
     return loss;
 }
 
-static void step(Training *t, UpdateReport *report)
+static bool step(Training *t, UpdateReport *report)
 {
     const TrainConfig *train = &t->session->config.train;
     report->learning_rate = schedule_learning_rate(&t->schedule, report->update);
@@ -174,8 +176,9 @@ static void step(Training *t, UpdateReport *report)
         .layer_scale = t->layer_scale,
     };
     phase_begin(t->session->device->times, PHASE_OPTIMIZER);
-    optimizer_step(t->session->device, &t->parameters, &options, report->norms);
+    bool stepped = optimizer_step(t->session->device, &t->parameters, &options, report->norms);
     model_weights_changed(&t->model);
+    return stepped;
 }
 
 static double total_operations(const PhaseTimes *times)
@@ -208,8 +211,15 @@ Status training_update(Training *t, UpdateReport *report)
     report->loss = t->sums[SUM_NATS] / t->sums[SUM_TARGETS];
     report->tokens = (int64_t)t->sums[SUM_TARGETS];
     report->compression_loss = finish_compression_loss(t);
-    step(t, report);
+    bool stepped = isfinite(report->loss) && step(t, report);
     phase_end(device->times);
+    if (!stepped)
+        PAL_FAIL(PAL_ERROR_INTERNAL,
+                 "update %lld: training has diverged (loss %g, gradient norms %g and %g, learning "
+                 "rate %g); the weights are those of the update before; try a lower train.lr_peak, "
+                 "a longer train.warmup or a smaller train.clip",
+                 (long long)report->update, report->loss, report->norms[GROUP_MAIN],
+                 report->norms[GROUP_COMPRESSION], report->learning_rate);
 
     t->update = report->update;
     t->tokens += report->tokens;

@@ -45,7 +45,8 @@ Status training_create(Training *training, Session *session, bool random_tokens)
 void training_start(Training *training);
 
 /* Collective over all ranks: the windows of one update, reduction, optimiser. Error: reading the
- * data failed on some rank; then every rank returns it and the weights are as before. */
+ * data failed on some rank, or loss or gradient are not finite; then every rank returns it and the
+ * weights are as before. */
 Status training_update(Training *training, UpdateReport *report);
 
 /* Collective over all ranks. */

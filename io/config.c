@@ -172,6 +172,13 @@ Status config_parse_text(Config *config, const char *text, const char *name,
     return PAL_OK;
 }
 
+static int line_of(const char *content, size_t offset)
+{
+    int line = 1;
+    for (size_t i = 0; i < offset; i++) line += content[i] == '\n';
+    return line;
+}
+
 static Status read_text(const char *path, char **text)
 {
     enum { LARGEST = 1 << 20 };
@@ -193,6 +200,11 @@ static Status read_text(const char *path, char **text)
     else if (length > LARGEST)
         status = status_fail(PAL_ERROR_CONFIG, __FILE__, __LINE__,
                              "%s: is larger than 1 MiB, expected an INI file", path);
+    else if (memchr(content, '\0', length) != NULL)
+        status = status_fail(
+            PAL_ERROR_CONFIG, __FILE__, __LINE__,
+            "%s:%d: a zero byte, expected an INI file; was it damaged?", path,
+            line_of(content, (size_t)((char *)memchr(content, '\0', length) - content)));
     if (status != PAL_OK) {
         free(content);
         return status;

@@ -42,12 +42,13 @@ static Status refuse(const ConfigKey *key, const char *value, const char *where)
 }
 
 /* Is value in "[low, high]"? A round bracket leaves the bound itself out. */
-static bool in_range(const char *range, double value)
+/* long double holds every 64-bit integer. */
+static bool in_range(const char *range, long double value)
 {
     char *comma;
-    double low = strtod(range + 1, &comma);
+    long double low = strtold(range + 1, &comma);
     char *end;
-    double high = strtod(comma + 1, &end);
+    long double high = strtold(comma + 1, &end);
     bool above = *range == '[' ? value >= low : value > low;
     bool below = *end == ']' ? value <= high : value < high;
     return above && below;
@@ -55,7 +56,7 @@ static bool in_range(const char *range, double value)
 
 static bool parse_long(const ConfigKey *key, const char *value, int64_t *number)
 {
-    return integer_parse(value, number) && in_range(key->allowed, (double)*number);
+    return integer_parse(value, number) && in_range(key->allowed, (long double)*number);
 }
 
 static bool parse_int(const ConfigKey *key, const char *value, int *number)

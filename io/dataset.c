@@ -6,10 +6,11 @@
 #include <string.h>
 
 /* Tokens that one read fetches for a row. */
-enum { BLOCK_TOKENS = 64 * 1024 };
+/* Blocks of all rows together stay below 32 MiB, but no block gets shorter than a page of tokens. */
+enum { MOST_BLOCK_TOKENS = 64 * 1024, LEAST_BLOCK_TOKENS = 2048, ALL_BLOCK_TOKENS = 1 << 24 };
 
 struct TokenBlock {
-    uint16_t *tokens; /* (BLOCK_TOKENS) */
+    uint16_t *tokens; /* (block_tokens) */
     Split split;
     int64_t first, count; /* count 0: nothing read yet */
 };
@@ -104,8 +105,12 @@ static Status allocate_blocks(Dataset *dataset, int slots)
     if (dataset->blocks == NULL)
         PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", dataset->path);
     dataset->num_slots = slots;
+    int share = ALL_BLOCK_TOKENS / slots;
+    dataset->block_tokens = share > MOST_BLOCK_TOKENS    ? MOST_BLOCK_TOKENS
+                            : share < LEAST_BLOCK_TOKENS ? LEAST_BLOCK_TOKENS
+                                                         : share;
     for (int s = 0; s < slots; s++) {
-        dataset->blocks[s].tokens = malloc(BLOCK_TOKENS * sizeof(uint16_t));
+        dataset->blocks[s].tokens = malloc((size_t)dataset->block_tokens * sizeof(uint16_t));
         if (dataset->blocks[s].tokens == NULL)
             PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory for %d rows", dataset->path, slots);
     }
@@ -156,7 +161,7 @@ void dataset_close(Dataset **dataset)
 static Status load_block(Dataset *dataset, Split split, TokenBlock *block, int64_t first)
 {
     int64_t left = dataset->splits[split].tokens - first;
-    int64_t count = left < BLOCK_TOKENS ? left : BLOCK_TOKENS;
+    int64_t count = left < dataset->block_tokens ? left : dataset->block_tokens;
     Slab slab = {.first = {first}, .count = {count}};
     char path[64];
     snprintf(path, sizeof path, "/%s/tokens", split_names[split]);

@@ -41,6 +41,7 @@ typedef struct Dataset {
     H5File *file;
     TokenBlock *blocks; /* (num_slots) */
     int num_slots;
+    int block_tokens; /* tokens that a block holds */
 } Dataset;
 
 /* Local. "train", "validation", "test". */

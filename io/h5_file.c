@@ -122,14 +122,18 @@ Status h5_create(H5File **file, const char *path, const Group *group)
     PAL_TRY(file_allocate(file, path, group, true));
     H5File *f = *file;
 
-    Status status = f->group == NULL || group_is_root(f->group) ? check_creatable(path) : PAL_OK;
-    status = h5_agree(f, status);
+    /* A file that was there before is not this program's to remove if it cannot be replaced. */
+    bool acts = f->group == NULL || group_is_root(f->group), existed = false;
+    if (acts) existed = access(path, F_OK) == 0;
+    if (f->group != NULL) group_broadcast(f->group, &existed, sizeof existed, 0);
+    Status status = h5_agree(f, acts ? check_creatable(path) : PAL_OK);
     if (status == PAL_OK) {
-        f->made = true;
-        hid_t access = access_properties(f->group);
-        f->id = access < 0 ? -1 : H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+        f->made = !existed;
+        hid_t properties = access_properties(f->group);
+        f->id = properties < 0 ? -1 : H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, properties);
         if (f->id < 0) status = h5_fail(path, PAL_ERROR_CANT_CREATE, "cannot be created");
-        if (access >= 0) H5Pclose(access);
+        if (properties >= 0) H5Pclose(properties);
+        f->made = f->made || f->id >= 0;
         status = h5_agree(f, status);
     }
     if (status != PAL_OK) h5_abandon(file);
@@ -138,13 +142,13 @@ Status h5_create(H5File **file, const char *path, const Group *group)
 
 static Status open_checked(H5File *f)
 {
-    hid_t access = access_properties(f->group);
-    f->id = access < 0 ? -1 : H5Fopen(f->path, H5F_ACC_RDONLY, access);
+    hid_t properties = access_properties(f->group);
+    f->id = properties < 0 ? -1 : H5Fopen(f->path, H5F_ACC_RDONLY, properties);
     Status status = PAL_OK;
     if (f->id < 0)
         status = h5_fail(f->path, PAL_ERROR_DATA,
                          "is not a whole HDF5 file (cut short, damaged, or of another kind)");
-    if (access >= 0) H5Pclose(access);
+    if (properties >= 0) H5Pclose(properties);
     return status;
 }
 

@@ -41,15 +41,6 @@ static Status check_tokenizer(const char *name)
 }
 
 /* Before hours of work, not after them. */
-static Status check_output(const char *path)
-{
-    struct stat found;
-    if (stat(path, &found) == 0 && S_ISDIR(found.st_mode))
-        PAL_FAIL(PAL_ERROR_CANT_CREATE,
-                 "%s: is a folder, expected the name of a data file to write, e.g. data.h5", path);
-    return PAL_OK;
-}
-
 /* isspace() of the C locale. */
 static bool is_space(uint8_t byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r'); }
 
@@ -184,7 +175,7 @@ static Status write_and_publish(Preparation *p, const char *output)
 Status prepare_data(const PrepareOptions *options)
 {
     PAL_TRY(check_tokenizer(options->tokenizer));
-    PAL_TRY(check_output(options->output));
+    PAL_TRY(publish_check(options->output));
     TextSource source;
     Status status = text_source_open(&source, options->input, options->split_at);
     if (status == PAL_OK) {

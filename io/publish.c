@@ -65,6 +65,44 @@ static int sync_folder_of(const char *path)
     return sync_path(folder, O_RDONLY | O_DIRECTORY);
 }
 
+static bool is_hdf5(const char *path)
+{
+    static const char signature[8] = "\x89HDF\r\n\x1a\n";
+    char found[8] = {0};
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) return false;
+    size_t read = fread(found, 1, sizeof found, file);
+    fclose(file);
+    return read == 0 || (read == sizeof found && memcmp(found, signature, sizeof found) == 0);
+}
+
+Status publish_check(const char *path)
+{
+    struct stat found;
+    if (path[0] == '\0') PAL_FAIL(PAL_ERROR_USAGE, "the name of the file to write is empty");
+    if (stat(path, &found) != 0) return PAL_OK;
+    if (S_ISDIR(found.st_mode))
+        PAL_FAIL(PAL_ERROR_CANT_CREATE,
+                 "%s: is a folder, expected the name of a data file to write, e.g. data.h5", path);
+    if (!S_ISREG(found.st_mode))
+        PAL_FAIL(PAL_ERROR_CANT_CREATE,
+                 "%s: is no regular file and cannot be replaced by one; give another name", path);
+    if (!is_hdf5(path))
+        PAL_FAIL(
+            PAL_ERROR_CANT_CREATE,
+            "%s: is there already and is no HDF5 file; it would be lost: give another name, or "
+            "remove it",
+            path);
+    return PAL_OK;
+}
+
+bool publish_same_file(const char *a, const char *b)
+{
+    struct stat first, second;
+    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
 Status publish_file(const char *temporary, const char *path)
 {
     const char *step = "written to the disk";

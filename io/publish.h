@@ -6,6 +6,7 @@
 #ifndef PAL_IO_PUBLISH_H
 #define PAL_IO_PUBLISH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "src/base/status.h"
@@ -15,6 +16,14 @@ Status make_folders(const char *path);
 
 /* Local. "a/b.h5" to "a/b.h5.part". Error: PAL_ERROR_USAGE when the name is too long. */
 Status publish_temporary(const char *path, char *temporary, size_t size);
+
+/* Local. Before work whose result goes to `path`: that is not a folder, a device or the like, and not
+ * a file of another kind than HDF5, which would be lost. Errors: PAL_ERROR_CANT_CREATE; no name at
+ * all: PAL_ERROR_USAGE. */
+Status publish_check(const char *path);
+
+/* Local. Both names are there and mean one file. */
+bool publish_same_file(const char *a, const char *b);
 
 /* Local. Syncs the closed file, renames it, syncs the folder. Error: PAL_ERROR_IO; then the
  * temporary file is removed. */

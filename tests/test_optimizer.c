@@ -234,11 +234,34 @@ static void weights_without_gradient_stay(void **state)
                                 .layer_scale = layer_scale};
     double norms[GROUP_COUNT];
     Tensor before = copy_of(f.parameters.value);
-    optimizer_step(f.device, &f.parameters, &options, norms);
+    assert_true(optimizer_step(f.device, &f.parameters, &options, norms));
     assert_true(norms[GROUP_MAIN] == 0.0 && norms[GROUP_COMPRESSION] == 0.0);
     assert_same_bits(f.parameters.value, before);
     release(before);
     destroy(&f);
+}
+
+/* One number that is none, in either group, and nothing moves. */
+static void no_step_with_a_gradient_that_is_not_finite(void **state)
+{
+    (void)state;
+    const double layer_scale[LAYERS] = {1.0, 1.0};
+    OptimizerOptions options = {
+        .learning_rate = 1.0, .update = 1, .main_scale = 1.0, .layer_scale = layer_scale};
+    for (int group = 0; group < GROUP_COUNT; group++) {
+        Fixture f = create();
+        double norms[GROUP_COUNT];
+        draw_gradients(&f, 1, 1.0);
+        f.parameters.gradient.data[f.parameters.group_first[group]] = (Real)INFINITY;
+        Tensor before = copy_of(f.parameters.value), moment = copy_of(f.parameters.first_moment);
+        assert_false(optimizer_step(f.device, &f.parameters, &options, norms));
+        assert_false(isfinite(norms[group]));
+        assert_same_bits(f.parameters.value, before);
+        assert_same_bits(f.parameters.first_moment, moment);
+        release(before);
+        release(moment);
+        destroy(&f);
+    }
 }
 
 int main(void)
@@ -249,6 +272,7 @@ int main(void)
         cmocka_unit_test(clipping_is_that_of_the_group),
         cmocka_unit_test(main_gradient_never_shrinks_a_compression_step),
         cmocka_unit_test(weights_without_gradient_stay),
+        cmocka_unit_test(no_step_with_a_gradient_that_is_not_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

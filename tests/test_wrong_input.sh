@@ -10,7 +10,7 @@ source "$(dirname "$0")/support.sh"
 wrong_places() {
     on="1 2" refused 66 "missing.ini" "No such file" -- train missing.ini --run r
     refused 66 "$inputs" "directory" -- train "$inputs" --run r
-    refused 78 "data.h5:1:" -- train "$inputs/data.h5" --run r
+    refused 78 "data.h5:" "zero byte" -- train "$inputs/data.h5" --run r
     on="1 2" refused 66 "nowhere/data.h5" "No such file" -- \
         train "$inputs/tiny.ini" --run r --set data.path=nowhere/data.h5
     on="1 2" refused 66 "no-run" "no such checkpoint or run folder" -- evaluate no-run
@@ -169,6 +169,39 @@ wrong_prompts() {
     refused 64 "--top-p is 1.5" -- generate "$inputs/run" --top-p 1.5
 }
 
+# What is read, and what is no data file, is never replaced.
+precious_files() {
+    local checkpoint=$inputs/run/checkpoints/step-00000003.h5 before
+    cp "$inputs/data.h5" "$inputs/kept.h5"
+    ln -s kept.h5 "$inputs/link.h5"
+    cp "$checkpoint" "$inputs/kept-run.h5"
+    before=$(cat "$inputs/kept.h5" "$inputs/kept-run.h5" "$inputs/long.txt" | cksum)
+    local losses
+    for losses in kept-run.h5 kept.h5 link.h5; do
+        on="1 2" refused 64 "$losses is the file that is read" "another name" -- \
+            evaluate "$inputs/kept-run.h5" --data "$inputs/kept.h5" --losses "$inputs/$losses"
+    done
+    refused 73 "long.txt" "no HDF5 file" "would be lost" -- \
+        prepare "$inputs/long.txt" -o "$inputs/long.txt"
+    refused 73 "long.txt" "no HDF5 file" -- \
+        evaluate "$inputs/kept-run.h5" --data "$inputs/kept.h5" --losses "$inputs/long.txt"
+    mkfifo "$inputs/pipe"
+    refused 73 "pipe" "no regular file" -- prepare "$inputs/long.txt" -o "$inputs/pipe"
+    check "what is read stays as it is" \
+        test "$before" = "$(cat "$inputs/kept.h5" "$inputs/kept-run.h5" "$inputs/long.txt" | cksum)"
+}
+
+# A checkpoint is the model that it was trained to be.
+another_model() {
+    local change
+    for change in layers=1 norm=post activation=gelu tie_embeddings=false; do
+        refused 78 "model.${change%=*}" "was trained with" -- \
+            evaluate "$inputs/run" --data "$inputs/data.h5" --set "model.$change"
+    done
+    printf '[model]\nlayers = 1\n\0[train]\nupdates = 5\n' >"$inputs/zero.ini"
+    refused 78 "zero.ini:3" "zero byte" -- train "$inputs/zero.ini" --run r
+}
+
 prepare_inputs
 wrong_places
 read_only_places
@@ -177,4 +210,6 @@ wrong_kinds
 truncated_files
 wrong_vocabulary
 wrong_prompts
+precious_files
+another_model
 finish

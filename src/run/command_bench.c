@@ -179,6 +179,8 @@ static Status parse_sizes(const char *list, long sizes[MOST_SWEEP], int *count)
             PAL_FAIL(PAL_ERROR_USAGE,
                      "bench: --sweep wants 2 to %d sizes like 0,512,1024, not '%s'", MOST_SWEEP,
                      list);
+        if (*count > 0 && size <= sizes[*count - 1])
+            PAL_FAIL(PAL_ERROR_USAGE, "bench: --sweep wants ascending sizes, not '%s'", list);
         sizes[(*count)++] = size;
         at = end + 1;
     } while (*end == ',');

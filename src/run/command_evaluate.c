@@ -2,9 +2,11 @@
  *
  * palimpsest evaluate CHECKPOINT --data data.h5 --split test
  */
-#include <stdio.h>
-#include <stdlib.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "io/publish.h"
 #include "mpi/collectives.h"
 #include "src/base/checked.h"
 #include "src/base/log.h"
@@ -59,12 +61,35 @@ static Status print_json(const Trained *trained, const Evaluation *e,
     return status == PAL_OK ? closed : status;
 }
 
+/* Before the work: the data is there, and the losses do not replace what they are computed from. */
+static Status check_files(const Trained *trained, const EvaluateArguments *arguments,
+                          const char *data)
+{
+    const char *losses = arguments->losses;
+    const char *const inputs[] = {trained->path, data};
+    if (arguments->data == NULL && access(data, F_OK) != 0)
+        PAL_FAIL(PAL_ERROR_NO_INPUT,
+                 "%s: %s; it is the data file of training, as %s names it: give the place with "
+                 "--data",
+                 data, strerror(errno), trained->path);
+    if (losses == NULL) return PAL_OK;
+    PAL_TRY(publish_check(losses));
+    for (int i = 0; i < 2; i++)
+        if (publish_same_file(losses, inputs[i]))
+            PAL_FAIL(PAL_ERROR_USAGE,
+                     "evaluate: --losses %s is the file that is read (%s); give another name",
+                     losses, inputs[i]);
+    return PAL_OK;
+}
+
 static Status evaluate(Trained *trained, const EvaluateArguments *arguments)
 {
     Split split;
     PAL_TRY(split_parse(arguments->split, &split));
     const char *data =
         arguments->data != NULL ? arguments->data : trained->session.config.data.path;
+    const Group *world = &trained->session.grid->world;
+    PAL_TRY(group_agree(world, check_files(trained, arguments, data)));
     Evaluation evaluation = {0};
     Status status =
         evaluation_create(&evaluation, &trained->session, trained->session.arena,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * `evaluate --losses FILE.h5`: the nats of every token, one float32 dataset /documents/NAME/nats a
- * document, in reading order.
+ * document, in reading order. The file appears whole or not at all.
  */
 #ifndef PAL_RUN_LOSSES_FILE_H
 #define PAL_RUN_LOSSES_FILE_H

@@ -2,9 +2,10 @@
 #include "src/run/trained.h"
 
 #include "mpi/collectives.h"
+#include "src/base/log.h"
 #include "src/run/snapshot.h"
 
-enum { MOST_TOKENS = 1 << 24 };
+enum { MOST_TOKENS = 1 << 24, OWN_RANKS = 4 };
 
 /* The vocabulary is that of the stored embedding. */
 static Status read_vocabulary(Trained *trained)
@@ -25,10 +26,42 @@ static Status own_ranks(const TextList *sets, TextList *all)
 {
     *all = (TextList){.texts = {"parallel.data=auto", "parallel.pipeline=auto",
                                 "parallel.tensor=auto", "parallel.threads=auto"},
-                      .count = 4};
+                      .count = OWN_RANKS};
     if (all->count + sets->count > PAL_MAX_LISTED)
         PAL_FAIL(PAL_ERROR_USAGE, "more than %d times --set", PAL_MAX_LISTED - all->count);
     for (int i = 0; i < sets->count; i++) all->texts[all->count++] = sets->texts[i];
+    return PAL_OK;
+}
+
+/* Memory and window may differ from training; what the weights were trained to be may not. */
+static Status check_changes(const Trained *trained, const TextList *own)
+{
+    Config stored;
+    const ModelOptions *now = &trained->session.config.model, *then = &stored.model;
+    PAL_TRY(config_parse_text(&stored, trained->checkpoint->state.configuration, trained->path,
+                              own->texts, own->count));
+    const struct {
+        const char *key;
+        bool differs, refused;
+    } changes[] = {
+        {"layers", now->layers != then->layers, true},
+        {"norm", now->norm != then->norm, true},
+        {"activation", now->activation != then->activation, true},
+        {"tie_embeddings", now->tie_embeddings != then->tie_embeddings, true},
+        {"positions", now->positions != then->positions, false},
+        {"compression", now->compression != then->compression, false},
+        {"empty_memory", now->empty_memory != then->empty_memory, false},
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        if (changes[i].differs && changes[i].refused)
+            PAL_FAIL(PAL_ERROR_CONFIG,
+                     "--set model.%s differs from what %s was trained with; only sizes of window "
+                     "and memory may, and how memory is kept",
+                     changes[i].key, trained->path);
+        if (changes[i].differs)
+            log_warn("model.%s differs from what %s was trained with", changes[i].key,
+                     trained->path);
+    }
     return PAL_OK;
 }
 
@@ -48,6 +81,11 @@ Status trained_open(Trained *trained, Grid *grid, const char *path, const TextLi
 
     PAL_TRY(session_parse_config(&trained->session, grid, trained->checkpoint->state.configuration,
                                  trained->path, &all_sets));
+    if (group_is_root(&grid->world)) {
+        all_sets.count = OWN_RANKS;
+        status = check_changes(trained, &all_sets);
+    }
+    PAL_TRY(group_agree(&grid->world, status));
     PAL_TRY(read_vocabulary(trained));
     PAL_TRY(session_start(&trained->session));
     parameters_create(&trained->parameters, trained->session.arena, &trained->session.config.model,

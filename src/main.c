@@ -22,8 +22,8 @@ static void print_usage(FILE *out)
             "  palimpsest --version\n\n"
             "Exit status: 0 finished; 75 stopped early with a good checkpoint;\n"
             "64 wrong use; 65 wrong input data; 66 input not found; 69 a resource is missing;\n"
-            "70 internal error; 73 output cannot be created; 74 input/output error;\n"
-            "78 wrong configuration.\n");
+            "70 internal error, or training diverged; 73 output cannot be created;\n"
+            "74 input/output error; 78 wrong configuration.\n");
 }
 
 static const Command *find_command(const char *name)

@@ -7,17 +7,6 @@
 
 static _Thread_local char message[2048];
 
-const char *status_text(Status status)
-{
-    switch (status) {
-#define PAL_STATUS_ENTRY(name, value, text) \
-    case name: return text;
-        PAL_STATUS_LIST(PAL_STATUS_ENTRY)
-#undef PAL_STATUS_ENTRY
-    }
-    return "unknown status";
-}
-
 const char *status_message(void) { return message; }
 
 void status_set_message(const char *text) { snprintf(message, sizeof message, "%s", text); }

@@ -33,9 +33,6 @@ typedef enum Status {
 #undef PAL_STATUS_ENTRY
 } Status;
 
-/* The general meaning of a status, e.g. "wrong configuration". */
-const char *status_text(Status status);
-
 /* The message of this thread's latest failure; empty when there was none. */
 const char *status_message(void);
 

@@ -193,17 +193,16 @@ static Status read_text(const char *path, char **text)
 
     Status status = PAL_OK;
     if (content == NULL)
-        status = status_fail(PAL_ERROR_UNAVAILABLE, __FILE__, __LINE__, "%s: out of memory", path);
+        status = PAL_FAILURE(PAL_ERROR_UNAVAILABLE, "%s: out of memory", path);
     else if (failed != 0)
-        status = status_fail(PAL_ERROR_NO_INPUT, __FILE__, __LINE__,
-                             "%s: the configuration cannot be read: %s", path, strerror(failed));
+        status = PAL_FAILURE(PAL_ERROR_NO_INPUT, "%s: the configuration cannot be read: %s", path,
+                             strerror(failed));
     else if (length > LARGEST)
-        status = status_fail(PAL_ERROR_CONFIG, __FILE__, __LINE__,
-                             "%s: is larger than 1 MiB, expected an INI file", path);
+        status =
+            PAL_FAILURE(PAL_ERROR_CONFIG, "%s: is larger than 1 MiB, expected an INI file", path);
     else if (memchr(content, '\0', length) != NULL)
-        status = status_fail(
-            PAL_ERROR_CONFIG, __FILE__, __LINE__,
-            "%s:%d: a zero byte, expected an INI file; was it damaged?", path,
+        status = PAL_FAILURE(
+            PAL_ERROR_CONFIG, "%s:%d: a zero byte, expected an INI file; was it damaged?", path,
             line_of(content, (size_t)((char *)memchr(content, '\0', length) - content)));
     if (status != PAL_OK) {
         free(content);

@@ -39,8 +39,7 @@ Status config_text(const Config *config, char **text)
     if (out == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "configuration: out of memory");
     Status status = config_write(config, out);
     if (fclose(out) != 0 && status == PAL_OK)
-        status =
-            status_fail(PAL_ERROR_UNAVAILABLE, __FILE__, __LINE__, "configuration: out of memory");
+        status = PAL_FAILURE(PAL_ERROR_UNAVAILABLE, "configuration: out of memory");
     if (status != PAL_OK) {
         free(*text);
         *text = NULL;

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Tokens that one read fetches for a row. */
 /* Blocks of all rows together stay below 32 MiB, but no block gets shorter than a page of tokens. */
 enum { MOST_BLOCK_TOKENS = 64 * 1024, LEAST_BLOCK_TOKENS = 2048, ALL_BLOCK_TOKENS = 1 << 24 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Attributes, and lists of strings.
+ * Attributes.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +26,7 @@ static Status set_attribute(H5File *file, const char *object, const char *name, 
     return h5_agree(file, status);
 }
 
-static hid_t text_type(size_t size)
+hid_t h5_text_type(size_t size)
 {
     hid_t type = H5Tcopy(H5T_C_S1);
     if (type < 0) return -1;
@@ -38,7 +38,7 @@ static hid_t text_type(size_t size)
 /* Of fixed length: strings of variable length are not for files that many ranks write. */
 Status h5_set_text(H5File *file, const char *object, const char *name, const char *value)
 {
-    hid_t type = text_type(strlen(value) + 1);
+    hid_t type = h5_text_type(strlen(value) + 1);
     Status status = set_attribute(file, object, name, type, type, value);
     if (type >= 0) H5Tclose(type);
     return status;
@@ -85,7 +85,7 @@ static Status read_text(const H5File *file, const char *name, hid_t attribute, c
     hid_t stored = H5Aget_type(attribute);
     bool varying = H5Tis_variable_str(stored) > 0;
     size_t size = varying ? H5T_VARIABLE : H5Tget_size(stored) + 1;
-    hid_t type = text_type(size);
+    hid_t type = h5_text_type(size);
     char *text = NULL;
     herr_t result = -1;
     if (type >= 0) H5Tset_cset(type, H5Tget_cset(stored));
@@ -131,75 +131,6 @@ bool h5_has_attribute(H5File *file, const char *object, const char *name)
     return H5Aexists_by_name(file->id, object, name, H5P_DEFAULT) > 0;
 }
 
-Status h5_write_texts(H5File *file, const char *name, const char *const *texts, int64_t count)
-{
-    hsize_t length = (hsize_t)count;
-    hid_t space = H5Screate_simple(1, &length, NULL);
-    hid_t type = text_type(H5T_VARIABLE);
-    hid_t links = H5Pcreate(H5P_LINK_CREATE);
-    hid_t dataset = -1;
-    bool good = space >= 0 && type >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0;
-    if (good) dataset = H5Dcreate2(file->id, name, type, space, links, H5P_DEFAULT, H5P_DEFAULT);
-    good = good && dataset >= 0 &&
-           (count == 0 || H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts) >= 0);
-    Status status = PAL_OK;
-    if (!good) status = h5_fail(file->path, PAL_ERROR_IO, "%s cannot be written", name);
-    if (dataset >= 0) H5Dclose(dataset);
-    if (links >= 0) H5Pclose(links);
-    if (type >= 0) H5Tclose(type);
-    if (space >= 0) H5Sclose(space);
-    return h5_agree(file, status);
-}
-
-static Status read_texts(const H5File *file, const char *name, hid_t dataset, char **texts,
-                         int64_t count)
-{
-    hid_t stored = H5Dget_type(dataset);
-    bool varying = H5Tget_class(stored) == H5T_STRING && H5Tis_variable_str(stored) > 0;
-    Status status = PAL_OK;
-    if (!varying)
-        status =
-            status_fail(PAL_ERROR_DATA, __FILE__, __LINE__,
-                        "%s: %s is not a list of strings of variable length", file->path, name);
-    else if (count > 0 && H5Dread(dataset, stored, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts) < 0)
-        status = h5_fail(file->path, PAL_ERROR_DATA, "%s cannot be read", name);
-    H5Tclose(stored);
-    for (int64_t i = 0; status == PAL_OK && i < count; i++)
-        if (texts[i] == NULL)
-            status = status_fail(PAL_ERROR_DATA, __FILE__, __LINE__, "%s: %s: text %lld is missing",
-                                 file->path, name, (long long)i);
-    return status;
-}
-
-Status h5_read_texts(H5File *file, const char *name, char ***texts, int64_t *count)
-{
-    *texts = NULL;
-    *count = 0;
-    Shape shape;
-    PAL_TRY(h5_shape(file, name, &shape));
-    if (shape.num_dims != 1) PAL_FAIL(PAL_ERROR_DATA, "%s: %s is not a list", file->path, name);
-    *count = shape.dims[0];
-    *texts = calloc((size_t)*count + 1, sizeof **texts);
-    if (*texts == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", file->path);
-
-    hid_t dataset = H5Dopen2(file->id, name, H5P_DEFAULT);
-    Status status = dataset < 0
-                        ? h5_fail(file->path, PAL_ERROR_DATA, "has no readable dataset %s", name)
-                        : read_texts(file, name, dataset, *texts, *count);
-    if (dataset >= 0) H5Dclose(dataset);
-    if (status != PAL_OK) h5_texts_free(texts, *count);
-    return status;
-}
-
-/* The strings come from HDF5's own allocation. */
-void h5_texts_free(char ***texts, int64_t count)
-{
-    for (int64_t i = 0; *texts != NULL && i < count; i++)
-        if ((*texts)[i] != NULL) H5free_memory((*texts)[i]);
-    free(*texts);
-    *texts = NULL;
-}
-
 static const char *format_name(const char *format)
 {
     if (strcmp(format, "palimpsest-data") == 0) return "a data file";
@@ -211,7 +142,7 @@ Status h5_expect_format(H5File *file, const char *format, int64_t version)
 {
     Status known = PAL_OK;
     if (!h5_has_attribute(file, "/", "format"))
-        known = status_fail(PAL_ERROR_DATA, __FILE__, __LINE__,
+        known = PAL_FAILURE(PAL_ERROR_DATA,
                             "%s: is an HDF5 file, but not %s of palimpsest (no attribute 'format')",
                             file->path, format_name(format));
     PAL_TRY(h5_agree(file, known));
@@ -220,9 +151,8 @@ Status h5_expect_format(H5File *file, const char *format, int64_t version)
     PAL_TRY(h5_get_text(file, "/", "format", &found));
     if (strcmp(found, format) != 0) {
         Status status =
-            status_fail(PAL_ERROR_DATA, __FILE__, __LINE__,
-                        "%s: is %s (format '%.60s'), expected %s (format '%s')", file->path,
-                        format_name(found), found, format_name(format), format);
+            PAL_FAILURE(PAL_ERROR_DATA, "%s: is %s (format '%.60s'), expected %s (format '%s')",
+                        file->path, format_name(found), found, format_name(format), format);
         free(found);
         return status;
     }

@@ -68,7 +68,7 @@ Status h5_fail(const char *path, Status status, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
-    return status_fail(status, __FILE__, __LINE__, "%s: %s: %s", path, what, reason.text);
+    return PAL_FAILURE(status, "%s: %s: %s", path, what, reason.text);
 }
 
 Status h5_agree(H5File *file, Status mine)

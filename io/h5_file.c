@@ -47,7 +47,7 @@ static Status file_allocate(H5File **file, const char *path, const Group *group,
     char *copy = strdup(path);
     Status status = PAL_OK;
     if (f == NULL || copy == NULL)
-        status = status_fail(PAL_ERROR_UNAVAILABLE, __FILE__, __LINE__, "%s: out of memory", path);
+        status = PAL_FAILURE(PAL_ERROR_UNAVAILABLE, "%s: out of memory", path);
     if (group != NULL) status = group_agree(group, status);
     if (status != PAL_OK) {
         free(f);
@@ -191,8 +191,8 @@ Status h5_reserve(H5File *f, int64_t bytes)
     if (bytes > 0 && (f->group == NULL || group_is_root(f->group))) {
         int reason = reserve_blocks(f->path, f->reserved, bytes);
         if (reason != 0)
-            status = status_fail(PAL_ERROR_IO, __FILE__, __LINE__, "%s: cannot be written: %s",
-                                 f->path, strerror(reason));
+            status =
+                PAL_FAILURE(PAL_ERROR_IO, "%s: cannot be written: %s", f->path, strerror(reason));
     }
     if (bytes > 0) f->reserved += bytes;
     return h5_agree(f, status);
@@ -234,8 +234,7 @@ Status h5_close(H5File **file)
 
     Status status = PAL_OK;
     if (f->broken)
-        status =
-            status_fail(PAL_ERROR_IO, __FILE__, __LINE__, "%s: was not written whole", f->path);
+        status = PAL_FAILURE(PAL_ERROR_IO, "%s: was not written whole", f->path);
     else if (f->writing)
         status = flush(f);
     if (status == PAL_OK) {

@@ -106,7 +106,8 @@ Status h5_get_integer(H5File *file, const char *object, const char *name, int64_
  * from it. */
 bool h5_has_attribute(H5File *file, const char *object, const char *name);
 
-/* Local, on a file opened alone: lists of UTF-8 strings of any length. Free with h5_texts_free. */
+/* Local, on a file opened alone: lists of UTF-8 strings, stored with the length of the
+ * longest. Free with h5_texts_free. */
 Status h5_write_texts(H5File *file, const char *name, const char *const *texts, int64_t count);
 Status h5_read_texts(H5File *file, const char *name, char ***texts, int64_t *count);
 void h5_texts_free(char ***texts, int64_t count);

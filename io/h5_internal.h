@@ -25,6 +25,9 @@ struct H5File {
 Status h5_fail(const char *path, Status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Local. UTF-8 text of so many bytes, or H5T_VARIABLE; below zero when that fails. */
+hid_t h5_text_type(size_t size);
+
 /* Local. HDF5's type in memory and in the file. */
 hid_t h5_memory_type(StoredType type);
 hid_t h5_file_type(StoredType type);

@@ -19,6 +19,29 @@ struct Metrics {
     bool lost; /* memory ran out while the line was built */
 };
 
+/* Two runs in one folder would mix their lines: the lock tells the second one. Some file systems
+ * have no locks; there it is the user who keeps runs apart. */
+static bool is_locked_by_other(int file)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(file, F_SETLK, &whole) != 0 && (errno == EACCES || errno == EAGAIN);
+}
+
+static Status open_file(Metrics *m, const char *path, bool append)
+{
+    m->file = open(path, O_WRONLY | O_CREAT | O_APPEND, 0666);
+    if (m->file < 0)
+        PAL_FAIL(PAL_ERROR_CANT_CREATE, "%s: cannot be written: %s", path, strerror(errno));
+    if (is_locked_by_other(m->file))
+        PAL_FAIL(PAL_ERROR_CANT_CREATE,
+                 "%s: another process is writing it: is a run going on there? Wait for its end, or "
+                 "choose another folder",
+                 path);
+    if (!append && ftruncate(m->file, 0) != 0)
+        PAL_FAIL(PAL_ERROR_CANT_CREATE, "%s: cannot be emptied: %s", path, strerror(errno));
+    return PAL_OK;
+}
+
 Status metrics_open(Metrics **metrics, const char *path, bool append)
 {
     *metrics = NULL;
@@ -34,13 +57,9 @@ Status metrics_open(Metrics **metrics, const char *path, bool append)
     *metrics = m;
     if (path == NULL) return PAL_OK;
 
-    m->file = open(path, O_WRONLY | O_CREAT | O_APPEND | (append ? 0 : O_TRUNC), 0666);
-    if (m->file < 0) {
-        int reason = errno;
-        (void)metrics_close(metrics);
-        PAL_FAIL(PAL_ERROR_CANT_CREATE, "%s: cannot be written: %s", path, strerror(reason));
-    }
-    return PAL_OK;
+    Status status = open_file(m, path, append);
+    if (status != PAL_OK) (void)metrics_close(metrics);
+    return status;
 }
 
 Status metrics_close(Metrics **metrics)
@@ -51,8 +70,7 @@ Status metrics_close(Metrics **metrics)
 
     Status status = PAL_OK;
     if (m->file >= 0 && close(m->file) != 0)
-        status = status_fail(PAL_ERROR_IO, __FILE__, __LINE__, "%s: cannot be closed: %s", m->path,
-                             strerror(errno));
+        status = PAL_FAILURE(PAL_ERROR_IO, "%s: cannot be closed: %s", m->path, strerror(errno));
     free(m->line);
     free(m->path);
     free(m);

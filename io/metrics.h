@@ -20,7 +20,8 @@
 typedef struct Metrics Metrics;
 
 /* Local; one rank writes. path NULL: lines are built for metrics_line() and written nowhere.
- * `append` keeps what the file has, else it is emptied. Error: PAL_ERROR_CANT_CREATE. */
+ * `append` keeps what the file has, else it is emptied. Error: PAL_ERROR_CANT_CREATE, also when
+ * another process has the file open here. */
 Status metrics_open(Metrics **metrics, const char *path, bool append);
 /* Local. Accepts NULL, sets NULL. */
 Status metrics_close(Metrics **metrics);

@@ -40,7 +40,6 @@ static Status check_tokenizer(const char *name)
     PAL_FAIL(PAL_ERROR_USAGE, "--tokenizer %.60s is unknown; expected bytes", name);
 }
 
-/* Before hours of work, not after them. */
 /* isspace() of the C locale. */
 static bool is_space(uint8_t byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r'); }
 
@@ -121,7 +120,7 @@ static Status write_split(Preparation *p, Split split)
     const char **names = calloc(n + 1, sizeof *names);
     Status status;
     if (lists == NULL || names == NULL)
-        status = status_fail(PAL_ERROR_UNAVAILABLE, __FILE__, __LINE__, "prepare: out of memory");
+        status = PAL_FAILURE(PAL_ERROR_UNAVAILABLE, "prepare: out of memory");
     else
         status = write_documents(p, split, lists, lists + n + 1, lists + 2 * n + 1, names);
     free(lists);

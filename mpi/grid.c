@@ -2,39 +2,32 @@
 #include "mpi/grid.h"
 
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "mpi/check.h"
+#include "src/base/fatal.h"
 
 void mpi_failed(int error, const char *call, const char *file, int line)
 {
     char text[MPI_MAX_ERROR_STRING] = "unknown";
     int length = 0;
     MPI_Error_string(error, text, &length);
-    fprintf(stderr, "palimpsest: %s failed at %s:%d: %s\n", call, file, line, text);
-    mpi_abort(PAL_ERROR_UNAVAILABLE);
+    fatal(PAL_ERROR_UNAVAILABLE, "%s failed at %s:%d: %s", call, file, line, text);
 }
+
+static void end_all_ranks(int exit_status) { MPI_Abort(MPI_COMM_WORLD, exit_status); }
 
 void mpi_start(int *argc, char ***argv)
 {
     int provided = 0;
     PAL_MPI(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided));
     PAL_MPI(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
-    if (provided < MPI_THREAD_FUNNELED) {
-        fprintf(stderr, "palimpsest: this MPI library cannot be used from a threaded program; "
-                        "use one built with thread support\n");
-        mpi_abort(PAL_ERROR_UNAVAILABLE);
-    }
+    fatal_set_end(end_all_ranks);
+    if (provided < MPI_THREAD_FUNNELED)
+        fatal(PAL_ERROR_UNAVAILABLE, "this MPI library cannot be used from a threaded program; use "
+                                     "one built with thread support");
 }
 
 void mpi_stop(void) { PAL_MPI(MPI_Finalize()); }
-
-void mpi_abort(int exit_status)
-{
-    MPI_Abort(MPI_COMM_WORLD, exit_status);
-    abort();
-}
 
 static void fill_group(Group *group)
 {

@@ -29,12 +29,11 @@ typedef struct GridShape {
     int data, pipeline, tensor;
 } GridShape;
 
-/* Collective over all ranks; once per process, before anything else of MPI. */
+/* Collective over all ranks; once per process, before anything else of MPI. From here on fatal()
+ * ends all ranks. */
 void mpi_start(int *argc, char ***argv);
 /* Collective over all ranks; the last MPI call of the process. */
 void mpi_stop(void);
-/* Ends every rank with this exit status. For failures that cannot be agreed on. */
-_Noreturn void mpi_abort(int exit_status);
 
 /* Collective over all ranks; mpi_start came before. The groups without a shape: all ranks in data.
  * Used before the configuration is known. */

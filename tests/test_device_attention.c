@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Attention of the CPU device against the definition in attention_types.h, written down below as
- * plain loops in double precision (which are themselves checked by finite differences).
+ * Attention of the CPU device against the plain loops of attention_definition.h (which are
+ * themselves checked by finite differences).
  */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "src/tensor/device.h"
+#include "tests/attention_definition.h"
 
 /* Sums of up to a few thousand products of numbers of size 1 that are rounded to `Real`: errors of
  * some 10 roundings relative to the size of the largest numbers of a tensor. The smallest
@@ -25,278 +25,9 @@ static const double tolerance = 2e-13;
 static const double tolerance = 2e-5;
 #endif
 
-enum { MOST_ROWS = 4 };
-
-/* --- a case, its tensors and the expected results -------------------------------------------- */
-
-typedef struct SourceCase {
-    int slots, valid[MOST_ROWS]; /* valid < 0: no counts given */
-    bool causal, positions;
-    int stride, shares_dr_with; /* the source before it whose dr it shares, or -1 */
-} SourceCase;
-
-typedef struct Case {
-    const char *name;
-    int rows, heads, head_size, length, first_query, counted[MOST_ROWS];
-    bool content_bias;
-    double dropout;
-    int num_sources;
-    SourceCase sources[PAL_MAX_SOURCES];
-} Case;
-
-typedef struct Problem {
-    const Case *c;
-    AttentionQueries queries;
-    AttentionSource sources[PAL_MAX_SOURCES];
-    Tensor o, lse, dout;
-    Tensor *inputs[16];    /* what gradients are checked of */
-    Tensor *gradients[16]; /* of inputs */
-    int num_inputs;
-} Problem;
-
-static Tensor random_tensor(uint64_t seed, int64_t a, int64_t b, int64_t c)
-{
-    int64_t count = a * b * c;
-    Real *data = malloc((size_t)(count + 1) * sizeof(Real));
-    RandomStream stream = random_stream(seed, "test/attention");
-    for (int64_t i = 0; i < count; i++) data[i] = (Real)random_normal(stream, (uint64_t)i);
-    return tensor_3d(data, a, b, c);
-}
-
-static Tensor zeros_like(Tensor x)
-{
-    x.data = calloc((size_t)tensor_count(x) + 1, sizeof(Real));
-    return x;
-}
-
-static void add_input(Problem *p, Tensor *input, Tensor *gradient)
-{
-    *gradient = zeros_like(*input);
-    p->inputs[p->num_inputs] = input;
-    p->gradients[p->num_inputs++] = gradient;
-}
-
-static void make_source(Problem *p, int number)
-{
-    const Case *c = p->c;
-    const SourceCase *from = &c->sources[number];
-    AttentionSource *to = &p->sources[number];
-    int64_t width = (int64_t)c->heads * c->head_size;
-    uint64_t seed = 10 * (uint64_t)number;
-    *to = (AttentionSource){.row_stride = from->stride, .causal = from->causal};
-    if (from->valid[0] >= 0) to->valid = from->valid;
-    to->k = random_tensor(seed + 10, c->rows, from->slots, width);
-    to->v = random_tensor(seed + 11, c->rows, from->slots, width);
-    add_input(p, &to->k, &to->dk);
-    add_input(p, &to->v, &to->dv);
-    if (!from->positions) return;
-
-    int64_t most_distant = (int64_t)from->stride * (from->slots - 1);
-    to->row_offset = from->causal ? 0 : most_distant + 2;
-    int64_t table_rows = to->row_offset + c->length + 3;
-    if (from->shares_dr_with >= 0) {
-        const AttentionSource *other = &p->sources[from->shares_dr_with];
-        to->r = other->r;
-        to->dr = other->dr;
-        to->position_bias = other->position_bias;
-        to->dposition_bias = other->dposition_bias;
-        return;
-    }
-    to->r = random_tensor(seed + 12, table_rows, width, 1);
-    to->r = tensor_2d(to->r.data, table_rows, width);
-    add_input(p, &to->r, &to->dr);
-    to->position_bias = random_tensor(seed + 13, c->heads, c->head_size, 1);
-    add_input(p, &to->position_bias, &to->dposition_bias);
-}
-
-static Problem *problem_create(const Case *c)
-{
-    Problem *p = calloc(1, sizeof *p);
-    p->c = c;
-    int64_t width = (int64_t)c->heads * c->head_size;
-    p->queries = (AttentionQueries){.heads = c->heads,
-                                    .scale = 1 / sqrt(c->head_size + 1.0),
-                                    .first_query = c->first_query,
-                                    .counted = c->counted,
-                                    .dropout_rate = c->dropout,
-                                    .dropout_stream = random_stream(7, "dropout"),
-                                    .first_row = 5};
-    p->queries.q = random_tensor(1, c->rows, c->length, width);
-    add_input(p, &p->queries.q, &p->queries.dq);
-    if (c->content_bias) {
-        p->queries.content_bias = random_tensor(2, c->heads, c->head_size, 1);
-        add_input(p, &p->queries.content_bias, &p->queries.dcontent_bias);
-    }
-    for (int i = 0; i < c->num_sources; i++) make_source(p, i);
-    p->o = random_tensor(3, c->rows, c->length, width); /* must be overwritten */
-    p->lse = random_tensor(4, c->rows, c->heads, c->length);
-    p->dout = random_tensor(5, c->rows, c->length, width);
-    return p;
-}
-
-static void problem_destroy(Problem *p)
-{
-    for (int i = 0; i < p->num_inputs; i++) {
-        free(p->inputs[i]->data);
-        free(p->gradients[i]->data);
-    }
-    free(p->o.data);
-    free(p->lse.data);
-    free(p->dout.data);
-    free(p);
-}
-
-/* --- the definition --------------------------------------------------------------------------- */
-
-typedef struct Expected {
-    double *o, *lse, *gradients[16];
-    double *usage[PAL_MAX_SOURCES];
-} Expected;
-
-static bool takes_part(const Case *c, int b, int i)
-{
-    return i >= c->first_query && i < c->counted[b];
-}
-
-static bool visible(const AttentionSource *s, int b, int i, int64_t j)
-{
-    int64_t slots = s->k.dims[1];
-    if (s->valid != NULL && j < slots - s->valid[b]) return false;
-    return !(s->causal && j > i);
-}
-
-static int64_t table_row(const AttentionSource *s, int i, int64_t j)
-{
-    return s->row_offset + i - (int64_t)s->row_stride * j;
-}
-
-static double bias_at(Tensor bias, int64_t at) { return bias.data == NULL ? 0 : bias.data[at]; }
-
-static double logit(const Problem *p, int b, int h, int i, const AttentionSource *s, int64_t j)
-{
-    int64_t size = p->c->head_size, width = p->queries.q.dims[2], sum_at = h * size;
-    const Real *q = p->queries.q.data + ((int64_t)b * p->c->length + i) * width + sum_at;
-    const Real *k = s->k.data + (b * s->k.dims[1] + j) * width + sum_at;
-    double sum = 0;
-    for (int64_t e = 0; e < size; e++)
-        sum += (q[e] + bias_at(p->queries.content_bias, sum_at + e)) * (double)k[e];
-    if (s->r.data != NULL)
-        for (int64_t e = 0; e < size; e++)
-            sum += (q[e] + bias_at(s->position_bias, sum_at + e)) *
-                   (double)s->r.data[table_row(s, i, j) * width + sum_at + e];
-    return sum * p->queries.scale;
-}
-
-static double dropout_factor(const Problem *p, int b, int h, int i, int64_t slot, int64_t all_slots)
-{
-    const AttentionQueries *q = &p->queries;
-    if (q->dropout_rate == 0) return 1;
-    RandomStream stream = random_substream(q->dropout_stream, (uint64_t)(q->first_row + b), 0);
-    int64_t element = ((int64_t)h * p->c->length + i) * ((all_slots + 3) / 4 * 4) + slot;
-    uint32_t words[4];
-    random_words(stream, (uint64_t)element / 4, words);
-    return words[element % 4] * 0x1p-32 >= q->dropout_rate ? 1 / (1 - q->dropout_rate) : 0;
-}
-
-static double *doubles(Tensor x) { return calloc((size_t)tensor_count(x) + 1, sizeof(double)); }
-
-static double *gradient_of(const Problem *p, const Expected *x, const Real *data)
-{
-    for (int n = 0; n < p->num_inputs; n++)
-        if (p->inputs[n]->data == data) return x->gradients[n];
-    return NULL;
-}
-
-/* One query: its weights, what they give, and its part of all gradients. */
-static void expect_query(const Problem *p, Expected *x, int b, int h, int i)
-{
-    const Case *c = p->c;
-    int64_t size = c->head_size, width = c->heads * size, head = h * size, all = 0;
-    for (int n = 0; n < c->num_sources; n++) all += c->sources[n].slots;
-    int64_t query = ((int64_t)b * c->length + i) * width + head;
-    double *weight = calloc((size_t)all + 1, sizeof(double)), sum = 0, delta = 0;
-
-    int64_t slot = 0;
-    for (int n = 0; n < c->num_sources; n++)
-        for (int64_t j = 0; j < c->sources[n].slots; j++, slot++)
-            if (visible(&p->sources[n], b, i, j))
-                sum += weight[slot] = exp(logit(p, b, h, i, &p->sources[n], j));
-    if (sum > 0) x->lse[((int64_t)b * c->heads + h) * c->length + i] = log(sum);
-
-    slot = 0;
-    for (int n = 0; n < c->num_sources; n++) {
-        const AttentionSource *s = &p->sources[n];
-        for (int64_t j = 0; j < c->sources[n].slots; j++, slot++) {
-            if (sum > 0) weight[slot] /= sum;
-            double kept = weight[slot] * dropout_factor(p, b, h, i, slot, all);
-            int64_t key = (b * s->v.dims[1] + j) * width + head;
-            for (int64_t e = 0; e < size; e++) {
-                x->o[query + e] += kept * s->v.data[key + e];
-                delta += kept * s->v.data[key + e] * p->dout.data[query + e];
-            }
-            x->usage[n][b * s->k.dims[1] + j] +=
-                weight[slot] / c->heads / (c->counted[b] - c->first_query);
-        }
-    }
-
-    slot = 0;
-    for (int n = 0; n < c->num_sources; n++) {
-        const AttentionSource *s = &p->sources[n];
-        double *dq = gradient_of(p, x, p->queries.q.data), *dk = gradient_of(p, x, s->k.data);
-        double *dv = gradient_of(p, x, s->v.data), *dr = gradient_of(p, x, s->r.data);
-        double *du = gradient_of(p, x, p->queries.content_bias.data);
-        double *dw = gradient_of(p, x, s->position_bias.data);
-        for (int64_t j = 0; j < c->sources[n].slots; j++, slot++) {
-            if (weight[slot] == 0) continue;
-            double keep = dropout_factor(p, b, h, i, slot, all), dp = 0;
-            int64_t key = (b * s->v.dims[1] + j) * width + head;
-            int64_t position = table_row(s, i, j) * width + head;
-            for (int64_t e = 0; e < size; e++) {
-                dp += keep * p->dout.data[query + e] * (double)s->v.data[key + e];
-                dv[key + e] += weight[slot] * keep * p->dout.data[query + e];
-            }
-            double ds = weight[slot] * (dp - delta) * p->queries.scale;
-            for (int64_t e = 0; e < size; e++) {
-                double q = p->queries.q.data[query + e];
-                dq[query + e] += ds * s->k.data[key + e];
-                dk[key + e] += ds * (q + bias_at(p->queries.content_bias, head + e));
-                if (du != NULL && c->content_bias) du[head + e] += ds * s->k.data[key + e];
-                if (s->r.data == NULL) continue;
-                dq[query + e] += ds * s->r.data[position + e];
-                dw[head + e] += ds * s->r.data[position + e];
-                dr[position + e] += ds * (q + bias_at(s->position_bias, head + e));
-            }
-        }
-    }
-    free(weight);
-}
-
-static Expected *expected_create(const Problem *p)
-{
-    Expected *x = calloc(1, sizeof *x);
-    x->o = doubles(p->o);
-    x->lse = doubles(p->lse);
-    for (int n = 0; n < p->num_inputs; n++) x->gradients[n] = doubles(*p->inputs[n]);
-    for (int n = 0; n < p->c->num_sources; n++) x->usage[n] = doubles(p->sources[n].k);
-    for (int b = 0; b < p->c->rows; b++)
-        for (int h = 0; h < p->c->heads; h++)
-            for (int i = 0; i < p->c->length; i++)
-                if (takes_part(p->c, b, i)) expect_query(p, x, b, h, i);
-    return x;
-}
-
-static void expected_destroy(Expected *x)
-{
-    for (int n = 0; n < 16; n++) free(x->gradients[n]);
-    for (int n = 0; n < PAL_MAX_SOURCES; n++) free(x->usage[n]);
-    free(x->o);
-    free(x->lse);
-    free(x);
-}
-
 /* --- comparing ------------------------------------------------------------------------------- */
 
-static void assert_near(const Case *c, const char *what, int number, Tensor found,
+static void assert_near(const AttentionCase *c, const char *what, int number, Tensor found,
                         const double *expected, double offset)
 {
     int64_t count = tensor_count(found);
@@ -328,7 +59,7 @@ static void run_backward(Device *device, const Problem *p, Real begin_with)
                                    p->dout);
 }
 
-static void check_case(const Case *c, int threads)
+static void check_case(const AttentionCase *c, int threads)
 {
     Device *device = NULL;
     assert_int_equal(device_create_cpu(&device, threads), PAL_OK);
@@ -353,7 +84,7 @@ static void check_case(const Case *c, int threads)
 /* clang-format off */
 #define WINDOW(length) {length, {-1}, true, true, 1, -1}
 
-static const Case cases[] = {
+static const AttentionCase cases[] = {
     {"plain window", 2, 2, 32, 96, 0, {96, 96}, true, 0, 1, {WINDOW(96)}},
     {"one number per head", 1, 3, 1, 7, 0, {7}, true, 0, 1, {WINDOW(7)}},
     {"odd head, ragged tiles", 2, 3, 5, 70, 0, {70, 70}, true, 0, 2,
@@ -431,7 +162,7 @@ static void the_same_call_gives_the_same_bits(void **state)
 static void gradients_that_are_not_wanted_are_left_out(void **state)
 {
     (void)state;
-    const Case *c = &cases[3];
+    const AttentionCase *c = &cases[3];
     Device *device = NULL;
     assert_int_equal(device_create_cpu(&device, 2), PAL_OK);
     Problem *p = problem_create(c);
@@ -449,7 +180,8 @@ static void gradients_that_are_not_wanted_are_left_out(void **state)
     }
     device->op->attention_backward(device, &queries, sources, c->num_sources, p->o, p->lse,
                                    p->dout);
-    assert_near(c, "dv of source", 1, p->sources[1].dv, gradient_of(p, x, p->sources[1].v.data), 0);
+    assert_near(c, "dv of source", 1, p->sources[1].dv,
+                expected_gradient(p, x, p->sources[1].v.data), 0);
     expected_destroy(x);
     problem_destroy(p);
     device_destroy(&device);
@@ -459,7 +191,7 @@ static void gradients_that_are_not_wanted_are_left_out(void **state)
 static void visible_operations_are_counted(void **state)
 {
     (void)state;
-    const Case *c = &cases[2];
+    const AttentionCase *c = &cases[2];
     Device *device = NULL;
     PhaseTimes times = {0};
     assert_int_equal(device_create_cpu(&device, 2), PAL_OK);
@@ -475,7 +207,7 @@ static void visible_operations_are_counted(void **state)
     device_destroy(&device);
 }
 
-/* --- the loops above against finite differences ----------------------------------------------- */
+/* --- the definition against finite differences ------------------------------------------------ */
 
 static double weighted_output(const Problem *p)
 {
@@ -492,7 +224,7 @@ static void the_definition_agrees_with_finite_differences(void **state)
 {
     (void)state;
     /* clang-format off */
-    static const Case small = {"small", 2, 2, 3, 6, 1, {6, 5}, true, 0.25, 2,
+    static const AttentionCase small = {"small", 2, 2, 3, 6, 1, {6, 5}, true, 0.25, 2,
                                {{4, {4, 2}, false, true, 2, -1}, WINDOW(6)}};
     /* clang-format on */
     Problem *p = problem_create(&small);

@@ -37,9 +37,8 @@ typedef struct Problem {
     Fixture fixture;
     TestWindow windows[UPDATE_WINDOWS];
     Real *gradient; /* as backward gave it: the model's own is overwritten by the differences */
-    Real *weights,
-        *changed; /* of the task loss through slots */
-    Real *a;      /* (UPDATE_WINDOWS, L, B T D) likewise */
+    Real *weights, *changed; /* of the task loss through slots */
+    Real *a;                 /* (UPDATE_WINDOWS, L, B T D) likewise */
     double worst;
 } Problem;
 

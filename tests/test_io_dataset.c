@@ -397,6 +397,31 @@ static void metrics_are_json_lines(void **state)
                    PAL_ERROR_CANT_CREATE, "no/m");
 }
 
+static void two_processes_do_not_write_one_metrics_file(void **state)
+{
+    (void)state;
+    char path[512];
+    Metrics *metrics;
+    assert_int_equal(metrics_open(&metrics, in_folder(folder, "both.jsonl", path), false), PAL_OK);
+    metrics_begin(metrics, "kept");
+    assert_int_equal(metrics_end(metrics), PAL_OK);
+    pid_t other = fork();
+    if (other == 0) {
+        Metrics *second;
+        Status status = metrics_open(&second, path, false);
+        _exit(status == PAL_ERROR_CANT_CREATE && strstr(status_message(), "another process") != NULL
+                  ? 0
+                  : 1);
+    }
+    int result = -1;
+    assert_int_equal(waitpid(other, &result, 0), other);
+    assert_int_equal(result, 0);
+    struct stat is;
+    assert_int_equal(stat(path, &is), 0);
+    assert_int_not_equal(is.st_size, 0);
+    assert_int_equal(metrics_close(&metrics), PAL_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -409,6 +434,7 @@ int main(void)
         cmocka_unit_test(truncated_files_are_refused),
         cmocka_unit_test(a_full_disk_is_reported),
         cmocka_unit_test(metrics_are_json_lines),
+        cmocka_unit_test(two_processes_do_not_write_one_metrics_file),
     };
     log_set_rank(0, false);
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -3,23 +3,18 @@
 
 #include <inttypes.h>
 #include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
+
+#include "src/base/fatal.h"
 
 int checked_int(int64_t value)
 {
-    if (value < INT_MIN || value > INT_MAX) {
-        fprintf(stderr, "palimpsest: internal error: %" PRId64 " does not fit an int\n", value);
-        abort();
-    }
+    if (value < INT_MIN || value > INT_MAX)
+        fatal(PAL_ERROR_INTERNAL, "internal error: %" PRId64 " does not fit an int", value);
     return (int)value;
 }
 
 size_t checked_size(int64_t value)
 {
-    if (value < 0) {
-        fprintf(stderr, "palimpsest: internal error: negative size %" PRId64 "\n", value);
-        abort();
-    }
+    if (value < 0) fatal(PAL_ERROR_INTERNAL, "internal error: negative size %" PRId64, value);
     return (size_t)value;
 }

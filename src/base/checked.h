@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-int checked_int(int64_t value);     /* aborts if value does not fit an int */
-size_t checked_size(int64_t value); /* aborts if value is negative */
+int checked_int(int64_t value);     /* fatal if value does not fit an int */
+size_t checked_size(int64_t value); /* fatal if value is negative */
 
 #endif

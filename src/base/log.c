@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The one mutable global of the project: who speaks, and where to. */
+/* Who speaks, and where to. */
 static struct {
     int rank;
     bool quiet;

@@ -10,7 +10,8 @@
  *     PAL_TRY(file_open(&file, path));
  *
  * A message says where, what was found, what was expected and what to try.
- * Compute code cannot fail: its preconditions are PAL_ASSERT, which names the place and aborts.
+ * Compute code cannot fail: its preconditions are PAL_ASSERT, which names the place and ends all
+ * ranks (fatal.h).
  */
 #ifndef PAL_BASE_STATUS_H
 #define PAL_BASE_STATUS_H
@@ -36,14 +37,16 @@ typedef enum Status {
 /* The message of this thread's latest failure; empty when there was none. */
 const char *status_message(void);
 
-/* Sets the message and returns `status`; used through PAL_FAIL. */
-Status status_fail(Status status, const char *file, int line, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+/* Sets the message; used through the two macros below. */
+void status_fail(const char *file, int line, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Replaces this thread's message by one that came from elsewhere (another rank). */
 void status_set_message(const char *message);
 
-#define PAL_FAIL(status, ...) return status_fail((status), __FILE__, __LINE__, __VA_ARGS__)
+/* The value `status`, with a message; and the return from a function with it. */
+#define PAL_FAILURE(status, ...) (status_fail(__FILE__, __LINE__, __VA_ARGS__), (status))
+#define PAL_FAIL(status, ...)    return PAL_FAILURE((status), __VA_ARGS__)
 
 #define PAL_TRY(call)                                        \
     do {                                                     \

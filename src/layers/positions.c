@@ -4,6 +4,9 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "src/base/checked.h"
+#include "src/base/fatal.h"
+
 PositionAxis positions_recent(const ModelOptions *options, int layer)
 {
     return (PositionAxis){0.0, options->memory[layer] + options->window, 1};
@@ -57,8 +60,8 @@ void positions_fill(PositionTables *tables, Device *device)
     for (int i = 0; i < tables->count; i++) {
         struct PositionTable *table = &tables->tables[i];
         int64_t width = table->sinusoids.dims[1];
-        Real *host = malloc((size_t)(table->axis.rows * width) * sizeof *host);
-        if (host == NULL) abort();
+        Real *host =
+            fatal_calloc(checked_size(table->axis.rows * width), sizeof *host, "positions");
 #pragma omp parallel for num_threads(device->threads)
         for (int64_t p = 0; p < table->axis.rows; p++)
             fill_sinusoids(host + p * width, table->axis.first_distance + (double)p, width);

@@ -6,6 +6,7 @@
 
 #include "io/metrics.h"
 #include "mpi/collectives.h"
+#include "src/base/fatal.h"
 #include "src/base/log.h"
 #include "src/base/progress.h"
 #include "src/run/commands.h"
@@ -215,8 +216,7 @@ Status command_train(const Command *command, Grid *grid, int argc, char **argv)
                             group_is_root(&grid->world), &helped));
     if (helped) return PAL_OK;
 
-    TrainRun *run = calloc(1, sizeof *run);
-    if (run == NULL) abort();
+    TrainRun *run = fatal_calloc(1, sizeof *run, "the run");
     Status status = session_read_config(&run->session, grid, config_path, &sets);
     if (status == PAL_OK) status = training_check_input(&run->session);
     if (status == PAL_OK)

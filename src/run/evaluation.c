@@ -48,8 +48,8 @@ static Status create_order(const DataSplit *split, int rows, int window, bool in
         status = batch_order_create_once(order, rows, window, split->documents, split->offsets,
                                          list, split->documents);
     } else {
-        status = status_fail(PAL_ERROR_UNAVAILABLE, __FILE__, __LINE__,
-                             "no memory for a list of %zu documents", documents);
+        status =
+            PAL_FAILURE(PAL_ERROR_UNAVAILABLE, "no memory for a list of %zu documents", documents);
     }
     free(lengths);
     free(list);

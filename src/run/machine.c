@@ -34,8 +34,8 @@ int machine_threads(const Grid *grid, int wanted)
     int share = bound ? usable : together / ranks;
     int threads = wanted > 0 ? wanted : share > 0 ? share : 1;
     if (threads > (bound ? usable : together / ranks))
-        log_warn("%d ranks x %d threads on %d cores of this node: expect them to wait for each "
-                 "other; start fewer ranks or set parallel.threads",
+        log_warn("%d x %d threads (ranks x parallel.threads) on %d cores of this node: expect them "
+                 "to wait for each other; start fewer ranks or set parallel.threads",
                  ranks, threads, together);
     int online = (int)sysconf(_SC_NPROCESSORS_ONLN);
     if (wanted == 0 && together < online && ranks * threads <= together)

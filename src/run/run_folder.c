@@ -57,11 +57,11 @@ static Status create_files(const Session *session, const char *folder, Metrics *
     snprintf(path, sizeof path, "%s/checkpoints", folder);
     PAL_TRY(refuse_other_run(folder));
     PAL_TRY(make_folders(path));
+    snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
+    PAL_TRY(metrics_open(metrics, path, false)); /* first: it keeps out a second run */
     PAL_TRY(write_config(&session->config, folder));
     snprintf(path, sizeof path, "%s/log.txt", folder);
-    PAL_TRY(log_open_file(path));
-    snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
-    return metrics_open(metrics, path, false);
+    return log_open_file(path);
 }
 
 Status run_folder_create(const Session *session, const char *wanted, const char *config_path,

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/base/checked.h"
+#include "src/base/fatal.h"
+
 static const double normal_deviation = 0.02;
 enum { ALIGNMENT = 16, MAX_ROWS_PER_LAYER = 32, MAX_ROWS_OUTSIDE = 8 };
 
@@ -169,8 +172,7 @@ void parameters_initialize(Parameters *p, Device *device, uint64_t seed)
         const Parameter *row = &p->table[i];
         RandomStream stream = random_stream(seed, row->name);
         int64_t count = parameter_count(row);
-        Real *host = malloc((size_t)count * sizeof *host);
-        if (host == NULL) abort();
+        Real *host = fatal_calloc(checked_size(count), sizeof *host, row->name);
 #pragma omp parallel for num_threads(device->threads)
         for (int64_t e = 0; e < count; e++) host[e] = (Real)initial_value(p, row, stream, e);
         device->op->upload(device, parameter_view(row, p->value), host);

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "src/base/log.h"
+#include "src/base/fatal.h"
 
 Status cpu_context_create(Device *device)
 {
@@ -41,9 +41,7 @@ Status cpu_workspace_reserve(Device *device, size_t bytes)
 
 void *cpu_workspace(Device *device, size_t bytes)
 {
-    if (cpu_workspace_reserve(device, bytes) != PAL_OK) {
-        log_error("%s", status_message());
-        abort();
-    }
+    Status status = cpu_workspace_reserve(device, bytes);
+    if (status != PAL_OK) fatal(status, "%s", status_message());
     return cpu_context(device)->workspace;
 }

@@ -11,11 +11,11 @@
 #include <oneapi/dnnl/dnnl.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
 
+#include "src/base/fatal.h"
 #include "src/tensor/cpu/context.h"
 #include "src/tensor/cpu/product.h"
 
@@ -37,22 +37,14 @@ typedef struct Cache {
 static void check(dnnl_status_t status, const char *what)
 {
     if (status == dnnl_success) return;
-    fprintf(stderr, "palimpsest: oneDNN failed to %s (status %d)\n", what, (int)status);
-    abort();
-}
-
-static void *checked_alloc(size_t bytes)
-{
-    void *start = calloc(1, bytes);
-    check(start == NULL ? dnnl_out_of_memory : dnnl_success, "get memory for a product");
-    return start;
+    fatal(PAL_ERROR_UNAVAILABLE, "oneDNN failed to %s (status %d)", what, (int)status);
 }
 
 static Cache *product_cache(Device *device)
 {
     CpuContext *context = device->context;
     if (context->matmul_cache == NULL) {
-        Cache *cache = checked_alloc(sizeof *cache);
+        Cache *cache = fatal_calloc(1, sizeof *cache, "products");
         check(dnnl_engine_create(&cache->engine, dnnl_cpu, 0), "create an engine");
         check(dnnl_stream_create(&cache->stream, cache->engine, dnnl_stream_default_flags),
               "create a stream");
@@ -106,7 +98,7 @@ static dnnl_primitive_attr_t attributes(bool accumulate)
 
 static Entry *entry_create(Cache *cache, Product shape)
 {
-    Entry *entry = checked_alloc(sizeof *entry);
+    Entry *entry = fatal_calloc(1, sizeof *entry, "a product");
     entry->shape = shape;
     dnnl_memory_desc_t a = matrix(shape.m, shape.k, shape.transpose_a);
     dnnl_memory_desc_t b = matrix(shape.k, shape.n, shape.transpose_b);

@@ -161,6 +161,7 @@ static Status read_cursors(H5File *file, CheckpointState *state)
     int64_t *column = calloc((size_t)state->rows + 1, sizeof *column);
     bool got = state->cursors != NULL && column != NULL;
     Status status = h5_agree(file, got ? PAL_OK : out_of_memory(h5_path(file)));
+    PAL_ASSERT(got || status != PAL_OK);
     for (int f = 0; f < NUM_CURSOR_FIELDS && status == PAL_OK; f++) {
         status = h5_read(file, cursor_fields[f].name, STORED_INT64, shape, column);
         for (int row = 0; row < state->rows && status == PAL_OK; row++)
@@ -198,6 +199,7 @@ Status checkpoint_open(Checkpoint **checkpoint, const char *path, const Group *g
         free(c);
         return status;
     }
+    PAL_ASSERT(c != NULL);
     c->file = file;
     *checkpoint = c;
     status = read_state(c);

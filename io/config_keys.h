@@ -28,7 +28,7 @@ typedef struct ConfigKey {
     KeyKind kind;
     size_t offset;        /* of the member in Config */
     size_t length_offset; /* KEY_LIST: of the int that holds its length */
-    int capacity;         /* KEY_LIST: of the array */
+    int64_t capacity;     /* KEY_LIST: of the array */
     const char *allowed;  /* numbers: a range such as "[0, 1)"; choices: "a|b|c" */
     const char *fallback; /* the default; NULL: the key must be given */
     const char *help;

@@ -134,7 +134,7 @@ static bool parse_path(const char *value, char *path)
     for (const char *c = strchr(value, ';'); c != NULL; c = strchr(c + 1, ';'))
         if (strchr(" \t", c[-1]) != NULL) return false; /* a comment to inih */
     memset(path, 0, PAL_PATH_SIZE);
-    memcpy(path, value, length);
+    memcpy(path, value, length + 1);
     return true;
 }
 

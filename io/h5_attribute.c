@@ -149,6 +149,7 @@ Status h5_expect_format(H5File *file, const char *format, int64_t version)
 
     char *found;
     PAL_TRY(h5_get_text(file, "/", "format", &found));
+    PAL_ASSERT(found != NULL);
     if (strcmp(found, format) != 0) {
         Status status =
             PAL_FAILURE(PAL_ERROR_DATA, "%s: is %s (format '%.60s'), expected %s (format '%s')",
@@ -158,7 +159,7 @@ Status h5_expect_format(H5File *file, const char *format, int64_t version)
     }
     free(found);
 
-    int64_t found_version;
+    int64_t found_version = 0;
     PAL_TRY(h5_get_integer(file, "/", "version", &found_version));
     if (found_version != version)
         PAL_FAIL(PAL_ERROR_DATA, "%s: has version %lld of format '%s', this program reads %lld",

@@ -175,7 +175,7 @@ Status h5_read_slab(H5File *file, const char *name, StoredType type, const Slab 
 
 Status h5_read(H5File *file, const char *name, StoredType type, Shape shape, void *data)
 {
-    Shape found;
+    Shape found = {0};
     PAL_TRY(h5_shape(file, name, &found));
     if (!shape_equal(found, shape)) {
         char is[96], wanted[96];

@@ -54,6 +54,7 @@ static Status file_allocate(H5File **file, const char *path, const Group *group,
         free(copy);
         return status;
     }
+    PAL_ASSERT(f != NULL && copy != NULL);
     f->path = copy;
     f->id = -1;
     f->group = group != NULL && group->size > 1 ? group : NULL;

@@ -105,6 +105,7 @@ void fixture_destroy(Fixture *fixture)
 static int plan_row(int row, int64_t index, int length, bool *starts)
 {
     static const int periods[FIXTURE_ROWS] = {0, 4, 3, 0};
+    PAL_ASSERT(length > 1);
     int64_t period = periods[row];
     int64_t number = period > 0 ? index % period : index; /* of the window in its document */
     *starts = number == 0;

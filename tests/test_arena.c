@@ -28,9 +28,9 @@ static void tensors_are_zero_aligned_and_counted(void **state)
     for (int i = 0; i < 17; i++) assert_int_equal(host[i], 0);
 
     assert_int_equal(arena_seal(arena), PAL_OK);
-    assert_int_equal(arena_bytes(arena, PURPOSE_MEMORY), 6 * 4950 * sizeof(Real));
+    assert_int_equal(arena_bytes(arena, PURPOSE_MEMORY), sizeof(Real) * 6 * 4950);
     assert_int_equal(arena_bytes(arena, PURPOSE_WEIGHTS), 0);
-    assert_int_equal(arena_total_bytes(arena), 6 * 4950 * sizeof(Real) + 17);
+    assert_int_equal(arena_total_bytes(arena), sizeof(Real) * 6 * 4950 + 17);
     arena_destroy(&arena);
     assert_null(arena);
     arena_destroy(&arena);

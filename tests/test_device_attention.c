@@ -198,7 +198,7 @@ static void visible_operations_are_counted(void **state)
     device->times = &times;
     Problem *p = problem_create(c);
 
-    double pairs = 70 * 37 + 70 * 5 + 2 * (70 * 71 / 2), product = 2 * pairs * 5 * c->heads;
+    double pairs = 70 * 37 + 70 * 5 + 2 * (70 * 71 / 2.0), product = 2 * pairs * 5 * c->heads;
     device->op->attention_forward(device, p->o, p->lse, &p->queries, p->sources, c->num_sources);
     assert_true(times.operations[times.current] == 3 * product);
     run_backward(device, p, 0);

@@ -126,9 +126,8 @@ static void check_group(Problem *p, double (*loss)(void *), ParameterGroup group
 
 static bool all_zero(const Real *numbers, int64_t count)
 {
-    static const Real zero = 0;
     for (int64_t i = 0; i < count; i++)
-        if (memcmp(&numbers[i], &zero, sizeof zero) != 0) return false;
+        if (numbers[i] != 0) return false;
     return true;
 }
 

@@ -142,7 +142,7 @@ static void one_document_is_cut_into_lanes(void **state)
             assert_int_equal(windows[r].epoch, w / 2);
             assert_int_equal(windows[r].starts, w % 2 == 0);
             assert_int_equal(windows[r].ends, w % 2 == 1);
-            assert_int_equal(windows[r].offset, begins[r] + w % 2 * 4);
+            assert_int_equal(windows[r].offset, begins[r] + (w % 2 == 1 ? 4 : 0));
             for (int i = 0; i < windows[r].count; i++) seen[w / 2][windows[r].offset + i]++;
         }
     }

@@ -179,8 +179,9 @@ static void written_text_comes_back(void **state)
     assert_comes_back(&config);
 
     /* A line longer than inih's buffer, and 256 numbers. */
-    strcpy(config.data.path, "/scratch");
-    while (strlen(config.data.path) < 4000) strcat(config.data.path, "/some folder; here=x:y");
+    char *path = config.data.path;
+    int length = snprintf(path, sizeof config.data.path, "/scratch");
+    while (length < 4000) length += sprintf(path + length, "/some folder; here=x:y");
     config.model.layers = PAL_MAX_LAYERS;
     config.counts.memory = PAL_MAX_LAYERS;
     for (int l = 0; l < PAL_MAX_LAYERS; l++) config.model.memory[l] = 1000 + 4 * l;

@@ -284,7 +284,7 @@ static void conv_is_adjoint(void **state)
         double product = dot(work->fresh, work->dfresh);
         assert_near(dot(compressor->conv.value, compressor->conv.gradient), product,
                     adjoint_tolerance, "weights of the convolution");
-        linear_backward_input(fixture.device, tensor_reshape_2d(dx, 36 / rate, 12 * rate),
+        linear_backward_input(fixture.device, tensor_reshape_2d(dx, 36 / rate, (int64_t)12 * rate),
                               work->dfresh, compressor->conv);
         assert_near(dot(x, dx), product, adjoint_tolerance, "input of the convolution");
         free(x.data), free(dx.data);

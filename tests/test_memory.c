@@ -79,7 +79,7 @@ static Slot marked_slot(int64_t window, int layer, int row, int t)
 {
     Slot slot = {.valid = true};
     for (int e = 0; e < WIDTH; e++)
-        slot.state[e] = (double)(1000 * (window + 1) + 100 * layer + 10 * row + t) + 0.25 * e;
+        slot.state[e] = 1000.0 * (double)(window + 1) + 100.0 * layer + 10.0 * row + t + 0.25 * e;
     return slot;
 }
 
@@ -219,9 +219,9 @@ static double content_weight(const Fixture *fixture, const Real *slot)
 static void expected_usage(const Fixture *fixture, int row, int counted, double *usage)
 {
     const Model *model = &fixture->model;
-    int width = fixture->options.width, length = fixture->options.window;
-    int slots = fixture->options.memory[0], all = slots + length;
-    double weight[2 * FIXTURE_WINDOW], memory = 0.0;
+    int64_t width = fixture->options.width;
+    int length = fixture->options.window, slots = fixture->options.memory[0], all = slots + length;
+    double weight[2 * FIXTURE_WINDOW] = {0}, memory = 0.0;
     for (int j = 0; j < all; j++) {
         const Real *recent = model->memory[0].recent.data + (row * slots + j) * width;
         const Real *window = model->layers[0].a.data + (row * length + j - slots) * width;
@@ -266,19 +266,17 @@ static void check_measured_usage(int slots)
     fixture_window(&fixture, &window, 2); /* its last row is partial */
     model_forward(model, &window.view);
 
-    double usage[FIXTURE_ROWS][2 * FIXTURE_WINDOW];
+    double usage[FIXTURE_ROWS][2 * FIXTURE_WINDOW] = {{0}};
     for (int b = 0; b < model->rows; b++) expected_usage(&fixture, b, window.counted[b], usage[b]);
     model_remember(model, &window.view);
-    size_t width = checked_size(fixture.options.width);
+    int64_t width = fixture.options.width;
     for (int b = 0; b < model->rows; b++) {
         int kept = 0;
         for (int j = 0; j < SLOTS; j++) {
             if (rank(usage[b], SLOTS, j) >= KEPT) continue;
-            const Real *fresh =
-                model->compression_work.fresh.data + (b * KEPT + kept++) * (int)width;
-            const Real *evicted =
-                model->compression_work.evicted.data + (b * SLOTS + j) * (int)width;
-            assert_memory_equal(fresh, evicted, width * sizeof(Real));
+            const Real *fresh = model->compression_work.fresh.data + (b * KEPT + kept++) * width;
+            const Real *evicted = model->compression_work.evicted.data + (b * SLOTS + j) * width;
+            assert_memory_equal(fresh, evicted, checked_size(width) * sizeof(Real));
         }
         assert_int_equal(kept, KEPT);
     }
@@ -350,7 +348,7 @@ static void attention_loss_vanishes_where_groups_are_equal(void **state)
         for (int64_t i = 0; i < tensor_count(conv); i++)
             conv.data[i] = (Real)(i / width % width == i % width ? 0.5 : 0.0);
         fixture_draw(recent.data, tensor_count(recent), "recent");
-        for (int64_t j = 1; j < 3 * 8 && equal; j += 2)
+        for (int j = 1; j < 3 * 8 && equal; j += 2)
             memcpy(recent.data + j * width, recent.data + (j - 1) * width,
                    checked_size(width) * sizeof(Real));
         for (int b = 0; b < 3; b++) model->memory[0].valid_recent[b] = 8;

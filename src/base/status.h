@@ -42,7 +42,7 @@ void status_fail(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Replaces this thread's message by one that came from elsewhere (another rank). */
-void status_set_message(const char *message);
+void status_set_message(const char *text);
 
 /* The value `status`, with a message; and the return from a function with it. */
 #define PAL_FAILURE(status, ...) (status_fail(__FILE__, __LINE__, __VA_ARGS__), (status))
@@ -56,7 +56,7 @@ void status_set_message(const char *message);
 
 _Noreturn void status_assert_failed(const char *file, int line, const char *what);
 
-#ifdef PAL_CHECKED
+#if defined(PAL_CHECKED) || defined(__clang_analyzer__) /* clang-tidy counts on them */
 #define PAL_ASSERT(condition) \
     ((condition) ? (void)0 : status_assert_failed(__FILE__, __LINE__, #condition))
 #else

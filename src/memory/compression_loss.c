@@ -19,10 +19,10 @@ void compression_loss_workspace_create(CompressionLossWorkspace *work, Arena *ar
     int64_t window = options->window, width = options->width;
     int64_t fresh = window / options->compression_rate;
     Tensor *blocks[] = {&work->evicted_k, &work->evicted_v, &work->target, &work->prediction};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+    for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
         *blocks[i] = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, window, width);
     Tensor *compressed[] = {&work->fresh_k, &work->fresh_v, &work->dfresh_k, &work->dfresh_v};
-    for (size_t i = 0; i < sizeof compressed / sizeof *compressed; i++)
+    for (size_t i = 0; i < sizeof compressed / sizeof compressed[0]; i++)
         *compressed[i] = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, fresh, width);
     work->lse = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, options->heads, window);
     work->lse_fresh = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, options->heads, window);

@@ -44,7 +44,7 @@ static Status create_order(const DataSplit *split, int rows, int window, bool in
         for (int64_t d = 0; d < split->documents; d++)
             lengths[d] = (Length){split->offsets[d + 1] - split->offsets[d], d};
         if (!in_order) qsort(lengths, documents, sizeof *lengths, longest_first);
-        for (size_t d = 0; d < documents; d++) list[d] = lengths[d].document;
+        for (int64_t d = 0; d < split->documents; d++) list[d] = lengths[d].document;
         status = batch_order_create_once(order, rows, window, split->documents, split->offsets,
                                          list, split->documents);
     } else {

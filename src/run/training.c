@@ -14,7 +14,7 @@ enum { SUM_FAILURES, SUM_NATS, SUM_TARGETS, SUM_FIXED };
 
 static int num_sums(const Training *t) { return SUM_FIXED + 2 * t->model.options.layers; }
 
-static double *layer_sums(const Training *t, int layer) { return t->sums + SUM_FIXED + 2 * layer; }
+static double *layer_sums(const Training *t, int layer) { return &t->sums[SUM_FIXED + 2 * layer]; }
 
 static Status check_rows(const Session *session)
 {

@@ -70,7 +70,7 @@ Weight parameters_get(const Parameters *parameters, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* One parameter's part of a flat buffer, in its own shape. */
-Tensor parameter_view(const Parameter *parameter, Tensor flat);
+Tensor parameter_view(const Parameter *row, Tensor flat);
 
 /* The flat range of one group. */
 Tensor parameters_group(const Parameters *parameters, Tensor flat, ParameterGroup group);

@@ -125,10 +125,10 @@ static void backward_share(AttentionScratch *scratch, const AttentionCall *call,
 
     AttentionWork work;
     const AttentionSums *head_sums = NULL;
-    int head = -1;
+    int head = 0;
     bool more = attention_next(call, &share, &work);
     while (more) {
-        if (work.head != head) {
+        if (head_sums == NULL || work.head != head) {
             head = work.head;
             head_sums = work.begins_head ? &scratch->own : &scratch->carried;
             attention_pack_positions(scratch, call, head, PASS_BACKWARD);

@@ -62,7 +62,8 @@ static void lay_out_sums(Cursor *cursor, AttentionScratch *scratch, const Attent
 size_t attention_scratch(AttentionScratch *scratch, const AttentionCall *call, AttentionPass pass,
                          Real *base)
 {
-    Cursor cursor = {base, 0};
+    Cursor cursor = {0};
+    cursor.base = base;
     *scratch = (AttentionScratch){0};
     int size = call->padded_size, most_slots = 0;
     for (int i = 0; i < call->num_sources; i++) {

@@ -22,7 +22,7 @@ static inline __attribute__((always_inline)) void panel(int rows, int vectors, R
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; v++)
+        for (ptrdiff_t v = 0; v < vectors; v++)
             if (accumulate)
                 sum[i][v] = vector_load(c + i * c_row + v * VECTOR_LANES);
             else
@@ -31,12 +31,12 @@ static inline __attribute__((always_inline)) void panel(int rows, int vectors, R
     for (int p = 0; p < k; p++) {
         Vector row[TILE_VECTORS];
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; v++) row[v] = vector_load(b + v * VECTOR_LANES);
+        for (ptrdiff_t v = 0; v < vectors; v++) row[v] = vector_load(b + v * VECTOR_LANES);
 #pragma GCC unroll 8
         for (int i = 0; i < rows; i++) {
             Real x = a[i * a_row];
 #pragma GCC unroll 8
-            for (int v = 0; v < vectors; v++) sum[i][v] += x * row[v];
+            for (ptrdiff_t v = 0; v < vectors; v++) sum[i][v] += x * row[v];
         }
         a += a_column;
         b += b_row;
@@ -45,7 +45,8 @@ static inline __attribute__((always_inline)) void panel(int rows, int vectors, R
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; v++) vector_store(c + i * c_row + v * VECTOR_LANES, sum[i][v]);
+        for (ptrdiff_t v = 0; v < vectors; v++)
+            vector_store(c + i * c_row + v * VECTOR_LANES, sum[i][v]);
 }
 
 #define PAL_DEFINE_PANEL(rows, vectors)                                                            \
@@ -129,6 +130,19 @@ void tile_product_skewed(TileProduct p)
     }
 }
 
+/* Lane l is lane from[l] of (x, y). */
+static inline Vector pick(Vector x, Vector y, VectorMask from)
+{
+#ifdef __clang__ /* has no shuffle by a vector, but makes one of this where `from` is known */
+    Vector picked = x;
+    for (int l = 0; l < VECTOR_LANES; l++)
+        picked[l] = from[l] < VECTOR_LANES ? x[from[l]] : y[from[l] - VECTOR_LANES];
+    return picked;
+#else
+    return __builtin_shuffle(x, y, from);
+#endif
+}
+
 /* y = x^T of one square of vectors. Interleaving row r with row r + half, for all r < half, moves
  * the highest bit of the row number to the lowest bit of the column number; after log2(lanes)
  * rounds rows and columns have changed places. */
@@ -147,9 +161,9 @@ static void transpose_square(Real *y, ptrdiff_t y_row, const Real *x, ptrdiff_t 
     for (int i = 0; i < VECTOR_LANES; i++) rows[i] = vector_load(x + i * x_row);
     for (int round = 1; round < VECTOR_LANES; round *= 2) {
 #pragma GCC unroll 8
-        for (int i = 0; i < HALF; i++) {
-            mixed[2 * i] = __builtin_shuffle(rows[i], rows[i + HALF], low);
-            mixed[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + HALF], high);
+        for (ptrdiff_t i = 0; i < HALF; i++) {
+            mixed[2 * i] = pick(rows[i], rows[i + HALF], low);
+            mixed[2 * i + 1] = pick(rows[i], rows[i + HALF], high);
         }
 #pragma GCC unroll 16
         for (int i = 0; i < VECTOR_LANES; i++) rows[i] = mixed[i];

@@ -10,7 +10,7 @@
 
 static void finish_row(int64_t n, Real *restrict c, const Real *restrict bias, bool relu)
 {
-    if (bias != NULL && relu) {
+    if (bias != NULL && relu) { /* NOLINT(bugprone-branch-clone): it does not see into omp loops */
 #pragma omp simd
         for (int64_t j = 0; j < n; j++) {
             Real value = c[j] + bias[j];

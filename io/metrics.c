@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/number.h"
@@ -37,7 +38,9 @@ static Status open_file(Metrics *m, const char *path, bool append)
                  "%s: another process is writing it: is a run going on there? Wait for its end, or "
                  "choose another folder",
                  path);
-    if (!append && ftruncate(m->file, 0) != 0)
+    struct stat is;
+    bool plain = fstat(m->file, &is) == 0 && S_ISREG(is.st_mode); /* others cannot be emptied */
+    if (!append && plain && ftruncate(m->file, 0) != 0)
         PAL_FAIL(PAL_ERROR_CANT_CREATE, "%s: cannot be emptied: %s", path, strerror(errno));
     return PAL_OK;
 }

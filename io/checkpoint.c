@@ -82,12 +82,23 @@ static Status write_state(H5File *file, const CheckpointState *state, int64_t *c
     return write_cursors(file, state, column);
 }
 
+static const Slab *boxes_of(const CheckpointTensor *tensor)
+{
+    return tensor->parts != NULL ? tensor->parts : &tensor->part;
+}
+
+static int count_boxes(const CheckpointTensor *tensor)
+{
+    return tensor->parts != NULL ? tensor->num_parts : 1;
+}
+
 static Status write_tensors(H5File *file, const CheckpointTensor *tensors, int num_tensors)
 {
     for (int i = 0; i < num_tensors; i++) {
         const CheckpointTensor *tensor = &tensors[i];
         PAL_TRY(h5_define(file, tensor->name, tensor->type, tensor->shape));
-        PAL_TRY(h5_write_slab(file, tensor->name, tensor->type, &tensor->part, tensor->data));
+        PAL_TRY(h5_write_slabs(file, tensor->name, tensor->type, boxes_of(tensor),
+                               count_boxes(tensor), tensor->data));
     }
     return PAL_OK;
 }
@@ -230,7 +241,8 @@ Status checkpoint_read(Checkpoint *checkpoint, const CheckpointTensor *tensor)
                  "configuration?",
                  h5_path(checkpoint->file), tensor->name, shape_text(found, is),
                  shape_text(tensor->shape, wanted));
-    return h5_read_slab(checkpoint->file, tensor->name, tensor->type, &tensor->part, tensor->data);
+    return h5_read_slabs(checkpoint->file, tensor->name, tensor->type, boxes_of(tensor),
+                         count_boxes(tensor), tensor->data);
 }
 
 Status checkpoint_shape(Checkpoint *checkpoint, const char *name, Shape *shape)

@@ -26,6 +26,9 @@ typedef struct CheckpointTensor {
     Shape shape; /* global */
     Slab part;   /* a count of 0: this rank has nothing of it */
     void *data;  /* borrowed; the part, row-major */
+    const Slab
+        *parts;    /* borrowed; instead of `part` where this rank has (num_parts) boxes, whose */
+    int num_parts; /* elements stand in `data` in the order in which they lie in the tensor */
 } CheckpointTensor;
 
 /* Everything of a run that is not a tensor. */

@@ -56,6 +56,7 @@ typedef struct TrainConfig {
 
 typedef struct ParallelConfig {
     int data, pipeline, tensor; /* ranks, or PAL_AUTO */
+    int row_groups;             /* micro-batches of one window, or PAL_AUTO */
     int threads;                /* OpenMP threads per rank, or PAL_AUTO */
 } ParallelConfig;
 

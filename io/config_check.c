@@ -105,10 +105,6 @@ static Status check_supported(const Config *config)
         {config->checkpoint.async, "checkpoint.async = true", "set checkpoint.async = false"},
         {config->checkpoint.memory_type != NUMBER_FLOAT32, "checkpoint.memory_type = bfloat16",
          "set checkpoint.memory_type = float32"},
-        {config->parallel.pipeline > 1, "parallel.pipeline larger than 1",
-         "set parallel.pipeline = 1 and use parallel.data"},
-        {config->parallel.tensor > 1, "parallel.tensor larger than 1",
-         "set parallel.tensor = 1 and use parallel.data"},
         {config->device.name == DEVICE_CUDA, "device.name = cuda", "set device.name = cpu"},
     };
     for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++)

@@ -98,6 +98,8 @@ const ConfigKey config_keys[] = {
      "ranks that share the layers"},
     {"parallel", "tensor", KEY_AUTO, AT(parallel.tensor), 0, 0, "[1, 1024]", "auto",
      "ranks that share each layer"},
+    {"parallel", "row_groups", KEY_AUTO, AT(parallel.row_groups), 0, 0, "[1, 1048576]", "auto",
+     "groups of rows that follow each other through the pipeline"},
     {"parallel", "threads", KEY_AUTO, AT(parallel.threads), 0, 0, "[1, 4096]", "auto",
      "threads of each rank; auto: cores / ranks of the node"},
 

@@ -71,12 +71,12 @@ Status h5_define(H5File *file, const char *name, StoredType type, Shape shape)
 }
 
 /* A dataset with the box of one transfer selected in it, and the box in memory. */
-typedef struct Transfer {
+typedef struct BoxTransfer {
     hid_t dataset, in_file, in_memory, properties;
     bool nothing; /* the dataset has no elements, so no rank transfers any */
-} Transfer;
+} BoxTransfer;
 
-static void transfer_end(Transfer *t)
+static void transfer_end(BoxTransfer *t)
 {
     if (t->properties >= 0) H5Pclose(t->properties);
     if (t->in_memory >= 0) H5Sclose(t->in_memory);
@@ -84,13 +84,13 @@ static void transfer_end(Transfer *t)
     if (t->dataset >= 0) H5Dclose(t->dataset);
 }
 
-static Status select_box(Transfer *t, const H5File *file, const char *name, const Slab *slab)
+/* Adds one box to the selection; *elements grows by its size. */
+static Status select_box(const BoxTransfer *t, const H5File *file, const char *name, const Slab *slab,
+                         hsize_t *elements)
 {
-    hsize_t first[PAL_MAX_DIMS], count[PAL_MAX_DIMS], dims[PAL_MAX_DIMS];
+    hsize_t first[PAL_MAX_DIMS], count[PAL_MAX_DIMS], dims[PAL_MAX_DIMS], size = 1;
     int num_dims = H5Sget_simple_extent_dims(t->in_file, dims, NULL);
-    bool empty = false;
     for (int d = 0; d < num_dims; d++) {
-        if (slab->count[d] == 0) empty = true;
         if (slab->first[d] < 0 || slab->count[d] < 0 ||
             (uint64_t)slab->first[d] + (uint64_t)slab->count[d] > dims[d])
             PAL_FAIL(PAL_ERROR_DATA,
@@ -99,22 +99,34 @@ static Status select_box(Transfer *t, const H5File *file, const char *name, cons
                      d, (unsigned long long)dims[d]);
         first[d] = (hsize_t)slab->first[d];
         count[d] = (hsize_t)slab->count[d];
+        size *= count[d];
     }
-
-    t->in_memory = H5Screate_simple(num_dims, num_dims > 0 ? count : NULL, NULL);
-    herr_t selected = 0;
-    if (empty)
-        selected = H5Sselect_none(t->in_file) < 0 ? -1 : H5Sselect_none(t->in_memory);
-    else if (num_dims > 0)
-        selected = H5Sselect_hyperslab(t->in_file, H5S_SELECT_SET, first, NULL, count, NULL);
-    if (t->in_memory < 0 || selected < 0)
+    *elements += size;
+    if (size == 0 || num_dims == 0) return PAL_OK;
+    if (H5Sselect_hyperslab(t->in_file, H5S_SELECT_OR, first, NULL, count, NULL) < 0)
         return h5_fail(file->path, PAL_ERROR_INTERNAL, "a part of %s cannot be chosen", name);
     return PAL_OK;
 }
 
-static Status transfer_begin(Transfer *t, const H5File *file, const char *name, const Slab *slab)
+/* In memory the elements of all boxes follow each other. */
+static Status select_boxes(BoxTransfer *t, const H5File *file, const char *name, const Slab *slabs,
+                           int count)
 {
-    *t = (Transfer){-1, -1, -1, -1, false};
+    hsize_t elements = 0;
+    bool scalar = H5Sget_simple_extent_ndims(t->in_file) == 0;
+    if (!scalar && H5Sselect_none(t->in_file) < 0)
+        return h5_fail(file->path, PAL_ERROR_INTERNAL, "a part of %s cannot be chosen", name);
+    for (int i = 0; i < count; i++) PAL_TRY(select_box(t, file, name, &slabs[i], &elements));
+    t->in_memory = H5Screate_simple(1, &elements, NULL);
+    if (t->in_memory < 0)
+        return h5_fail(file->path, PAL_ERROR_INTERNAL, "a part of %s cannot be chosen", name);
+    return PAL_OK;
+}
+
+static Status transfer_begin(BoxTransfer *t, const H5File *file, const char *name, const Slab *slabs,
+                             int count)
+{
+    *t = (BoxTransfer){-1, -1, -1, -1, false};
     t->dataset = H5Dopen2(file->id, name, H5P_DEFAULT);
     if (t->dataset < 0)
         return h5_fail(file->path, PAL_ERROR_DATA, "has no readable dataset %s", name);
@@ -126,14 +138,14 @@ static Status transfer_begin(Transfer *t, const H5File *file, const char *name, 
     t->nothing = H5Sget_simple_extent_npoints(t->in_file) == 0;
     if (file->group != NULL && H5Pset_dxpl_mpio(t->properties, H5FD_MPIO_INDEPENDENT) < 0)
         return h5_fail(file->path, PAL_ERROR_INTERNAL, "no independent transfer");
-    return select_box(t, file, name, slab);
+    return select_boxes(t, file, name, slabs, count);
 }
 
-Status h5_write_slab(H5File *file, const char *name, StoredType type, const Slab *slab,
-                     const void *data)
+Status h5_write_slabs(H5File *file, const char *name, StoredType type, const Slab *slabs, int count,
+                      const void *data)
 {
-    Transfer t;
-    Status status = h5_agree(file, transfer_begin(&t, file, name, slab));
+    BoxTransfer t;
+    Status status = h5_agree(file, transfer_begin(&t, file, name, slabs, count));
     if (status == PAL_OK && !t.nothing) {
         if (H5Dwrite(t.dataset, h5_memory_type(type), t.in_memory, t.in_file, t.properties, data) <
             0)
@@ -142,6 +154,12 @@ Status h5_write_slab(H5File *file, const char *name, StoredType type, const Slab
     }
     transfer_end(&t);
     return status;
+}
+
+Status h5_write_slab(H5File *file, const char *name, StoredType type, const Slab *slab,
+                     const void *data)
+{
+    return h5_write_slabs(file, name, type, slab, 1, data);
 }
 
 static Slab whole_slab(Shape shape)
@@ -159,10 +177,11 @@ Status h5_write(H5File *file, const char *name, StoredType type, Shape shape, co
     return h5_write_slab(file, name, type, &slab, data);
 }
 
-Status h5_read_slab(H5File *file, const char *name, StoredType type, const Slab *slab, void *data)
+Status h5_read_slabs(H5File *file, const char *name, StoredType type, const Slab *slabs, int count,
+                     void *data)
 {
-    Transfer t;
-    Status status = h5_agree(file, transfer_begin(&t, file, name, slab));
+    BoxTransfer t;
+    Status status = h5_agree(file, transfer_begin(&t, file, name, slabs, count));
     if (status == PAL_OK && !t.nothing) {
         if (H5Dread(t.dataset, h5_memory_type(type), t.in_memory, t.in_file, t.properties, data) <
             0)
@@ -171,6 +190,11 @@ Status h5_read_slab(H5File *file, const char *name, StoredType type, const Slab 
     }
     transfer_end(&t);
     return status;
+}
+
+Status h5_read_slab(H5File *file, const char *name, StoredType type, const Slab *slab, void *data)
+{
+    return h5_read_slabs(file, name, type, slab, 1, data);
 }
 
 Status h5_read(H5File *file, const char *name, StoredType type, Shape shape, void *data)

@@ -78,11 +78,17 @@ Status h5_define(H5File *file, const char *name, StoredType type, Shape shape);
  * of different ranks are disjoint. `data` has the slab's elements, row-major. */
 Status h5_write_slab(H5File *file, const char *name, StoredType type, const Slab *slab,
                      const void *data);
+/* The same for any number of boxes that do not overlap; `data` has the elements of all of them in the
+ * order in which they lie in the dataset. */
+Status h5_write_slabs(H5File *file, const char *name, StoredType type, const Slab *slabs, int count,
+                      const void *data);
 /* Collective over the file's group: define, and the first rank writes all of it. */
 Status h5_write(H5File *file, const char *name, StoredType type, Shape shape, const void *data);
 
 /* Collective over the file's group; every rank reads its own slab. */
 Status h5_read_slab(H5File *file, const char *name, StoredType type, const Slab *slab, void *data);
+Status h5_read_slabs(H5File *file, const char *name, StoredType type, const Slab *slabs, int count,
+                     void *data);
 /* Collective over the file's group; every rank reads all of it. `shape` is what the caller expects;
  * otherwise PAL_ERROR_DATA with both shapes. */
 Status h5_read(H5File *file, const char *name, StoredType type, Shape shape, void *data);

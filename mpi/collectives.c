@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "mpi/check.h"
+#include "src/base/checked.h"
+#include "src/base/timer.h"
 
 /* MPI counts are ints: long buffers go in pieces. */
 enum { PIECE = 1 << 28 };
@@ -15,20 +17,63 @@ enum { PIECE = 1 << 28 };
 #define PAL_MPI_REAL MPI_FLOAT
 #endif
 
-void group_sum(const Group *group, Real *values, int64_t count)
+/* Runs an MPI call, counting its bytes and how long it took. */
+#define PAL_COUNTED(group, kind, sent, call)                            \
+    do {                                                                \
+        double pal_start = timer_seconds();                             \
+        PAL_MPI(call);                                                  \
+        count_transfer(group, kind, sent, timer_seconds() - pal_start); \
+    } while (0)
+
+static void count_transfer(const Group *group, TrafficKind kind, double bytes, double seconds)
+{
+    group->traffic->bytes[kind] += bytes;
+    group->traffic->wait_seconds[kind] += seconds;
+}
+
+static double all_reduce_bytes(const Group *group, double bytes)
+{
+    return 2.0 * (group->size - 1) / group->size * bytes;
+}
+
+static double real_bytes(int64_t count) { return (double)count * sizeof(Real); }
+
+void group_sum(const Group *group, TrafficKind kind, Real *values, int64_t count)
 {
     if (group->size == 1) return;
     for (int64_t done = 0; done < count; done += PIECE) {
         int piece = count - done < PIECE ? (int)(count - done) : PIECE;
-        PAL_MPI(
+        PAL_COUNTED(
+            group, kind, all_reduce_bytes(group, real_bytes(piece)),
             MPI_Allreduce(MPI_IN_PLACE, values + done, piece, PAL_MPI_REAL, MPI_SUM, group->comm));
     }
+}
+
+void group_all_gather(const Group *group, TrafficKind kind, Real *all, const Real *mine,
+                      int64_t count)
+{
+    if (group->size == 1) return;
+    bool in_place = mine == all + group->rank * count;
+    int n = checked_int(count);
+    PAL_COUNTED(group, kind, (group->size - 1) * real_bytes(count),
+                MPI_Allgather(in_place ? MPI_IN_PLACE : mine, n, PAL_MPI_REAL, all, n, PAL_MPI_REAL,
+                              group->comm));
+}
+
+void group_reduce_scatter(const Group *group, TrafficKind kind, Real *mine, const Real *all,
+                          int64_t count)
+{
+    if (group->size == 1) return;
+    PAL_COUNTED(group, kind, (group->size - 1) * real_bytes(count),
+                MPI_Reduce_scatter_block(all, mine, checked_int(count), PAL_MPI_REAL, MPI_SUM,
+                                         group->comm));
 }
 
 static void reduce_double(const Group *group, double *values, int count, MPI_Op op)
 {
     if (group->size == 1) return;
-    PAL_MPI(MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_DOUBLE, op, group->comm));
+    PAL_COUNTED(group, TRAFFIC_SCALARS, all_reduce_bytes(group, 8.0 * count),
+                MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_DOUBLE, op, group->comm));
 }
 
 void group_sum_double(const Group *group, double *values, int count)
@@ -44,7 +89,8 @@ void group_max_double(const Group *group, double *values, int count)
 void group_or(const Group *group, unsigned char *bytes, int count)
 {
     if (group->size == 1) return;
-    PAL_MPI(MPI_Allreduce(MPI_IN_PLACE, bytes, count, MPI_BYTE, MPI_BOR, group->comm));
+    PAL_COUNTED(group, TRAFFIC_SCALARS, all_reduce_bytes(group, count),
+                MPI_Allreduce(MPI_IN_PLACE, bytes, count, MPI_BYTE, MPI_BOR, group->comm));
 }
 
 void group_broadcast(const Group *group, void *bytes, size_t count, int root)
@@ -53,7 +99,8 @@ void group_broadcast(const Group *group, void *bytes, size_t count, int root)
     char *at = bytes;
     while (count > 0) {
         size_t piece = count < PIECE ? count : PIECE;
-        PAL_MPI(MPI_Bcast(at, (int)piece, MPI_BYTE, root, group->comm));
+        PAL_COUNTED(group, TRAFFIC_SCALARS, group->rank == root ? (double)piece : 0.0,
+                    MPI_Bcast(at, (int)piece, MPI_BYTE, root, group->comm));
         at += piece;
         count -= piece;
     }
@@ -61,7 +108,68 @@ void group_broadcast(const Group *group, void *bytes, size_t count, int root)
 
 void group_barrier(const Group *group)
 {
-    if (group->size > 1) PAL_MPI(MPI_Barrier(group->comm));
+    if (group->size > 1) PAL_COUNTED(group, TRAFFIC_SCALARS, 0.0, MPI_Barrier(group->comm));
+}
+
+static void begin(const Group *group, TrafficKind kind, Transfer *transfer, double bytes)
+{
+    PAL_ASSERT(!transfer->active);
+    *transfer = (Transfer){.group = group, .kind = kind, .active = true};
+    group->traffic->bytes[kind] += bytes;
+}
+
+void group_all_gather_begin(const Group *group, TrafficKind kind, Transfer *transfer, Real *all,
+                            const Real *mine, const int *counts, const int *firsts)
+{
+    if (group->size == 1) return;
+    int count = counts[group->rank];
+    bool in_place = mine == all + firsts[group->rank];
+    begin(group, kind, transfer, (group->size - 1) * real_bytes(count));
+    PAL_MPI(MPI_Iallgatherv(in_place ? MPI_IN_PLACE : mine, count, PAL_MPI_REAL, all, counts,
+                            firsts, PAL_MPI_REAL, group->comm, &transfer->request));
+}
+
+void group_reduce_scatter_begin(const Group *group, TrafficKind kind, Transfer *transfer,
+                                Real *mine, const Real *all, const int *counts)
+{
+    if (group->size == 1) return;
+    int64_t total = 0;
+    for (int r = 0; r < group->size; r++) total += counts[r];
+    begin(group, kind, transfer, real_bytes(total - counts[group->rank]));
+    PAL_MPI(MPI_Ireduce_scatter(all, mine, counts, PAL_MPI_REAL, MPI_SUM, group->comm,
+                                &transfer->request));
+}
+
+void group_send_begin(const Group *group, TrafficKind kind, Transfer *transfer, const Real *values,
+                      int64_t count, int to)
+{
+    begin(group, kind, transfer, real_bytes(count));
+    PAL_MPI(MPI_Isend(values, checked_int(count), PAL_MPI_REAL, to, 0, group->comm,
+                      &transfer->request));
+}
+
+void group_receive_begin(const Group *group, TrafficKind kind, Transfer *transfer, Real *values,
+                         int64_t count, int from)
+{
+    begin(group, kind, transfer, 0.0);
+    PAL_MPI(MPI_Irecv(values, checked_int(count), PAL_MPI_REAL, from, 0, group->comm,
+                      &transfer->request));
+}
+
+void group_wait(Transfer *transfer)
+{
+    if (!transfer->active) return;
+    PAL_COUNTED(transfer->group, transfer->kind, 0.0,
+                MPI_Wait(&transfer->request, MPI_STATUS_IGNORE));
+    transfer->active = false;
+}
+
+void group_progress(Transfer *transfer)
+{
+    int done = 0;
+    if (!transfer->active) return;
+    PAL_MPI(MPI_Test(&transfer->request, &done, MPI_STATUS_IGNORE));
+    if (done) transfer->active = false;
 }
 
 Status group_agree(const Group *group, Status mine)
@@ -69,7 +177,8 @@ Status group_agree(const Group *group, Status mine)
     if (group->size == 1) return mine;
 
     int first = mine == PAL_OK ? group->size : group->rank;
-    PAL_MPI(MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, group->comm));
+    PAL_COUNTED(group, TRAFFIC_SCALARS, all_reduce_bytes(group, sizeof first),
+                MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, group->comm));
     if (first == group->size) return PAL_OK;
 
     struct {

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What ranks do together. Every function is collective over its group, makes no MPI call in a group
- * of one, and gives every rank the same bits.
+ * What ranks do together. Every function is collective over its group unless it says otherwise,
+ * makes no MPI call in a group of one, gives every rank the same bits, and on equally many ranks
+ * the same bits again. `kind` says under what its bytes and its waiting are counted (traffic.h).
  */
 #ifndef PAL_MPI_COLLECTIVES_H
 #define PAL_MPI_COLLECTIVES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,25 +15,59 @@
 #include "src/base/status.h"
 #include "src/tensor/dims.h"
 
-/* values[i] = sum over the group of values[i], in place. Repeats on equally many ranks are
- * bit-identical. */
-void group_sum(const Group *group, Real *values, int64_t count);
+/* values[i] = sum over the group of values[i], in place. */
+void group_sum(const Group *group, TrafficKind kind, Real *values, int64_t count);
+
+/* all (n, count) = everyone's mine (count). mine may be its own place in all. */
+void group_all_gather(const Group *group, TrafficKind kind, Real *all, const Real *mine,
+                      int64_t count);
+
+/* mine (count) = this rank's part of the sum over the group of all (n, count). */
+void group_reduce_scatter(const Group *group, TrafficKind kind, Real *mine, const Real *all,
+                          int64_t count);
+
+/* Of doubles and bytes: counted as scalars. */
 void group_sum_double(const Group *group, double *values, int count);
 void group_max_double(const Group *group, double *values, int count);
-
 /* bytes[i] = bitwise or over the group, in place. */
 void group_or(const Group *group, unsigned char *bytes, int count);
-
 /* Everyone gets the root's bytes. */
 void group_broadcast(const Group *group, void *bytes, size_t count, int root);
-
 void group_barrier(const Group *group);
 
 /* No rank decides alone: when any rank brings a failure, every rank returns the failure of the
  * lowest such rank, with its message. */
 Status group_agree(const Group *group, Status mine);
 
+/* --- begun now, waited for later --------------------------------------------------------------- */
+
+/* A transfer under way; its buffers stay untouched until group_wait. {0}: none. */
+typedef struct Transfer {
+    const Group *group;
+    TrafficKind kind;
+    MPI_Request request;
+    bool active;
+} Transfer;
+
+/* all: the parts of all ranks one after the other, counts[r] numbers from rank r; mine may be its
+ * own place in all. */
+void group_all_gather_begin(const Group *group, TrafficKind kind, Transfer *transfer, Real *all,
+                            const Real *mine, const int *counts, const int *firsts);
+void group_reduce_scatter_begin(const Group *group, TrafficKind kind, Transfer *transfer,
+                                Real *mine, const Real *all, const int *counts);
+
+/* Local for the two ranks; the other one calls the counterpart with the same count. */
+void group_send_begin(const Group *group, TrafficKind kind, Transfer *transfer, const Real *values,
+                      int64_t count, int to);
+void group_receive_begin(const Group *group, TrafficKind kind, Transfer *transfer, Real *values,
+                         int64_t count, int from);
+
+/* Local. Accepts a transfer that is not under way. */
+void group_wait(Transfer *transfer);
+/* Local. Lets the MPI library go on with what is under way: it works only inside its own calls. */
+void group_progress(Transfer *transfer);
+
 /* True for the rank that acts and speaks for the group. */
-static inline int group_is_root(const Group *group) { return group->rank == 0; }
+static inline bool group_is_root(const Group *group) { return group->rank == 0; }
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "mpi/check.h"
+#include "mpi/collectives.h"
 #include "src/base/fatal.h"
 
 void mpi_failed(int error, const char *call, const char *file, int line)
@@ -29,8 +30,9 @@ void mpi_start(int *argc, char ***argv)
 
 void mpi_stop(void) { PAL_MPI(MPI_Finalize()); }
 
-static void fill_group(Group *group)
+static void fill_group(Group *group, Traffic *traffic)
 {
+    group->traffic = traffic;
     PAL_MPI(MPI_Comm_set_errhandler(group->comm, MPI_ERRORS_RETURN));
     PAL_MPI(MPI_Comm_rank(group->comm, &group->rank));
     PAL_MPI(MPI_Comm_size(group->comm, &group->size));
@@ -40,7 +42,7 @@ static Group split(const Group *parent, int color)
 {
     Group group;
     PAL_MPI(MPI_Comm_split(parent->comm, color, parent->rank, &group.comm));
-    fill_group(&group);
+    fill_group(&group, parent->traffic);
     return group;
 }
 
@@ -54,15 +56,18 @@ static void split_all(Grid *grid, GridShape shape)
     grid->data = split(&grid->world, pipeline * shape.tensor + tensor);
     grid->pipeline = split(&grid->world, data * shape.tensor + tensor);
     grid->tensor = split(&grid->world, data * shape.pipeline + pipeline);
+    bool end = pipeline == 0 || pipeline == shape.pipeline - 1;
+    grid->ends = split(&grid->pipeline, end ? 0 : 1 + pipeline);
 }
 
 void grid_create_flat(Grid *grid)
 {
+    grid->traffic = (Traffic){0};
     PAL_MPI(MPI_Comm_dup(MPI_COMM_WORLD, &grid->world.comm));
-    fill_group(&grid->world);
+    fill_group(&grid->world, &grid->traffic);
     PAL_MPI(MPI_Comm_split_type(grid->world.comm, MPI_COMM_TYPE_SHARED, grid->world.rank,
                                 MPI_INFO_NULL, &grid->node.comm));
-    fill_group(&grid->node);
+    fill_group(&grid->node, &grid->traffic);
     split_all(grid, (GridShape){grid->world.size, 1, 1});
 }
 
@@ -71,24 +76,27 @@ static void free_split_groups(Grid *grid)
     PAL_MPI(MPI_Comm_free(&grid->data.comm));
     PAL_MPI(MPI_Comm_free(&grid->pipeline.comm));
     PAL_MPI(MPI_Comm_free(&grid->tensor.comm));
+    PAL_MPI(MPI_Comm_free(&grid->ends.comm));
 }
 
-Status grid_create(Grid *grid, GridShape shape)
+void grid_create(Grid *grid, GridShape shape)
 {
-    int ranks = grid->world.size;
-    if (shape.tensor == 0) shape.tensor = 1;
-    if (shape.pipeline == 0) shape.pipeline = 1;
-    int64_t replica = (int64_t)shape.pipeline * shape.tensor;
-    if (shape.data == 0) shape.data = replica < ranks ? (int)(ranks / replica) : 1;
-    if (replica > ranks || shape.data * replica != ranks)
-        PAL_FAIL(
-            PAL_ERROR_CONFIG,
-            "parallel: data %d x pipeline %d x tensor %d needs %lld ranks, but %d were started; "
-            "start that many, or set parallel.data = auto",
-            shape.data, shape.pipeline, shape.tensor, (long long)(shape.data * replica), ranks);
+    PAL_ASSERT(shape.data * shape.pipeline * shape.tensor == grid->world.size);
     free_split_groups(grid);
     split_all(grid, shape);
-    return PAL_OK;
+}
+
+bool grid_tensor_in_node(const Grid *grid)
+{
+    MPI_Comm near;
+    int size = 0;
+    PAL_MPI(MPI_Comm_split_type(grid->tensor.comm, MPI_COMM_TYPE_SHARED, grid->tensor.rank,
+                                MPI_INFO_NULL, &near));
+    PAL_MPI(MPI_Comm_size(near, &size));
+    PAL_MPI(MPI_Comm_free(&near));
+    unsigned char outside = size != grid->tensor.size;
+    group_or(&grid->world, &outside, 1);
+    return outside == 0;
 }
 
 void grid_destroy(Grid *grid)

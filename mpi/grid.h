@@ -7,13 +7,16 @@
 #define PAL_MPI_GRID_H
 
 #include <mpi.h>
+#include <stdbool.h>
 
-#include "src/base/status.h"
+#include "mpi/grid_shape.h"
+#include "mpi/traffic.h"
 
 /* Ranks that do something together. In a group of one no MPI call is made. */
 typedef struct Group {
     MPI_Comm comm;
     int rank, size;
+    Traffic *traffic; /* of this rank in all its groups; borrowed from the grid */
 } Group;
 
 typedef struct Grid {
@@ -21,13 +24,10 @@ typedef struct Grid {
     Group data;     /* same layers and slices, other rows */
     Group pipeline; /* same rows, other layers */
     Group tensor;   /* same rows and layers, other slices */
+    Group ends;     /* first and last stage of a pipeline: both have the tied table; else alone */
     Group node;     /* the ranks that share this rank's memory */
+    Traffic traffic;
 } Grid;
-
-/* Wanted sizes; 0 means automatic. */
-typedef struct GridShape {
-    int data, pipeline, tensor;
-} GridShape;
 
 /* Collective over all ranks; once per process, before anything else of MPI. From here on fatal()
  * ends all ranks. */
@@ -39,9 +39,12 @@ void mpi_stop(void);
  * Used before the configuration is known. */
 void grid_create_flat(Grid *grid);
 
-/* Collective over all ranks; replaces a flat grid by one of this shape.
- * Error on every rank alike (configuration): the product is not the number of ranks. */
-Status grid_create(Grid *grid, GridShape shape);
+/* Collective over all ranks; replaces a flat grid by one of this shape (grid_shape.h), whose product
+ * is the number of ranks. */
+void grid_create(Grid *grid, GridShape shape);
+
+/* Collective over all ranks. Whether every tensor group lies within one node. */
+bool grid_tensor_in_node(const Grid *grid);
 
 /* Collective over all ranks. */
 void grid_destroy(Grid *grid);

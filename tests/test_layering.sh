@@ -18,9 +18,9 @@ src/tensor/       src/base/
 mpi/              src/base/ src/tensor/
 src/layers/parallel_ src/base/ src/tensor/ mpi/collectives.h
 src/layers/       src/base/ src/tensor/
-src/optim/        src/base/ src/tensor/ mpi/collectives.h
+src/optim/        src/base/ src/tensor/ mpi/buckets.h mpi/collectives.h
 io/               src/base/ src/tensor/ mpi/
-src/memory/       src/base/ src/tensor/ src/layers/ mpi/grid.h mpi/partition.h mpi/collectives.h
+src/memory/       src/base/ src/tensor/ src/layers/ mpi/collectives.h mpi/partition.h mpi/shard_order.h
 src/model/        src/base/ src/tensor/ src/layers/ src/memory/ mpi/
 src/run/          src/base/ src/tensor/ src/layers/ src/optim/ src/memory/ src/model/ io/ mpi/
 '

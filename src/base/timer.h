@@ -22,6 +22,8 @@ double timer_seconds(void);
     X(PHASE_COMPRESSION, "compression")               \
     X(PHASE_COMPRESSION_LOSS, "compression loss")     \
     X(PHASE_MEMORY, "memory update")                  \
+    X(PHASE_EXCHANGE, "exchange in the tensor group") \
+    X(PHASE_PIPELINE, "waiting for pipeline stages")  \
     X(PHASE_REDUCTION, "gradient reduction")          \
     X(PHASE_OPTIMIZER, "clipping and optimiser")
 

@@ -35,33 +35,49 @@ static void find_weights(AttentionLayer *layer, const Parameters *parameters,
 #undef PAL_FIND
 }
 
-void attention_create(AttentionLayer *layer, Arena *arena, PositionTables *tables,
-                      const Parameters *parameters, const ModelOptions *options, int number,
-                      int rows)
+/* One axis' projected positions are the same in every window, so layers that differ in their window
+ * alone share them. */
+static void take_positions(AttentionLayer *layer, Arena *arena, PositionTables *tables,
+                           const ModelOptions *options, int64_t width, const AttentionLayer *like)
 {
+    PositionAxis recent = positions_recent(options, layer->layer);
+    bool compressed = layer->compressed_axis.rows > 0;
+    layer->sinusoids = positions_table(tables, arena, recent, options->width);
+    if (compressed)
+        layer->sinusoids_compressed =
+            positions_table(tables, arena, layer->compressed_axis, options->width);
+    if (like != NULL) {
+        layer->r = like->r;
+        layer->r_compressed = like->r_compressed;
+        return;
+    }
+    layer->r = arena_tensor_2d(arena, PURPOSE_POSITIONS, recent.rows, width);
+    if (compressed)
+        layer->r_compressed =
+            arena_tensor_2d(arena, PURPOSE_POSITIONS, layer->compressed_axis.rows, width);
+}
+
+void attention_create(AttentionLayer *layer, Arena *arena, PositionTables *tables,
+                      const Parameters *parameters, const ModelOptions *options,
+                      const Placement *place, int number, const AttentionLayer *like)
+{
+    int heads = placement_heads(place, options);
     *layer = (AttentionLayer){
-        .heads = options->heads,
+        .heads = heads,
+        .first_head = heads * place->tensor_part,
         .layer = number,
         .dropout = options->attention_dropout,
         .compressed_axis = positions_compressed(options, number),
         .memory_slots = options->memory[number],
     };
     find_weights(layer, parameters, options, number);
+    if (place->tensor_part != 0) layer->output_bias = weight_none;
 
-    int64_t width = options->width, window = options->window;
-    PositionAxis recent = positions_recent(options, number);
-    layer->sinusoids = positions_table(tables, arena, recent, options->width);
-    layer->r = arena_tensor_2d(arena, PURPOSE_POSITIONS, recent.rows, width);
-    if (layer->compressed_axis.rows > 0) {
-        layer->sinusoids_compressed =
-            positions_table(tables, arena, layer->compressed_axis, options->width);
-        layer->r_compressed =
-            arena_tensor_2d(arena, PURPOSE_POSITIONS, layer->compressed_axis.rows, width);
-    }
-
+    int64_t width = placement_width(place, options), window = options->window, rows = place->rows;
+    take_positions(layer, arena, tables, options, width, like);
     layer->q = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, window, width);
     layer->o = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, window, width);
-    layer->lse = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, options->heads, window);
+    layer->lse = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, heads, window);
     for (int s = 0; s < SOURCE_COUNT; s++) {
         int64_t slots = source_slots(options, number, (SourceKind)s);
         layer->k[s] = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, slots, width);
@@ -70,11 +86,11 @@ void attention_create(AttentionLayer *layer, Arena *arena, PositionTables *table
 }
 
 void attention_workspace_create(AttentionWorkspace *work, Arena *arena, const ModelOptions *options,
-                                int rows)
+                                const Placement *place)
 {
-    int64_t width = options->width, window = options->window;
+    int64_t width = placement_width(place, options), window = options->window, rows = place->rows;
     int64_t slots[SOURCE_COUNT] = {0}, recent = 0, compressed = 0;
-    for (int l = 0; l < options->layers; l++) {
+    for (int l = place->first_layer; l < place->first_layer + place->layers; l++) {
         for (int s = 0; s < SOURCE_COUNT; s++) {
             int64_t here = source_slots(options, l, (SourceKind)s);
             if (here > slots[s]) slots[s] = here;
@@ -110,7 +126,8 @@ AttentionQueries attention_describe_queries(const AttentionLayer *layer, const W
         .q = layer->q,
         .content_bias = layer->content_bias.value,
         .heads = layer->heads,
-        .scale = 1.0 / sqrt((double)width / layer->heads),
+        .first_head = layer->first_head,
+        .scale = 1.0 / sqrt((double)width / layer->heads), /* 1 / sqrt(E) */
         .counted = window->counted,
         .dropout_rate = training ? layer->dropout : 0.0,
         .dropout_stream = dropout_stream(window, DROPOUT_ATTENTION_WEIGHTS, layer->layer),

@@ -8,6 +8,10 @@
  *     y = softmax(logits(q, k, r)) v Wo + bo
  *
  * Memory and compressed memory are constants; only bptt asks for the compressed slots' gradient.
+ *
+ * In a tensor group each rank has H/P heads: columns of Wq, Wk, Wv, Wr and rows of Wo. Its y and da
+ * are then partial sums over the group, and bo belongs to the sum, so one rank adds it. Below D'
+ * = D/P and H' = H/P.
  */
 #ifndef PAL_LAYERS_ATTENTION_H
 #define PAL_LAYERS_ATTENTION_H
@@ -32,35 +36,37 @@ typedef struct AttentionInput {
 } AttentionInput;
 
 typedef struct AttentionLayer {
-    int heads, layer;
+    int heads, first_head, layer; /* heads: H' */
     double dropout;
-    Weight query, key, value, output, output_bias;        /* (D,D) each, (D) */
-    Weight position, content_bias, position_bias;         /* (D,D), (H,E), (H,E) */
+    Weight query, key, value;                             /* (D,D') each */
+    Weight output, output_bias;                           /* (D',D), (D) */
+    Weight position, content_bias, position_bias;         /* (D,D'), (H',E), (H',E) */
     Weight position_compressed, position_bias_compressed; /* the shared ones, or their own */
     PositionAxis compressed_axis;
     int memory_slots;
     Tensor sinusoids, sinusoids_compressed; /* (P,D) borrowed */
 
     /* Saved by forward. */
-    Tensor q;                                /* (B,T,D) */
-    Tensor k[SOURCE_COUNT], v[SOURCE_COUNT]; /* (B,S,D) */
-    Tensor r, r_compressed;                  /* (P,D) */
-    Tensor o, lse;                           /* (B,T,D), (B,H,T) */
+    Tensor q;                                /* (B,T,D') */
+    Tensor k[SOURCE_COUNT], v[SOURCE_COUNT]; /* (B,S,D') */
+    Tensor r, r_compressed;                  /* (P,D') */
+    Tensor o, lse;                           /* (B,T,D'), (B,H',T) */
 } AttentionLayer;
 
 /* Gradients that live within one backward call, shared by all layers. */
 typedef struct AttentionWorkspace {
-    Tensor dq, dout;                           /* (B,T,D) */
+    Tensor dq, dout;                           /* (B,T,D') */
     Tensor dk[SOURCE_COUNT], dv[SOURCE_COUNT]; /* of the largest layer */
     Tensor dr, dr_compressed;
 } AttentionWorkspace;
 
+/* `like`: a layer of the same number whose projected positions are shared, or NULL. */
 void attention_create(AttentionLayer *layer, Arena *arena, PositionTables *tables,
-                      const Parameters *parameters, const ModelOptions *options, int number,
-                      int rows);
+                      const Parameters *parameters, const ModelOptions *options,
+                      const Placement *place, int number, const AttentionLayer *like);
 
 void attention_workspace_create(AttentionWorkspace *work, Arena *arena, const ModelOptions *options,
-                                int rows);
+                                const Placement *place);
 
 /* The layer's queries and sources of keys as the device wants them; also for attention_step.c. */
 AttentionQueries attention_describe_queries(const AttentionLayer *layer, const Window *window,
@@ -80,8 +86,8 @@ void attention_backward(Device *device, AttentionLayer *layer, AttentionWorkspac
                         Tensor dcompressed, Tensor dy, const AttentionInput *input,
                         const Window *window);
 
-/* usage (B,S): mean weight, over heads and counted queries, on each slot of one source in the
- * window that forward saw last. */
+/* usage (B,S): mean weight, over this rank's heads and counted queries, on each slot of one source
+ * in the window that forward saw last. */
 void attention_usage(Device *device, AttentionLayer *layer, Tensor usage, SourceKind source,
                      const AttentionInput *input, const Window *window);
 

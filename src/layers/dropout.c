@@ -15,9 +15,8 @@ RandomStream dropout_stream(const Window *window, DropoutPurpose purpose, int la
 }
 
 void dropout_apply(Device *device, Tensor x, const Window *window, DropoutPurpose purpose,
-                   int layer, double rate)
+                   int layer, DropoutPlace place, double rate)
 {
     if (rate > 0.0)
-        device->op->dropout(device, x, dropout_stream(window, purpose, layer), window->first_row,
-                            rate);
+        device->op->dropout(device, x, dropout_stream(window, purpose, layer), place, rate);
 }

@@ -21,8 +21,8 @@ typedef enum DropoutPurpose {
 /* The stream of one purpose in one layer (0 outside the layers) at this window. */
 RandomStream dropout_stream(const Window *window, DropoutPurpose purpose, int layer);
 
-/* In place; nothing happens at rate 0. x (B,...) */
+/* In place; nothing happens at rate 0. x (B,n,m), which stands at `place` in the whole. */
 void dropout_apply(Device *device, Tensor x, const Window *window, DropoutPurpose purpose,
-                   int layer, double rate);
+                   int layer, DropoutPlace place, double rate);
 
 #endif

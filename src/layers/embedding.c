@@ -3,22 +3,16 @@
 
 #include <math.h>
 
-#include "src/layers/dropout.h"
+static double factor(Tensor h) { return sqrt((double)h.dims[2]); }
 
-static double embedding_factor(Weight table) { return sqrt((double)table.value.dims[1]); }
-
-void embedding_forward(Device *device, Tensor h, const Window *window, Weight table,
-                       double dropout_rate)
+void embedding_forward(Device *device, const Embedding *embedding, Tensor h, const Window *window)
 {
-    device->op->embedding_forward(device, tensor_as_matrix(h), table.value, window->inputs,
-                                  embedding_factor(table));
-    dropout_apply(device, h, window, DROPOUT_EMBEDDING, 0, dropout_rate);
+    device->op->embedding_forward(device, tensor_as_matrix(h), embedding->table.value,
+                                  window->inputs, embedding->first_token, factor(h));
 }
 
-void embedding_backward(Device *device, Tensor dh, const Window *window, Weight table,
-                        double dropout_rate)
+void embedding_backward(Device *device, const Embedding *embedding, Tensor dh, const Window *window)
 {
-    dropout_apply(device, dh, window, DROPOUT_EMBEDDING, 0, dropout_rate);
-    device->op->embedding_backward(device, table.gradient, tensor_as_matrix(dh), window->inputs,
-                                   embedding_factor(table));
+    device->op->embedding_backward(device, embedding->table.gradient, tensor_as_matrix(dh),
+                                   window->inputs, embedding->first_token, factor(dh));
 }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Token embedding:  h = embedding[token] * sqrt(D), then dropout.
+ * Token embedding:  h = embedding[token] * sqrt(D).
+ *
+ * In a tensor group each rank has the rows of its slice of the vocabulary, and gives zeros for the
+ * other tokens: the sum over the group is h.
  */
 #ifndef PAL_LAYERS_EMBEDDING_H
 #define PAL_LAYERS_EMBEDDING_H
@@ -9,11 +12,17 @@
 #include "src/tensor/device.h"
 #include "src/tensor/parameters.h"
 
-void embedding_forward(Device *device, Tensor h /* (B,T,D) */, const Window *window, Weight table,
-                       double dropout_rate);
+/* A slice of the table. */
+typedef struct Embedding {
+    Weight table; /* (V',D) */
+    int64_t first_token;
+} Embedding;
 
-/* Adds into table.gradient; dh is used up (dropout is applied to it in place). */
-void embedding_backward(Device *device, Tensor dh, const Window *window, Weight table,
-                        double dropout_rate);
+void embedding_forward(Device *device, const Embedding *embedding, Tensor h /* (B,T,D) */,
+                       const Window *window);
+
+/* Adds into the table's gradient. */
+void embedding_backward(Device *device, const Embedding *embedding, Tensor dh,
+                        const Window *window);
 
 #endif

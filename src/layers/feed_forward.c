@@ -5,8 +5,9 @@
 #include "src/layers/linear.h"
 
 void feed_forward_create(FeedForward *layer, Arena *arena, const Parameters *parameters,
-                         const ModelOptions *options, int number, int rows)
+                         const ModelOptions *options, const Placement *place, int number)
 {
+    int64_t width = placement_feed_forward(place, options);
     *layer = (FeedForward){
         .in = parameters_get(parameters, "layers/%02d/feed_forward/in", number),
         .in_bias = parameters_get(parameters, "layers/%02d/feed_forward/in_bias", number),
@@ -15,11 +16,25 @@ void feed_forward_create(FeedForward *layer, Arena *arena, const Parameters *par
         .activation = options->activation,
         .dropout = options->dropout,
         .layer = number,
+        .first_channel = width * place->tensor_part,
+        .channels = options->feed_forward,
     };
-    int64_t window = options->window, width = options->feed_forward;
+    if (place->tensor_part != 0) layer->out_bias = weight_none;
+    int64_t window = options->window, rows = place->rows;
     layer->hidden = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, window, width);
     if (options->activation == ACTIVATION_GELU)
         layer->before = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, window, width);
+}
+
+static void drop(Device *device, const FeedForward *layer, Tensor x, const Window *window)
+{
+    DropoutPlace place = {
+        .first_row = window->first_row,
+        .first_channel = layer->first_channel,
+        .channels = layer->channels,
+    };
+    dropout_apply(device, x, window, DROPOUT_FEED_FORWARD_INNER, layer->layer, place,
+                  layer->dropout);
 }
 
 void feed_forward_forward(Device *device, FeedForward *layer, Tensor y, Tensor x,
@@ -31,9 +46,7 @@ void feed_forward_forward(Device *device, FeedForward *layer, Tensor y, Tensor x
         linear_forward(device, layer->before, x, layer->in, layer->in_bias);
         device->op->gelu_forward(device, layer->hidden, layer->before);
     }
-    if (training)
-        dropout_apply(device, layer->hidden, window, DROPOUT_FEED_FORWARD_INNER, layer->layer,
-                      layer->dropout);
+    if (training) drop(device, layer, layer->hidden, window);
     linear_forward(device, y, layer->hidden, layer->out, layer->out_bias);
 }
 
@@ -45,8 +58,7 @@ void feed_forward_backward(Device *device, const FeedForward *layer, Tensor dx, 
     linear_backward(device, dhidden, dy, layer->hidden, layer->out, layer->out_bias);
 
     /* hidden = dropout(act(before)) */
-    dropout_apply(device, dhidden, window, DROPOUT_FEED_FORWARD_INNER, layer->layer,
-                  layer->dropout);
+    drop(device, layer, dhidden, window);
     if (layer->activation == ACTIVATION_RELU)
         device->op->relu_backward(device, dhidden, layer->hidden);
     else

@@ -18,8 +18,8 @@
  * evicted block reaches into the window itself, and the queries before i = T - M are left out. */
 static int first_query(const LayerMemory *memory)
 {
-    int reach = memory->window - memory->slots;
-    return reach > 0 ? reach : 0;
+    int64_t reach = memory->window - memory_slots(memory);
+    return reach > 0 ? (int)reach : 0;
 }
 
 static double count_terms(CompressionLossWorkspace *work, const CompressionLossInput *input,
@@ -27,9 +27,9 @@ static double count_terms(CompressionLossWorkspace *work, const CompressionLossI
 {
     int window = input->memory->window, first = first_query(input->memory);
     double queries = 0.0;
-    for (int b = 0; b < input->memory->rows; b++) {
-        work->valid_evicted[b] = memory_valid_evicted(input->memory, b);
-        work->valid_fresh[b] = memory_valid_fresh(input->memory, b);
+    for (int b = 0; b < input->mark->rows; b++) {
+        work->valid_evicted[b] = memory_valid_evicted(input->memory, input->mark, b);
+        work->valid_fresh[b] = memory_valid_fresh(input->memory, input->mark, b);
         work->counted[b] = work->valid_fresh[b] > 0 ? input->window->counted[b] : 0;
         for (int i = 0; i < window; i++) {
             bool counts = i >= first && i < work->counted[b];
@@ -47,7 +47,7 @@ static AttentionQueries describe_queries(const CompressionLossWorkspace *work,
     return (AttentionQueries){
         .q = attention->q,
         .heads = attention->heads,
-        .scale = 1.0 / sqrt((double)attention->q.dims[2] / attention->heads),
+        .scale = 1.0 / sqrt((double)attention->q.dims[2] / attention->heads), /* 1 / sqrt(E) */
         .first_query = first_query(input->memory),
         .counted = work->counted,
     };
@@ -60,21 +60,23 @@ void attention_reconstruction(Device *device, CompressionLossWorkspace *work,
     CompressionWorkspace *compression = input->compressor->work;
     double count = count_terms(work, input, attention->q.dims[2]);
     device->op->fill(device, compression->dfresh, 0.0);
-    if (count == 0.0) return;
+    if (count == 0.0) return; /* on every rank of the tensor group alike */
 
     /* What the queries read from the evicted slots. */
     AttentionQueries queries = describe_queries(work, input);
-    memory_evicted(device, input->memory, work->evicted_k, attention->k[SOURCE_MEMORY],
-                   attention->k[SOURCE_WINDOW]);
-    memory_evicted(device, input->memory, work->evicted_v, attention->v[SOURCE_MEMORY],
-                   attention->v[SOURCE_WINDOW]);
+    Range block = {0, input->memory->window};
+    memory_evicted(device, work->evicted_k, attention->k[SOURCE_MEMORY],
+                   attention->k[SOURCE_WINDOW], block);
+    memory_evicted(device, work->evicted_v, attention->v[SOURCE_MEMORY],
+                   attention->v[SOURCE_WINDOW], block);
     AttentionSource evicted = {
         .k = work->evicted_k, .v = work->evicted_v, .valid = work->valid_evicted};
     device->op->attention_forward(device, work->target, work->lse, &queries, &evicted, 1);
 
     /* What they read from the fresh ones. */
-    linear_forward(device, work->fresh_k, compression->fresh, attention->key, weight_none);
-    linear_forward(device, work->fresh_v, compression->fresh, attention->value, weight_none);
+    sequence_gather(input->sequence, TRAFFIC_COMPRESSION, work->fresh, compression->fresh);
+    linear_forward(device, work->fresh_k, work->fresh, attention->key, weight_none);
+    linear_forward(device, work->fresh_v, work->fresh, attention->value, weight_none);
     AttentionSource fresh = {.k = work->fresh_k, .v = work->fresh_v, .valid = work->valid_fresh};
     device->op->attention_forward(device, work->prediction, work->lse_fresh, &queries, &fresh, 1);
 
@@ -90,6 +92,8 @@ void attention_reconstruction(Device *device, CompressionLossWorkspace *work,
     fresh.dv = work->dfresh_v;
     device->op->attention_backward(device, &queries, &fresh, 1, work->prediction, work->lse_fresh,
                                    dprediction);
-    linear_backward_input(device, compression->dfresh, work->dfresh_k, attention->key);
-    linear_backward_input(device, compression->dfresh, work->dfresh_v, attention->value);
+    device->op->fill(device, work->dfresh, 0.0);
+    linear_backward_input(device, work->dfresh, work->dfresh_k, attention->key);
+    linear_backward_input(device, work->dfresh, work->dfresh_v, attention->value);
+    sequence_scatter(input->sequence, TRAFFIC_COMPRESSION, compression->dfresh, work->dfresh);
 }

@@ -13,18 +13,36 @@
 static double mark_groups(CompressionLossWorkspace *work, const CompressionLossInput *input)
 {
     const LayerMemory *memory = input->memory;
-    int rate = memory->rate, groups = memory->window / rate;
+    Range own = input->compressor->work->makes;
+    int64_t rate = memory->rate, groups = memory->window / rate;
     double counted = 0.0;
-    for (int b = 0; b < memory->rows; b++) {
-        int valid = memory_valid_fresh(memory, b);
-        int present = memory->slots + input->window->counted[b];
-        for (int g = 0; g < groups; g++) {
+    for (int b = 0; b < input->mark->rows; b++) {
+        int64_t valid = memory_valid_fresh(memory, input->mark, b);
+        int64_t present = memory_slots(memory) + input->window->counted[b];
+        for (int64_t i = 0; i < own.count; i++) {
+            int64_t g = own.first + i;
             bool counts = g >= groups - valid && (g + 1) * rate <= present;
-            work->mask[(int64_t)b * groups + g] = counts;
+            work->mask[b * own.count + i] = counts;
             counted += counts;
         }
     }
     return counted;
+}
+
+/* The evicted slots that this rank's fresh ones stand for: the last ones of what f_c read, or, where
+ * it reads the whole block, those in between. */
+static Tensor own_evicted(Device *device, CompressionLossWorkspace *work,
+                          const CompressionWorkspace *compression, int rate)
+{
+    int64_t first = compression->makes.first * rate - compression->reads.first;
+    int64_t count = compression->makes.count * rate;
+    Tensor evicted = compression->evicted;
+    int64_t width = evicted.dims[2], read = evicted.dims[1];
+    if (count == read) return evicted;
+    Tensor own = tensor_3d(work->target.data, evicted.dims[0], count, width);
+    device->op->copy_blocks(device, own.data, count * width, evicted.data + first * width,
+                            read * width, own.dims[0], count * width);
+    return own;
 }
 
 void autoencoding(Device *device, CompressionLossWorkspace *work, const CompressionLossInput *input,
@@ -34,7 +52,8 @@ void autoencoding(Device *device, CompressionLossWorkspace *work, const Compress
     Tensor fresh = tensor_as_matrix(compression->fresh);
     int64_t groups = fresh.dims[0], group = input->decoder.value.dims[1];
     Tensor rebuilt = tensor_reshape_2d(work->prediction, groups, group);
-    Tensor evicted = tensor_reshape_2d(compression->evicted, groups, group);
+    Tensor own = own_evicted(device, work, compression, input->memory->rate);
+    Tensor evicted = tensor_reshape_2d(own, groups, group);
     double counted = mark_groups(work, input);
 
     linear_forward(device, rebuilt, fresh, input->decoder, weight_none);

@@ -11,39 +11,45 @@
 #ifndef PAL_MEMORY_BPTT_H
 #define PAL_MEMORY_BPTT_H
 
+#include "src/layers/parallel_sequence.h"
+#include "src/layers/window.h"
 #include "src/memory/compression.h"
 #include "src/memory/layer_memory.h"
 
 typedef struct BpttBlock {
     bool used;
-    int age;        /* windows whose gradients it has received */
-    int *shifts;    /* (B) blocks pushed after it, by row; -1: not in this row's memory */
-    Tensor evicted; /* (B,T,D) */
-    Tensor dfresh;  /* (B,T/c,D) */
+    int64_t window;  /* that evicted it: Window.index */
+    int first_row;   /* of its micro-batch */
+    int64_t *number; /* (B) LayerMemory.pushed when it entered; -1: not in this row */
+    Tensor evicted;  /* (B,S,D) */
+    Tensor dfresh;   /* (B,T/(cP),D) */
 } BpttBlock;
 
 /* Of one layer. */
 typedef struct Bptt {
-    int windows;        /* 0: this layer or configuration does without */
-    BpttBlock *blocks;  /* (windows) */
-    Tensor dcompressed; /* (B,N,D): attention adds the compressed slots' gradient here */
+    int windows;              /* 0: this layer or configuration does without */
+    const Sequence *sequence; /* of the tensor group, borrowed */
+    int num_blocks;
+    BpttBlock *blocks;    /* (num_blocks) */
+    Tensor dcompressed;   /* (B,N,D): attention adds the compressed slots' gradient here */
+    Tensor dblock, dpart; /* (B,T/c,D), (B,T/(cP),D): of one block; the sum over the group */
 } Bptt;
 
-void bptt_create(Bptt *bptt, Arena *arena, const ModelOptions *options, int layer, int rows);
-
-/* A row was emptied: its slots are gone from every block. */
-void bptt_empty_row(Bptt *bptt, int row);
+void bptt_create(Bptt *bptt, Arena *arena, const ModelOptions *options, const Placement *place,
+                 const Sequence *sequence, int layer);
 
 /* Before a window's backward: clears dcompressed, or returns a tensor without data when no
  * gradient is wanted. */
-Tensor bptt_begin(Device *device, Bptt *bptt);
+Tensor bptt_begin(Device *device, Bptt *bptt, const MemoryMark *mark, const Window *window);
 
-/* After a window's backward: hands dcompressed out to the blocks; those that are through go into
- * the weights' gradients. */
-void bptt_collect(Device *device, Bptt *bptt, const Compressor *compressor);
+/* Collective over the tensor group. After a window's backward: hands dcompressed out to the blocks
+ * that the mark shows; those that are through go into the weights' gradients. */
+void bptt_collect(Device *device, Bptt *bptt, const Compressor *compressor, const MemoryMark *mark,
+                  const Window *window);
 
-/* After compression and with the memory's push: the workspace's evicted slots become a block. */
-void bptt_push(Device *device, Bptt *bptt, const Compressor *compressor, const bool *push);
+/* After compression and before the memory's push: the workspace's evicted slots become a block. */
+void bptt_push(Device *device, Bptt *bptt, const Compressor *compressor, const MemoryMark *mark,
+               const Window *window, const bool *push);
 
 /* At the end of an update: every block goes into the weights' gradients. */
 void bptt_finish(Device *device, Bptt *bptt, const Compressor *compressor);

@@ -9,35 +9,68 @@ static const Compression compressions[] = {
     [COMPRESSION_MOST_USED] = {true, most_used_compress, NULL},
 };
 
-void compression_workspace_create(CompressionWorkspace *work, Arena *arena,
-                                  const ModelOptions *options, int rows)
+/* Slots of the block before this rank's own that f_c looks back to: all a dilated stack sees, and
+ * everything for the choice of the most used. */
+static int64_t look_back(const ModelOptions *options, int64_t first)
 {
-    int64_t window = options->window, width = options->width;
-    int64_t fresh = window / options->compression_rate;
-    *work = (CompressionWorkspace){0};
-    work->evicted = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, window, width);
-    work->fresh = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, fresh, width);
-    work->dfresh = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, fresh, width);
+    int64_t reach = 0;
+    if (options->compression == COMPRESSION_DILATED)
+        for (int i = 0; i < options->num_dilations; i++) reach += options->dilations[i];
+    return reach < first ? reach : first;
+}
 
-    if (options->compression == COMPRESSION_MOST_USED) {
-        int64_t most = window;
-        for (int l = 0; l < options->layers; l++)
-            if (options->memory[l] > most) most = options->memory[l];
-        work->usage = arena_tensor_2d(arena, PURPOSE_WORKSPACE, rows, window);
-        work->source_usage = arena_tensor_2d(arena, PURPOSE_WORKSPACE, rows, most);
-        size_t slots = (size_t)rows * (size_t)window;
-        work->usage_on_host = arena_host(arena, PURPOSE_WORKSPACE, slots * sizeof(Real));
-        work->slots = arena_host(arena, PURPOSE_WORKSPACE, (size_t)window * sizeof *work->slots);
-        work->chosen = arena_host(arena, PURPOSE_WORKSPACE, slots * sizeof(int32_t));
+void compression_ranges(CompressionWorkspace *work, const ModelOptions *options,
+                        const Placement *place)
+{
+    int64_t window = options->window, own = placement_positions(place, options);
+    int64_t first = placement_first_position(place, options), back = look_back(options, first);
+    work->makes = (Range){first / options->compression_rate, own / options->compression_rate};
+    work->reads = options->compression == COMPRESSION_MOST_USED ? (Range){0, window}
+                                                                : (Range){first - back, back + own};
+}
+
+static void create_most_used(CompressionWorkspace *work, Arena *arena, const ModelOptions *options,
+                             const Placement *place)
+{
+    int64_t window = options->window, most = window, rows = place->rows;
+    for (int l = place->first_layer; l < place->first_layer + place->layers; l++)
+        if (options->memory[l] > most) most = options->memory[l];
+    work->usage = arena_tensor_2d(arena, PURPOSE_WORKSPACE, rows, window);
+    work->source_usage = arena_tensor_2d(arena, PURPOSE_WORKSPACE, rows, most);
+    size_t slots = (size_t)rows * (size_t)window;
+    work->usage_on_host = arena_host(arena, PURPOSE_WORKSPACE, slots * sizeof(Real));
+    work->slots = arena_host(arena, PURPOSE_WORKSPACE, (size_t)window * sizeof *work->slots);
+    work->chosen = arena_host(arena, PURPOSE_WORKSPACE, slots * sizeof(int32_t));
+}
+
+static void create_dilated(CompressionWorkspace *work, Arena *arena, const ModelOptions *options,
+                           const Placement *place)
+{
+    int64_t rows = place->rows, read = work->reads.count, width = options->width;
+    for (int i = 0; i < options->num_dilations; i++) {
+        work->pairs[i] = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, read, 2 * width);
+        work->stages[i] = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, read, width);
     }
-    if (options->compression == COMPRESSION_DILATED) {
-        for (int i = 0; i < options->num_dilations; i++) {
-            work->pairs[i] = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, window, 2 * width);
-            work->stages[i] = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, window, width);
-        }
-        work->dstage = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, window, width);
-        work->dpairs = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, window, 2 * width);
-    }
+    work->dstage = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, read, width);
+    work->dpairs = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, read, 2 * width);
+    int64_t own = placement_positions(place, options);
+    if (read == own) return;
+    work->tail = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, own, width);
+    work->dtail = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, own, width);
+}
+
+void compression_workspace_create(CompressionWorkspace *work, Arena *arena,
+                                  const ModelOptions *options, const Placement *place)
+{
+    *work = (CompressionWorkspace){0};
+    compression_ranges(work, options, place);
+    int64_t rows = place->rows, made = work->makes.count, width = options->width;
+    work->evicted = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, work->reads.count, width);
+    work->fresh = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, made, width);
+    work->dfresh = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, made, width);
+    if (options->compression == COMPRESSION_MOST_USED)
+        create_most_used(work, arena, options, place);
+    if (options->compression == COMPRESSION_DILATED) create_dilated(work, arena, options, place);
 }
 
 void compressor_create(Compressor *compressor, const Parameters *parameters,
@@ -46,6 +79,7 @@ void compressor_create(Compressor *compressor, const Parameters *parameters,
     *compressor = (Compressor){
         .kind = &compressions[options->compression],
         .conv = parameters_get(parameters, "layers/%02d/compression/conv", layer),
+        .rate = options->compression_rate,
         .num_dilations = options->num_dilations,
         .dilations = options->dilations,
         .work = work,

@@ -13,29 +13,34 @@
 #define PAL_MEMORY_COMPRESSION_LOSS_H
 
 #include "src/layers/attention.h"
+#include "src/layers/parallel_sequence.h"
 #include "src/memory/compression.h"
 #include "src/memory/layer_memory.h"
 
 /* Buffers shared by all layers. */
 typedef struct CompressionLossWorkspace {
-    Tensor evicted_k, evicted_v;                 /* (B,T,D) */
-    Tensor fresh_k, fresh_v, dfresh_k, dfresh_v; /* (B,T/c,D) */
-    Tensor target, prediction;                   /* (B,T,D) */
-    Tensor lse, lse_fresh;                       /* (B,H,T) */
+    Tensor fresh, dfresh;                        /* (B,T/c,D) of the whole tensor group */
+    Tensor evicted_k, evicted_v;                 /* (B,T,D/P) */
+    Tensor fresh_k, fresh_v, dfresh_k, dfresh_v; /* (B,T/c,D/P) */
+    Tensor target;                               /* (B,T,D/P) */
+    Tensor prediction;                           /* (B,T,D/P); autoencoding: (B,T/P,D) */
+    Tensor lse, lse_fresh;                       /* (B,H/P,T) */
     int *valid_evicted, *valid_fresh, *counted;  /* (B) */
     bool *mask;                                  /* (B T) terms that count */
 } CompressionLossWorkspace;
 
-/* Of one layer and window, before its memory moves on. All borrowed. */
+/* Of one layer and window. All borrowed. */
 typedef struct CompressionLossInput {
     const AttentionLayer *attention; /* after the window's forward */
     const LayerMemory *memory;
+    const MemoryMark *mark;       /* what the window saw */
     const Compressor *compressor; /* after its forward: work->evicted, work->fresh */
     Weight decoder;               /* (D,cD), autoencoding */
     const Window *window;
+    const Sequence *sequence;
 } CompressionLossInput;
 
-/* What a layer's loss is the quotient of, over one update. */
+/* What a layer's loss is the quotient of, over one update: this rank's share of both. */
 typedef struct LossSum {
     double sum, count;
 } LossSum;
@@ -49,9 +54,12 @@ typedef struct CompressionLoss {
 const CompressionLoss *compression_loss_find(CompressionLossKind kind);
 
 void compression_loss_workspace_create(CompressionLossWorkspace *work, Arena *arena,
-                                       const ModelOptions *options, int rows);
+                                       const ModelOptions *options, const Placement *place,
+                                       const CompressionWorkspace *compression,
+                                       const Sequence *sequence);
 
-/* Rows of the table of losses. Both overwrite compressor->work->dfresh. */
+/* Rows of the table of losses, collective over the tensor group. Both overwrite
+ * compressor->work->dfresh. */
 void attention_reconstruction(Device *, CompressionLossWorkspace *, const CompressionLossInput *,
                               LossSum *);
 void autoencoding(Device *, CompressionLossWorkspace *, const CompressionLossInput *, LossSum *);

@@ -16,6 +16,23 @@ static Tensor last_stage(const Compressor *compressor, Tensor evicted)
     return count > 0 ? compressor->work->stages[count - 1] : evicted;
 }
 
+/* The last slots of each row of x, as many as y has; or (back) y into them. */
+static void copy_tail(Device *device, Tensor y, Tensor x, bool back)
+{
+    int64_t block = y.dims[1] * y.dims[2], row = x.dims[1] * x.dims[2];
+    Real *tail = x.data + row - block;
+    device->op->copy_blocks(device, back ? tail : y.data, back ? row : block, back ? y.data : tail,
+                            back ? block : row, y.dims[0], block);
+}
+
+/* The slots of x that become fresh ones: those before them only lead up to them. */
+static Tensor tail_of(Device *device, const CompressionWorkspace *work, Tensor x)
+{
+    if (!tensor_exists(work->tail)) return x;
+    copy_tail(device, work->tail, x, false);
+    return work->tail;
+}
+
 void dilated_compress(Device *device, const Compressor *compressor, Tensor evicted)
 {
     CompressionWorkspace *work = compressor->work;
@@ -26,22 +43,28 @@ void dilated_compress(Device *device, const Compressor *compressor, Tensor evict
                             weight_none);
         x = work->stages[i];
     }
-    conv_compress(device, compressor, x);
+    conv_compress(device, compressor, tail_of(device, work, x));
 }
 
 void dilated_compress_backward(Device *device, const Compressor *compressor, Tensor evicted)
 {
     CompressionWorkspace *work = compressor->work;
-    conv_compress_backward(device, compressor, last_stage(compressor, evicted));
+    conv_compress_backward(device, compressor,
+                           tail_of(device, work, last_stage(compressor, evicted)));
     if (compressor->num_dilations == 0) return;
 
     /* fresh = groups(x) W, so dx = groups' rows of dfresh W^T */
     Weight conv = compressor->conv;
     int64_t group = conv.value.dims[0];
-    device->op->fill(device, work->dstage, 0.0);
-    linear_backward_input(
-        device, tensor_reshape_2d(work->dstage, tensor_count(work->dstage) / group, group),
-        work->dfresh, conv);
+    bool all = !tensor_exists(work->tail);
+    Tensor dtail = all ? work->dstage : work->dtail;
+    device->op->fill(device, dtail, 0.0);
+    linear_backward_input(device, tensor_reshape_2d(dtail, tensor_count(dtail) / group, group),
+                          work->dfresh, conv);
+    if (!all) {
+        device->op->fill(device, work->dstage, 0.0);
+        copy_tail(device, dtail, work->dstage, true);
+    }
 
     for (int i = compressor->num_dilations - 1; i >= 0; i--) {
         /* stage = relu(pairs A) */

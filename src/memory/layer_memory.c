@@ -1,100 +1,168 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/memory/layer_memory.h"
 
-static int min_int(int a, int b) { return a < b ? a : b; }
-static int max_int(int a, int b) { return a > b ? a : b; }
+#include <string.h>
 
-void memory_create(LayerMemory *memory, Arena *arena, const ModelOptions *options, int layer,
-                   int rows)
+#include "src/base/checked.h"
+
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static void ring_create(SlotRing *ring, Arena *arena, ShardOrder order, int part, int rows,
+                        int64_t width, int later_windows)
 {
+    *ring = (SlotRing){
+        .order = order, .kept = shard_slots(order, part), .entering = order.block / order.parts};
+    int64_t length = ring->kept > 0 ? ring->kept + later_windows * ring->entering : 0;
+    ring->slots = arena_tensor_3d(arena, PURPOSE_MEMORY, rows, length, width);
+    ring->held = arena_host(arena, PURPOSE_DATA, checked_size(rows) * sizeof(int));
+}
+
+void memory_create(LayerMemory *memory, Arena *arena, const ModelOptions *options,
+                   const Placement *place, int layer, int later_windows)
+{
+    int rows = place->rows * place->row_groups, parts = place->tensor_parts;
     *memory = (LayerMemory){
         .rows = rows,
         .window = options->window,
         .rate = options->compression_rate,
-        .slots = options->memory[layer],
-        .compressed_slots = options->compressed_memory[layer],
+        .part = place->tensor_part,
         .empty = options->empty_memory,
     };
-    memory->recent = arena_tensor_3d(arena, PURPOSE_MEMORY, rows, memory->slots, options->width);
-    memory->compressed =
-        arena_tensor_3d(arena, PURPOSE_MEMORY, rows, memory->compressed_slots, options->width);
-    memory->valid_recent = arena_host(arena, PURPOSE_DATA, (size_t)rows * sizeof(int));
-    memory->valid_compressed = arena_host(arena, PURPOSE_DATA, (size_t)rows * sizeof(int));
-    if (memory->empty == EMPTY_MASKED || memory->valid_compressed == NULL) return;
-    for (int b = 0; b < rows; b++) {
-        memory->valid_recent[b] = memory->slots;
-        memory->valid_compressed[b] = memory->compressed_slots;
+    ShardOrder recent = {options->memory[layer], options->window, parts};
+    ShardOrder compressed = {options->compressed_memory[layer],
+                             options->window / options->compression_rate, parts};
+    ring_create(&memory->recent, arena, recent, memory->part, rows, options->width, later_windows);
+    ring_create(&memory->compressed, arena, compressed, memory->part, rows, options->width,
+                later_windows);
+    memory->pushed = arena_host(arena, PURPOSE_DATA, checked_size(rows) * sizeof(int64_t));
+    memory->valid_compressed = arena_host(arena, PURPOSE_DATA, checked_size(rows) * sizeof(int));
+}
+
+void memory_mark_create(MemoryMark *mark, Arena *arena, int rows)
+{
+    size_t ints = checked_size(rows) * sizeof(int);
+    *mark = (MemoryMark){.rows = rows};
+    mark->pushed = arena_host(arena, PURPOSE_DATA, checked_size(rows) * sizeof(int64_t));
+    mark->held_recent = arena_host(arena, PURPOSE_DATA, ints);
+    mark->held_compressed = arena_host(arena, PURPOSE_DATA, ints);
+    mark->valid_recent = arena_host(arena, PURPOSE_DATA, ints);
+    mark->valid_compressed = arena_host(arena, PURPOSE_DATA, ints);
+}
+
+void memory_empty_row(LayerMemory *memory, int row)
+{
+    memory->recent.held[row] = memory->compressed.held[row] = memory->valid_compressed[row] = 0;
+}
+
+void memory_mark(const LayerMemory *memory, MemoryMark *mark, int first_row)
+{
+    bool masked = memory->empty == EMPTY_MASKED;
+    mark->first_row = first_row;
+    for (int b = 0; b < mark->rows; b++) {
+        int row = first_row + b;
+        mark->pushed[b] = memory->pushed[row];
+        mark->held_recent[b] = memory->recent.held[row];
+        mark->held_compressed[b] = memory->compressed.held[row];
+        mark->valid_recent[b] = masked ? mark->held_recent[b] : (int)memory_slots(memory);
+        mark->valid_compressed[b] =
+            masked ? memory->valid_compressed[row] : (int)memory_compressed_slots(memory);
     }
 }
 
-void memory_empty_row(Device *device, LayerMemory *memory, int row)
+/* Slots [number, number + count) of a row: out of the ring, or (into) into it. */
+static void ring_copy(Device *device, const SlotRing *ring, int row, int64_t number, int64_t count,
+                      Real *numbers, bool into)
 {
-    bool zeros = memory->empty == EMPTY_ZEROS;
-    device->op->fill(device, tensor_slice(memory->recent, row, 1), 0.0);
-    device->op->fill(device, tensor_slice(memory->compressed, row, 1), 0.0);
-    memory->valid_recent[row] = zeros ? memory->slots : 0;
-    memory->valid_compressed[row] = zeros ? memory->compressed_slots : 0;
-}
-
-void memory_evicted(Device *device, const LayerMemory *memory, Tensor evicted, Tensor recent,
-                    Tensor a)
-{
-    int64_t width = evicted.dims[2], window = memory->window, slots = memory->slots;
-    int64_t from_recent = min_int(memory->slots, memory->window);
-    int64_t from_window = window - from_recent;
-
-    device->op->copy_blocks(device, evicted.data, window * width, recent.data, slots * width,
-                            memory->rows, from_recent * width);
-    if (from_window > 0)
-        device->op->copy_blocks(device, evicted.data + from_recent * width, window * width, a.data,
-                                window * width, memory->rows, from_window * width);
-}
-
-int memory_valid_evicted(const LayerMemory *memory, int row)
-{
-    return max_int(0, memory->valid_recent[row] + memory->window - memory->slots);
-}
-
-int memory_valid_fresh(const LayerMemory *memory, int row)
-{
-    return memory_valid_evicted(memory, row) / memory->rate;
-}
-
-/* buffer (B,S,D) = [buffer ; entering (B,n,D)][-S:] for rows [first, first + count). */
-static void push_rows(Device *device, Tensor buffer, Tensor entering, int64_t first, int64_t count)
-{
-    int64_t slots = buffer.dims[1], width = entering.dims[2], entered = entering.dims[1];
-    int64_t kept = slots > entered ? slots - entered : 0, copied = slots - kept;
-    Real *to = buffer.data + first * slots * width;
-    const Real *from = entering.data + (first * entered + entered - copied) * width;
-
-    device->op->copy_blocks(device, to, slots * width, to + copied * width, slots * width, count,
-                            kept * width);
-    device->op->copy_blocks(device, to + kept * width, slots * width, from, entered * width, count,
-                            copied * width);
-}
-
-/* In runs of neighbouring rows that push, so that the usual case is one copy. */
-static void push_all(Device *device, Tensor buffer, Tensor entering, const bool *push)
-{
-    if (buffer.dims[1] == 0) return;
-    for (int64_t row = 0; row < buffer.dims[0];) {
-        int64_t end = row;
-        while (end < buffer.dims[0] && push[end]) end++;
-        if (end > row) push_rows(device, buffer, entering, row, end - row);
-        row = end + 1;
+    int64_t length = ring->slots.dims[1], width = ring->slots.dims[2];
+    while (count > 0) {
+        int64_t at = number % length, run = smaller(count, length - at);
+        Real *in_ring = ring->slots.data + (row * length + at) * width;
+        device->op->copy_blocks(device, into ? in_ring : numbers, 0, into ? numbers : in_ring, 0, 1,
+                                run * width);
+        numbers += run * width;
+        number += run;
+        count -= run;
     }
 }
 
-void memory_push(Device *device, LayerMemory *memory, Tensor a, Tensor fresh, const bool *push)
+/* Slots from before the first window have numbers below zero; nobody looks at what they read. */
+void memory_read_shard(Device *device, const SlotRing *ring, int row, int64_t pushed, Real *to)
 {
-    push_all(device, memory->recent, a, push);
-    if (tensor_exists(fresh)) push_all(device, memory->compressed, fresh, push);
+    if (ring->kept == 0) return;
+    int64_t number = pushed * ring->entering - ring->kept, width = ring->slots.dims[2];
+    int64_t missing = number < 0 ? -number : 0;
+    ring_copy(device, ring, row, number + missing, ring->kept - missing, to + missing * width,
+              false);
+}
 
-    for (int b = 0; b < memory->rows; b++) {
-        if (!push[b] || memory->empty == EMPTY_ZEROS) continue;
-        memory->valid_compressed[b] = min_int(
-            memory->compressed_slots, memory->valid_compressed[b] + memory_valid_fresh(memory, b));
-        memory->valid_recent[b] = min_int(memory->slots, memory->valid_recent[b] + memory->window);
+void memory_clear_unheld(Device *device, Tensor x, const int *held)
+{
+    for (int64_t b = 0; b < x.dims[0]; b++) {
+        Tensor row = tensor_reshape_2d(tensor_slice(x, b, 1), x.dims[1], x.dims[2]);
+        int64_t unheld = x.dims[1] - held[b];
+        if (unheld > 0) device->op->fill(device, tensor_slice(row, 0, unheld), 0.0);
+    }
+}
+
+/* Positions [first, first + count) of x (B,S,D) to positions from `at` on of y. */
+static void copy_positions(Device *device, Tensor y, int64_t at, Tensor x, int64_t first,
+                           int64_t count)
+{
+    int64_t width = y.dims[2];
+    if (count <= 0) return;
+    device->op->copy_blocks(device, y.data + at * width, y.dims[1] * width, x.data + first * width,
+                            x.dims[1] * width, y.dims[0], count * width);
+}
+
+void memory_evicted(Device *device, Tensor evicted, Tensor recent, Tensor a, Range range)
+{
+    int64_t slots = recent.dims[1], end = range.first + range.count;
+    int64_t from_recent = smaller(end, slots) - range.first;
+    copy_positions(device, evicted, 0, recent, range.first, from_recent);
+    int64_t done = larger(from_recent, 0);
+    copy_positions(device, evicted, done, a, range.first + done - slots, range.count - done);
+}
+
+int memory_valid_evicted(const LayerMemory *memory, const MemoryMark *mark, int row)
+{
+    return (int)larger(0, mark->valid_recent[row] + memory->window - memory_slots(memory));
+}
+
+int memory_valid_fresh(const LayerMemory *memory, const MemoryMark *mark, int row)
+{
+    return memory_valid_evicted(memory, mark, row) / memory->rate;
+}
+
+static void ring_push(Device *device, const SlotRing *ring, const LayerMemory *memory, int row,
+                      Tensor entering, int64_t b)
+{
+    int64_t length = ring->slots.dims[1], count = ring->entering, width = ring->slots.dims[2];
+    int64_t skipped = larger(0, count - length), number = memory->pushed[row] * count;
+    if (length == 0) return;
+    ring_copy(device, ring, row, number + skipped, count - skipped,
+              entering.data + (b * count + skipped) * width, true);
+}
+
+static void enter(int *count, int64_t entering, const SlotRing *ring)
+{
+    *count = (int)smaller(ring->order.slots, *count + entering);
+}
+
+void memory_push(Device *device, LayerMemory *memory, const MemoryMark *mark, Tensor a,
+                 Tensor fresh, const bool *push)
+{
+    for (int b = 0; b < mark->rows; b++) {
+        int row = mark->first_row + b;
+        if (!push[b]) continue;
+        ring_push(device, &memory->recent, memory, row, a, b);
+        if (tensor_exists(fresh)) ring_push(device, &memory->compressed, memory, row, fresh, b);
+
+        int64_t evicted =
+            larger(0, memory->recent.held[row] + memory->window - memory_slots(memory));
+        enter(&memory->valid_compressed[row], evicted / memory->rate, &memory->compressed);
+        enter(&memory->compressed.held[row], memory->compressed.order.block, &memory->compressed);
+        enter(&memory->recent.held[row], memory->window, &memory->recent);
+        memory->pushed[row]++;
     }
 }

@@ -9,44 +9,86 @@
  *     evicted     = all[:T],  recent' = all[T:]
  *     compressed' = [compressed ; f_c(evicted)][-N:]
  *
- * Slots are ordered oldest first; valid slots are always the newest ones.
+ * Slots are ordered oldest first; those since the row was emptied are always the newest ones.
+ *
+ * Each rank of a tensor group keeps T/P positions of every window and T/(cP) of its fresh slots
+ * (mpi/shard_order.h), in rings that are a few windows longer than M and N: so what a window saw
+ * can still be read in its backward, after later windows have moved the memory on.
  */
 #ifndef PAL_MEMORY_LAYER_MEMORY_H
 #define PAL_MEMORY_LAYER_MEMORY_H
 
 #include <stdbool.h>
 
+#include "mpi/partition.h"
+#include "mpi/shard_order.h"
 #include "src/tensor/arena.h"
 #include "src/tensor/device.h"
-#include "src/tensor/model_options.h"
+#include "src/tensor/placement.h"
+
+/* The newest slots of an endless row of them. */
+typedef struct SlotRing {
+    ShardOrder order; /* slots: M or N; block: T or T/c */
+    int64_t kept;     /* of them on this rank */
+    int64_t entering; /* with every window, on this rank: T/P or T/(cP) */
+    Tensor slots;     /* (rows, kept and some more, D): slot number s at s mod its second size */
+    int *held;        /* (rows) newest slots of the whole that entered since the row was emptied */
+} SlotRing;
 
 typedef struct LayerMemory {
-    int rows, window, rate;      /* B, T, c */
-    int slots, compressed_slots; /* M, N */
+    int rows, window, rate, part; /* all rows of this rank; T; c; p */
     EmptyMemory empty;
-    Tensor recent, compressed;            /* (B,M,D), (B,N,D) */
-    int *valid_recent, *valid_compressed; /* (B): newest slots that queries may see */
+    SlotRing recent, compressed;
+    int64_t *pushed;       /* (rows) windows that have entered */
+    int *valid_compressed; /* (rows) held compressed slots that were made of held recent ones */
 } LayerMemory;
 
-/* Starts empty in every row. */
-void memory_create(LayerMemory *memory, Arena *arena, const ModelOptions *options, int layer,
-                   int rows);
+/* What the rows of one micro-batch see: enough to read it again later. */
+typedef struct MemoryMark {
+    int first_row, rows;
+    int64_t *pushed;                      /* (B) */
+    int *held_recent, *held_compressed;   /* (B) */
+    int *valid_recent, *valid_compressed; /* (B) newest slots that queries may see */
+} MemoryMark;
 
-/* Row `row` starts a new document: zeroed slots; valid counts 0, or, with empty_memory = zeros,
- * all. */
-void memory_empty_row(Device *device, LayerMemory *memory, int row);
+/* Starts empty in every row. later_windows: how many windows may enter between a mark and its last
+ * reading. */
+void memory_create(LayerMemory *memory, Arena *arena, const ModelOptions *options,
+                   const Placement *place, int layer, int later_windows);
+void memory_mark_create(MemoryMark *mark, Arena *arena, int rows);
 
-/* evicted (B,T,D): the T oldest of [recent ; a]; the same selection from any pair of tensors
- * (B,M,D), (B,T,D), so keys and values of evicted slots are found with it too. */
-void memory_evicted(Device *device, const LayerMemory *memory, Tensor evicted, Tensor recent,
-                    Tensor a);
+/* Local. M and N of the whole memory. */
+static inline int64_t memory_slots(const LayerMemory *m) { return m->recent.order.slots; }
+static inline int64_t memory_compressed_slots(const LayerMemory *m)
+{
+    return m->compressed.order.slots;
+}
 
-/* How many of the newest evicted slots of this row are valid, and of those made from them. */
-int memory_valid_evicted(const LayerMemory *memory, int row);
-int memory_valid_fresh(const LayerMemory *memory, int row);
+/* Row `row` starts a new document: nothing in it is held any more. With empty_memory = zeros its
+ * slots are read as zeros, and all are valid. */
+void memory_empty_row(LayerMemory *memory, int row);
 
-/* Pushes a and the freshly compressed slots (B,T/c,D; none when N = 0) of every row with
- * push[row], and moves the valid counts on. */
-void memory_push(Device *device, LayerMemory *memory, Tensor a, Tensor fresh, const bool *push);
+/* Where rows [first_row, first_row + B) stand now. */
+void memory_mark(const LayerMemory *memory, MemoryMark *mark, int first_row);
+
+/* This rank's slots of one row and ring as the mark saw them, oldest first, to `to` (kept, D). */
+void memory_read_shard(Device *device, const SlotRing *ring, int row, int64_t pushed, Real *to);
+
+/* Slots of x (B,S,D) older than the newest held[b] become zeros. */
+void memory_clear_unheld(Device *device, Tensor x, const int *held);
+
+/* Positions `range` of the T oldest of [recent ; a] to evicted (B, range.count, D); recent (B,M,D),
+ * a (B,T,D), or anything of the same slots, e.g. their keys. */
+void memory_evicted(Device *device, Tensor evicted, Tensor recent, Tensor a, Range range);
+
+/* How many of the newest evicted slots of this row of the mark are valid, and of those made from
+ * them. */
+int memory_valid_evicted(const LayerMemory *memory, const MemoryMark *mark, int row);
+int memory_valid_fresh(const LayerMemory *memory, const MemoryMark *mark, int row);
+
+/* Rows of the mark with push[row] move on: this rank's positions of a (B,T/P,D) and fresh slots
+ * (B,T/(cP),D; none when N = 0) enter. */
+void memory_push(Device *device, LayerMemory *memory, const MemoryMark *mark, Tensor a,
+                 Tensor fresh, const bool *push);
 
 #endif

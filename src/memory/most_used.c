@@ -25,7 +25,8 @@ static int by_index(const void *left, const void *right)
 void most_used_compress(Device *device, const Compressor *compressor, Tensor evicted)
 {
     CompressionWorkspace *work = compressor->work;
-    int64_t rows = evicted.dims[0], window = evicted.dims[1], kept = work->fresh.dims[1];
+    int64_t rows = evicted.dims[0], window = evicted.dims[1], made = work->makes.count;
+    size_t kept = (size_t)(window / compressor->rate);
     device->op->download(device, work->usage_on_host, work->usage);
 
     Slot *slots = work->slots;
@@ -33,8 +34,9 @@ void most_used_compress(Device *device, const Compressor *compressor, Tensor evi
         for (int64_t t = 0; t < window; t++)
             slots[t] = (Slot){work->usage_on_host[b * window + t], (int32_t)t};
         qsort(slots, (size_t)window, sizeof *slots, by_usage);
-        qsort(slots, (size_t)kept, sizeof *slots, by_index);
-        for (int64_t i = 0; i < kept; i++) work->chosen[b * kept + i] = slots[i].index;
+        qsort(slots, kept, sizeof *slots, by_index);
+        for (int64_t i = 0; i < made; i++)
+            work->chosen[b * made + i] = slots[work->makes.first + i].index;
     }
     device->op->select_rows(device, work->fresh, evicted, work->chosen);
 }

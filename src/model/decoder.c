@@ -9,6 +9,9 @@
 
 static const bool never_starts = false; /* decoder_begin empties the memory */
 
+/* The decoder has one micro-batch, so one flight. */
+static Flight *decoder_flight(const Decoder *decoder) { return &decoder->model->flights[0]; }
+
 void decoder_create(Decoder *decoder, Arena *arena, Model *model)
 {
     const ModelOptions *options = &model->options;
@@ -23,14 +26,13 @@ void decoder_create(Decoder *decoder, Arena *arena, Model *model)
 void decoder_begin(Decoder *decoder)
 {
     Model *model = decoder->model;
-    PAL_ASSERT(model->rows == 1 && !model->training);
+    PAL_ASSERT(model->place.rows == 1 && model->place.tensor_parts == 1 && !model->training);
     decoder->counted = 0;
     decoder->memory_projected = false;
     for (int t = 0; t < model->options.window; t++) decoder->targets[t] = -1;
-    for (int l = 0; l < model->options.layers; l++) {
-        memory_empty_row(model->device, &model->memory[l], 0);
-        attention_project_positions(model->device, &model->layers[l].attention);
-    }
+    model_empty_memory(model);
+    for (int l = 0; l < model->options.layers; l++)
+        attention_project_positions(model->device, &decoder_flight(decoder)->layers[l].attention);
     model->positions_current = true;
 }
 
@@ -47,19 +49,25 @@ static Window present_window(const Decoder *decoder)
 
 static void finish_window(Decoder *decoder)
 {
-    Window window = present_window(decoder);
-    model_remember(decoder->model, &window);
+    decoder_flight(decoder)->window.counted = &decoder->counted; /* full by now */
+    model_remember(decoder->model, 0);
     decoder->counted = 0;
     decoder->memory_projected = false;
 }
 
+/* Once per window: what its attention sees, and keys and values of it. */
 static void project_memory(Decoder *decoder)
 {
     Model *model = decoder->model;
+    Flight *flight = decoder_flight(decoder);
     if (decoder->memory_projected) return;
+    flight->window = present_window(decoder);
     for (int l = 0; l < model->options.layers; l++) {
-        AttentionInput input = model_attention_input(model, l);
-        attention_project_memory(model->device, &model->layers[l].attention, &input);
+        memory_mark(&model->memory[l], &flight->marks[l], 0);
+        gather_begin(&model->gather, &model->memory[l], &flight->marks[l]);
+        MemoryView view = gather_end(&model->gather);
+        AttentionInput input = model_attention_input(model, 0, l, view);
+        attention_project_memory(model->device, &flight->layers[l].attention, &input);
     }
     decoder->memory_projected = true;
 }
@@ -93,9 +101,10 @@ static void layer_step(Decoder *decoder, int l, const Window *token, int i)
 {
     Model *model = decoder->model;
     Device *device = model->device;
-    TransformerLayer *layer = &model->layers[l];
+    TransformerLayer *layer = &decoder_flight(decoder)->layers[l];
     bool pre = layer->norm == NORM_PRE;
-    AttentionInput input = model_attention_input(model, l);
+    const MemoryView projected = {0}; /* its keys and values are there */
+    AttentionInput input = model_attention_input(model, 0, l, projected);
 
     if (pre) norm_step(device, &layer->attention_norm, layer->a, layer->h, i);
     attention_step(device, &layer->attention, window_position(layer->sum, i), decoder->lse, &input,
@@ -112,6 +121,7 @@ static void layer_step(Decoder *decoder, int l, const Window *token, int i)
 static void step(Decoder *decoder)
 {
     Model *model = decoder->model;
+    Flight *flight = decoder_flight(decoder);
     int i = decoder->counted - 1, one = 1;
     Window token = {.rows = 1,
                     .length = 1,
@@ -120,18 +130,17 @@ static void step(Decoder *decoder)
                     .counted = &one,
                     .starts = &never_starts};
     project_memory(decoder);
-    embedding_forward(model->device, window_position(model->h, i), &token, model->embedding, 0.0);
+    embedding_forward(model->device, &model->embedding, window_position(flight->h, i), &token);
     for (int l = 0; l < model->options.layers; l++) layer_step(decoder, l, &token, i);
     if (model->options.norm == NORM_PRE)
-        norm_step(model->device, &model->final_norm, model->top,
-                  model->layers[model->options.layers - 1].next, i);
+        norm_step(model->device, &flight->final_norm, flight->top, flight->last, i);
 }
 
 /* All of the window at once. */
 static void read_window(Decoder *decoder)
 {
     Window window = present_window(decoder);
-    model_forward(decoder->model, &window);
+    model_forward(decoder->model, 0, &window, 0, false);
     decoder->memory_projected = true; /* as part of it */
 }
 
@@ -153,6 +162,6 @@ void decoder_read(Decoder *decoder, const int32_t *tokens, int64_t count)
         else
             read_window(decoder);
     }
-    Tensor top = window_position(model->top, decoder->counted - 1);
+    Tensor top = window_position(decoder_flight(decoder)->top, decoder->counted - 1);
     output_logits(model->device, &model->output, decoder->logits, tensor_as_matrix(top));
 }

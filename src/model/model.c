@@ -1,131 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/model/model.h"
 
-#include "src/layers/embedding.h"
+#include <string.h>
 
-static Status take_lists(Model *model, Arena *arena)
-{
-    size_t layers = (size_t)model->options.layers;
-    model->layers = arena_host(arena, PURPOSE_DATA, layers * sizeof *model->layers);
-    model->memory = arena_host(arena, PURPOSE_DATA, layers * sizeof *model->memory);
-    model->compressors = arena_host(arena, PURPOSE_DATA, layers * sizeof *model->compressors);
-    model->decoders = arena_host(arena, PURPOSE_DATA, layers * sizeof *model->decoders);
-    model->bptt = arena_host(arena, PURPOSE_DATA, layers * sizeof *model->bptt);
-    model->compression_sums =
-        arena_host(arena, PURPOSE_DATA, layers * sizeof *model->compression_sums);
-    model->push = arena_host(arena, PURPOSE_DATA, (size_t)model->rows);
-    if (model->layers == NULL || model->memory == NULL || model->compressors == NULL ||
-        model->decoders == NULL || model->bptt == NULL || model->compression_sums == NULL ||
-        model->push == NULL)
-        return arena_seal(arena);
-    return PAL_OK;
-}
-
-static void create_layer(Model *model, Arena *arena, int l, Tensor h)
-{
-    const ModelOptions *options = &model->options;
-    transformer_layer_create(&model->layers[l], arena, &model->positions, model->parameters,
-                             options, l, model->rows, h);
-    memory_create(&model->memory[l], arena, options, l, model->rows);
-    compressor_create(&model->compressors[l], model->parameters, options, l,
-                      &model->compression_work);
-    model->decoders[l] = parameters_get(model->parameters, "layers/%02d/compression/decoder", l);
-    if (model->training) bptt_create(&model->bptt[l], arena, options, l, model->rows);
-}
-
-static void create_workspaces(Model *model, Arena *arena)
-{
-    const ModelOptions *options = &model->options;
-    int64_t rows = model->rows, window = options->window, width = options->width;
-    if (model_compressing_layers(options) > 0) {
-        compression_workspace_create(&model->compression_work, arena, options, model->rows);
-        if (model->training)
-            compression_loss_workspace_create(&model->loss_work, arena, options, model->rows);
-    }
-    if (!model->training) return;
-    layer_workspace_create(&model->work, arena, options, model->rows);
-    model->dh = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, window, width);
-    if (options->norm == NORM_PRE)
-        model->dtop = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, window, width);
-    else
-        model->dtop = model->dh;
-}
-
-/* What attention needs beside its tensors, now rather than in the first window. */
-static Status reserve_scratch(const Model *model)
-{
-    const Window any = {0};
-    for (int l = 0; l < model->options.layers; l++) {
-        const AttentionLayer *attention = &model->layers[l].attention;
-        AttentionInput input = model_attention_input(model, l);
-        AttentionQueries queries = attention_describe_queries(attention, &any, model->training);
-        AttentionSource sources[SOURCE_COUNT];
-        attention_describe_sources(attention, &input, sources);
-        PAL_TRY(
-            model->device->op->reserve_attention(model->device, &queries, sources, SOURCE_COUNT));
-    }
-    return PAL_OK;
-}
-
-Status model_create(Model *model, Device *device, Arena *arena, const ModelOptions *options,
-                    const Parameters *parameters, int rows, bool training, bool keep_memory)
-{
-    *model = (Model){.options = *options,
-                     .device = device,
-                     .parameters = parameters,
-                     .rows = rows,
-                     .training = training,
-                     .keep_memory = keep_memory};
-    if (parameters->table == NULL) return arena_seal(arena); /* says what was missing */
-    PAL_TRY(take_lists(model, arena));
-    model->compression_loss = compression_loss_find(options->compression_loss);
-    model->embedding = parameters_get(parameters, "embedding/table");
-
-    int64_t window = options->window, width = options->width;
-    model->h = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, window, width);
-    Tensor h = model->h;
-    for (int l = 0; l < options->layers; l++) {
-        create_layer(model, arena, l, h);
-        h = model->layers[l].next;
-    }
-
-    model->top = h;
-    if (options->norm == NORM_PRE) {
-        layer_norm_create(&model->final_norm, arena, parameters, "final_norm", rows,
-                          options->window);
-        model->top = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, window, width);
-    }
-    model->nats = arena_tensor_2d(arena, PURPOSE_ACTIVATIONS, rows, window);
-    output_create(&model->output, arena, parameters, options, rows);
-    create_workspaces(model, arena);
-    return reserve_scratch(model);
-}
+#include "src/base/checked.h"
+#include "src/layers/dropout.h"
+#include "src/model/remember.h"
 
 void model_start(Model *model) { positions_fill(&model->positions, model->device); }
 
 void model_weights_changed(Model *model) { model->positions_current = false; }
 
-AttentionInput model_attention_input(const Model *model, int layer)
+void model_empty_memory(Model *model)
 {
-    const LayerMemory *memory = &model->memory[layer];
+    for (int l = 0; l < model->place.layers; l++)
+        for (int row = 0; row < model->memory[l].rows; row++)
+            memory_empty_row(&model->memory[l], row);
+}
+
+AttentionInput model_attention_input(const Model *model, int flight, int layer, MemoryView view)
+{
+    const Flight *f = &model->flights[flight];
     return (AttentionInput){
-        .source = {[SOURCE_COMPRESSED] = memory->compressed,
-                   [SOURCE_MEMORY] = memory->recent,
-                   [SOURCE_WINDOW] = model->layers[layer].a},
-        .valid = {[SOURCE_COMPRESSED] = memory->valid_compressed,
-                  [SOURCE_MEMORY] = memory->valid_recent},
+        .source = {[SOURCE_COMPRESSED] = view.compressed,
+                   [SOURCE_MEMORY] = view.recent,
+                   [SOURCE_WINDOW] = f->layers[layer].whole_a},
+        .valid = {[SOURCE_COMPRESSED] = f->marks[layer].valid_compressed,
+                  [SOURCE_MEMORY] = f->marks[layer].valid_recent},
     };
 }
 
-static void empty_started_rows(Model *model, const Window *window)
+static void keep_window(Flight *flight, const Window *window)
 {
-    if (model->keep_memory) return;
-    for (int row = 0; row < model->rows; row++) {
-        if (!window->starts[row]) continue;
-        for (int l = 0; l < model->options.layers; l++) {
-            memory_empty_row(model->device, &model->memory[l], row);
-            bptt_empty_row(&model->bptt[l], row);
-        }
+    size_t rows = checked_size(window->rows), tokens = rows * checked_size(window->length);
+    memcpy(flight->inputs, window->inputs, tokens * sizeof *window->inputs);
+    memcpy(flight->targets, window->targets, tokens * sizeof *window->targets);
+    memcpy(flight->counted, window->counted, rows * sizeof *window->counted);
+    memcpy(flight->starts, window->starts, rows * sizeof *window->starts);
+    flight->window = *window;
+    flight->window.inputs = flight->inputs;
+    flight->window.targets = flight->targets;
+    flight->window.counted = flight->counted;
+    flight->window.starts = flight->starts;
+}
+
+/* Where documents start memory is empty; what the window then sees stays readable by its marks. */
+static void mark_memory(Model *model, Flight *flight, int first_row)
+{
+    for (int l = 0; l < model->place.layers; l++) {
+        LayerMemory *memory = &model->memory[l];
+        for (int b = 0; b < flight->window.rows && !model->keep_memory; b++)
+            if (flight->window.starts[b]) memory_empty_row(memory, first_row + b);
+        memory_mark(memory, &flight->marks[l], first_row);
     }
 }
 
@@ -133,76 +59,155 @@ static void project_positions(Model *model)
 {
     if (model->positions_current) return;
     phase_begin(model->device->times, PHASE_POSITION);
-    for (int l = 0; l < model->options.layers; l++)
-        attention_project_positions(model->device, &model->layers[l].attention);
+    for (int l = 0; l < model->place.layers; l++)
+        attention_project_positions(model->device, &model->flights[0].layers[l].attention);
     model->positions_current = true;
 }
 
-/* Loss, and with training d(loss)/d(output of the last layer) in model->dh. */
-static void output_part(Model *model, const Window *window)
+/* Dropout on this rank's positions of the embedding's output or its gradient. */
+static void drop_embedding(Model *model, const Window *window, Tensor h)
+{
+    DropoutPlace place = {
+        .first_row = window->first_row,
+        .first_position = placement_first_position(&model->place, &model->options),
+        .channels = model->options.width,
+    };
+    dropout_apply(model->device, h, window, DROPOUT_EMBEDDING, 0, place, model->options.dropout);
+}
+
+static void embed(Model *model, Flight *flight)
+{
+    Device *device = model->device;
+    phase_begin(device->times, PHASE_EMBEDDING);
+    Tensor whole = tensor_exists(model->partial) ? model->partial : flight->h;
+    embedding_forward(device, &model->embedding, whole, &flight->window);
+    phase_begin(device->times, PHASE_EXCHANGE);
+    sequence_scatter(&model->sequence, TRAFFIC_ACTIVATIONS, flight->h, whole);
+    phase_begin(device->times, PHASE_EMBEDDING);
+    if (model->training) drop_embedding(model, &flight->window, flight->h);
+}
+
+/* From the gradient of h, which is used up. */
+static void embed_backward(Model *model, Flight *flight)
+{
+    Device *device = model->device;
+    phase_begin(device->times, PHASE_EMBEDDING);
+    drop_embedding(model, &flight->window, flight->dh);
+    Tensor whole = tensor_exists(model->partial) ? model->partial : flight->dh;
+    phase_begin(device->times, PHASE_EXCHANGE);
+    sequence_gather(&model->sequence, TRAFFIC_ACTIVATIONS, whole, flight->dh);
+    phase_begin(device->times, PHASE_EMBEDDING);
+    embedding_backward(device, &model->embedding, whole, &flight->window);
+}
+
+/* Loss, and with training d(loss)/d(output of the last layer) in flight->dh. */
+static void finish_loss(Model *model, Flight *flight)
 {
     Device *device = model->device;
     bool pre = model->options.norm == NORM_PRE;
-    Tensor last =
-        model->options.layers > 0 ? model->layers[model->options.layers - 1].next : model->h;
+    Tensor none = tensor_none;
 
     phase_begin(device->times, PHASE_NORM);
-    if (pre) layer_norm_forward(device, &model->final_norm, model->top, last);
+    if (pre) layer_norm_forward(device, &flight->final_norm, flight->top, flight->last);
+    phase_begin(device->times, PHASE_EXCHANGE);
+    sequence_gather(&model->sequence, TRAFFIC_ACTIVATIONS, flight->whole_top, flight->top);
     phase_begin(device->times, PHASE_OUTPUT);
-    if (model->training) device->op->fill(device, model->dtop, 0.0);
-    output_loss(device, &model->output, model->nats, model->dtop, model->top, window);
-    if (model->training && pre) {
-        phase_begin(device->times, PHASE_NORM);
-        device->op->fill(device, model->dh, 0.0);
-        layer_norm_backward(device, &model->final_norm, model->dh, model->dtop, last);
+    if (model->training) device->op->fill(device, model->whole_dtop, 0.0);
+    output_loss(device, &model->output, flight->nats, model->training ? model->whole_dtop : none,
+                flight->whole_top, &flight->window);
+    if (!model->training) return;
+
+    phase_begin(device->times, PHASE_EXCHANGE);
+    sequence_scatter(&model->sequence, TRAFFIC_ACTIVATIONS, model->dtop, model->whole_dtop);
+    phase_begin(device->times, PHASE_NORM);
+    if (pre) {
+        device->op->fill(device, flight->dh, 0.0);
+        layer_norm_backward(device, &flight->final_norm, flight->dh, model->dtop, flight->last);
+    } else {
+        device_copy(device, flight->dh, model->dtop);
     }
 }
 
-void model_forward(Model *model, const Window *window)
+/* Begins the gather of a layer's memory, if there is such a layer. */
+static void gather_layer(Model *model, const Flight *flight, int l)
+{
+    if (l < 0 || l >= model->place.layers) return;
+    phase_begin(model->device->times, PHASE_MEMORY);
+    gather_begin(&model->gather, &model->memory[l], &flight->marks[l]);
+}
+
+static MemoryView gathered(Model *model)
+{
+    phase_begin(model->device->times, PHASE_MEMORY);
+    return gather_end(&model->gather);
+}
+
+void model_forward(Model *model, int number, const Window *window, int first_row, bool remember)
 {
     Device *device = model->device;
-    phase_begin(device->times, PHASE_MEMORY);
-    empty_started_rows(model, window);
+    Flight *flight = &model->flights[number];
+    PAL_ASSERT(window->rows == model->place.rows);
+    keep_window(flight, window);
+    mark_memory(model, flight, first_row);
+    gather_layer(model, flight, 0);
     project_positions(model);
+    if (model->place.has_embedding) embed(model, flight);
 
-    phase_begin(device->times, PHASE_EMBEDDING);
-    embedding_forward(device, model->h, window, model->embedding,
-                      model->training ? model->options.dropout : 0.0);
-    for (int l = 0; l < model->options.layers; l++) {
-        AttentionInput input = model_attention_input(model, l);
-        transformer_layer_forward(device, &model->layers[l], &input, window, model->training);
+    for (int l = 0; l < model->place.layers; l++) {
+        MemoryView view = gathered(model);
+        AttentionInput input = model_attention_input(model, number, l, view);
+        gather_layer(model, flight, l + 1);
+        transformer_layer_forward(device, &flight->layers[l], &model->work, &input, &flight->window,
+                                  model->training);
+        if (remember) remember_layer(model, number, l, view);
     }
-    output_part(model, window);
+    if (model->place.has_output) finish_loss(model, flight);
     phase_end(device->times);
 }
 
-void model_backward(Model *model, const Window *window)
+void model_backward(Model *model, int number, void (*after_layer)(void *context, int layer),
+                    void *context)
 {
     Device *device = model->device;
-    for (int l = model->options.layers - 1; l >= 0; l--) {
-        AttentionInput input = model_attention_input(model, l);
-        Tensor dcompressed = bptt_begin(device, &model->bptt[l]);
-        transformer_layer_backward(device, &model->layers[l], &model->work, model->dh, dcompressed,
-                                   &input, window);
+    Flight *flight = &model->flights[number];
+    const Window *window = &flight->window;
+    gather_layer(model, flight, model->place.layers - 1);
+    for (int l = model->place.layers - 1; l >= 0; l--) {
+        MemoryView view = gathered(model);
+        AttentionInput input = model_attention_input(model, number, l, view);
+        gather_layer(model, flight, l - 1);
+        Tensor dcompressed = bptt_begin(device, &model->bptt[l], &flight->marks[l], window);
+        transformer_layer_backward(device, &flight->layers[l], &model->work, flight->dh,
+                                   dcompressed, &input, window);
         phase_begin(device->times, PHASE_COMPRESSION);
         if (tensor_exists(dcompressed))
-            bptt_collect(device, &model->bptt[l], &model->compressors[l]);
+            bptt_collect(device, &model->bptt[l], &model->compressors[l], &flight->marks[l],
+                         window);
+        if (after_layer != NULL) after_layer(context, l);
     }
-    phase_begin(device->times, PHASE_EMBEDDING);
-    embedding_backward(device, model->dh, window, model->embedding, model->options.dropout);
+    if (model->place.has_embedding) embed_backward(model, flight);
     phase_end(device->times);
+}
+
+void model_remember(Model *model, int number)
+{
+    for (int l = 0; l < model->place.layers; l++) {
+        gather_layer(model, &model->flights[number], l);
+        remember_layer(model, number, l, gathered(model));
+    }
+    phase_end(model->device->times);
 }
 
 void model_begin_update(Model *model)
 {
     model->device->op->fill(model->device, model->parameters->gradient, 0.0);
-    for (int l = 0; l < model->options.layers; l++) model->compression_sums[l] = (LossSum){0};
+    for (int l = 0; l < model->place.layers; l++) model->compression_sums[l] = (LossSum){0};
 }
 
 void model_finish_update(Model *model)
 {
     phase_begin(model->device->times, PHASE_COMPRESSION);
-    for (int l = 0; l < model->options.layers; l++)
+    for (int l = 0; l < model->place.layers; l++)
         bptt_finish(model->device, &model->bptt[l], &model->compressors[l]);
     phase_end(model->device->times);
 }

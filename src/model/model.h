@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The stack that one rank holds: embedding, layers with their memories, output. Local throughout:
- * no function here communicates.
+ * The part of the stack that one rank holds: embedding (first stage), a range of layers with their
+ * memories, output (last stage). What ranks of a tensor group do together happens inside; stages
+ * meet in src/run/pipeline.
  *
- * A window goes through three steps, in this order:
+ * A micro-batch is one window of one group of rows. What it needs between forward and backward lies in
+ * a `flight`; other micro-batches may come between:
  *
- *     model_forward    loss of every token, and (training) the gradients of the output layer
+ *     model_forward    loss of every token, and (training) the gradients of the output layer; layer
+ *                      by layer the memory moves on: evicts, compresses, adds the compression loss
  *     model_backward   gradients of everything else                        (training)
- *     model_remember   evicts, compresses, adds the compression loss, moves the memory on
+ *
+ * Of one row group the windows come in reading order, in each step.
  *
  * An update is one or more windows; its gradients are those of SUMS (of nats, of squared errors),
  * which the caller divides by the counts of the whole update. model_finish_update closes it.
@@ -15,65 +19,94 @@
 #ifndef PAL_MODEL_MODEL_H
 #define PAL_MODEL_MODEL_H
 
-#include "src/layers/output.h"
+#include "src/layers/embedding.h"
+#include "src/layers/parallel_output.h"
 #include "src/memory/bptt.h"
 #include "src/memory/compression_loss.h"
+#include "src/memory/gather.h"
 #include "src/model/transformer_layer.h"
+
+/* What a micro-batch leaves between its steps. n = T/P. */
+typedef struct Flight {
+    TransformerLayer *layers; /* (layers of this stage) */
+    MemoryMark *marks;        /* (layers of this stage) what each layer's attention saw */
+    LayerNorm final_norm;     /* with pre-norm, on the last stage */
+    Tensor h;                 /* (B,n,D) input of the first layer: embedding, or the stage before */
+    Tensor last;              /* (B,n,D) output of the last layer, borrowed: for the next stage */
+    Tensor top, whole_top;    /* (B,n,D), (B,T,D) what the output layer reads */
+    Tensor nats;              /* (B,T) on the last stage */
+    Tensor dh;                /* (B,n,D) gradient: before backward of `last`, after it of `h` */
+    bool *push;               /* (B) rows whose memory moves on with this window */
+
+    Window window; /* a copy; its lists are: */
+    int32_t *inputs, *targets;
+    int *counted;
+    bool *starts;
+} Flight;
 
 typedef struct Model {
     ModelOptions options;
+    Placement place;
     Device *device;   /* borrowed */
-    int rows;         /* B */
     bool training;    /* gradients, dropout, compression loss */
     bool keep_memory; /* reset_memory = never: documents do not empty it */
 
     const Parameters *parameters; /* borrowed; two models may share them */
+    Sequence sequence;            /* of the tensor group */
     PositionTables positions;
-    Weight embedding;
-    TransformerLayer *layers; /* (L) */
-    LayerMemory *memory;      /* (L) */
-    LayerNorm final_norm;     /* with pre-norm */
+    Embedding embedding;
     OutputLayer output;
+    LayerMemory *memory; /* (layers of this stage) of all rows of this rank */
+    MemoryGather gather;
 
-    Compressor *compressors; /* (L) */
-    Weight *decoders;        /* (L) */
-    Bptt *bptt;              /* (L) */
+    Flight *flights; /* (place.flights) */
+
+    Compressor *compressors; /* (layers of this stage) */
+    Weight *decoders;        /* (layers of this stage) */
+    Bptt *bptt;              /* (layers of this stage) */
     const CompressionLoss *compression_loss;
-    LossSum *compression_sums; /* (L) of the running update */
+    LossSum *compression_sums; /* (layers of this stage) of the running update: this rank's share */
 
-    Tensor h;        /* (B,T,D) embedding output */
-    Tensor top;      /* (B,T,D) what the output layer reads */
-    Tensor dh, dtop; /* (B,T,D) */
-    Tensor nats;     /* (B,T) of the last window */
+    Tensor partial, dtop, whole_dtop; /* (B,T,D), (B,n,D), (B,T,D) of embedding and output */
     LayerWorkspace work;
     CompressionWorkspace compression_work;
     CompressionLossWorkspace loss_work;
-    bool *push;             /* (B) rows whose memory moves on with this window */
     bool positions_current; /* r of every layer belongs to the present weights */
 } Model;
 
-/* Takes everything from the arena; the caller seals it and then calls model_start. Host memory
- * for the lists comes from the arena too. */
+/* Local. Takes everything from the arena; the caller seals it and then calls model_start. Host
+ * memory for the lists comes from the arena too. tensor: the group that place->tensor_parts counts;
+ * it outlives the model. */
 Status model_create(Model *model, Device *device, Arena *arena, const ModelOptions *options,
-                    const Parameters *parameters, int rows, bool training, bool keep_memory);
+                    const Placement *place, const Group *tensor, const Parameters *parameters,
+                    bool training, bool keep_memory);
 
-/* Once, after arena_seal: fills constant tables. */
+/* Local. Once, after arena_seal: fills constant tables. */
 void model_start(Model *model);
 
-/* After every change of the weights. */
+/* Local. After every change of the weights. */
 void model_weights_changed(Model *model);
 
-/* Empties the memory of rows where a document starts, then computes model->nats. */
-void model_forward(Model *model, const Window *window);
-void model_backward(Model *model, const Window *window);
-void model_remember(Model *model, const Window *window);
+/* Local. Every row starts anew. */
+void model_empty_memory(Model *model);
 
-/* Clears gradients and compression sums. */
+/* Both are collective over the tensor group; the same flight and micro-batch on all of its ranks.
+ * first_row: of the micro-batch among the rows of this rank. On stages after the first one
+ * flight->h is there before forward; on stages before the last one flight->dh before backward.
+ * Without `remember` the memory does not move on: model_remember does it later. */
+void model_forward(Model *model, int flight, const Window *window, int first_row, bool remember);
+/* after_layer (NULL: nothing) is told each layer of the stage, from the last one down, when its own
+ * gradients of this micro-batch are there. */
+void model_backward(Model *model, int flight, void (*after_layer)(void *context, int layer),
+                    void *context);
+void model_remember(Model *model, int flight);
+
+/* Local. Clears gradients and compression sums. */
 void model_begin_update(Model *model);
-/* The last gradients of f_c (compression_loss = task). */
+/* Local. The last gradients of f_c (compression_loss = task). */
 void model_finish_update(Model *model);
 
-/* What attention of this layer reads, before the window's own a is known. */
-AttentionInput model_attention_input(const Model *model, int layer);
+/* What attention of this layer of the stage reads, before the window's own a is known. */
+AttentionInput model_attention_input(const Model *model, int flight, int layer, MemoryView view);
 
 #endif

@@ -1,78 +1,90 @@
-/* SPDX-License-Identifier: Apache-2.0
- *
- * What happens to the memories after a window (Rae et al. 2019, Algorithm 1, lines 7 to 12).
- */
-#include "src/model/model.h"
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/model/remember.h"
 
 /* A partial window is the last of its document (or lane). With reset_memory = never its row
  * keeps what it has: padding never enters a memory. Otherwise the row is emptied before it is
  * read again. */
-static void choose_rows(Model *model, const Window *window)
+static void choose_rows(Flight *flight)
 {
-    for (int b = 0; b < model->rows; b++) model->push[b] = window->counted[b] == window->length;
+    const Window *window = &flight->window;
+    for (int b = 0; b < window->rows; b++) flight->push[b] = window->counted[b] == window->length;
 }
 
-/* usage (B,T) of the evicted slots: those of the memory, then (M < T) those of the window. */
-static void measure_usage(Model *model, int l, const Window *window)
+/* usage (B,T) of the evicted slots: those of the memory, then (M < T) those of the window. In a
+ * tensor group the sum over its ranks' heads: only the order matters. */
+static void measure_usage(Model *model, Flight *flight, int l, const AttentionInput *input)
 {
-    TransformerLayer *layer = &model->layers[l];
-    LayerMemory *memory = &model->memory[l];
-    AttentionInput input = model_attention_input(model, l);
+    AttentionLayer *attention = &flight->layers[l].attention;
     CompressionWorkspace *work = &model->compression_work;
     Device *device = model->device;
-    int64_t slots[] = {memory->slots, memory->window};
-    int64_t from_recent = memory->slots < memory->window ? memory->slots : memory->window;
-    int64_t taken[] = {from_recent, memory->window - from_recent};
-    SourceKind kinds[] = {SOURCE_MEMORY, SOURCE_WINDOW};
+    int64_t window = model->options.window, recent = memory_slots(&model->memory[l]);
+    int64_t from_recent = recent < window ? recent : window;
+    const struct {
+        SourceKind kind;
+        int64_t slots, taken;
+    } parts[] = {{SOURCE_MEMORY, recent, from_recent},
+                 {SOURCE_WINDOW, window, window - from_recent}};
 
-    for (int i = 0, done = 0; i < 2; done += (int)taken[i], i++) {
-        if (taken[i] == 0) continue;
-        Tensor all = tensor_2d(work->source_usage.data, model->rows, slots[i]);
-        attention_usage(device, &layer->attention, all, kinds[i], &input, window);
-        device->op->copy_blocks(device, work->usage.data + done, memory->window, all.data, slots[i],
-                                model->rows, taken[i]);
+    int64_t done = 0;
+    for (int i = 0; i < 2; i++) {
+        if (parts[i].taken == 0) continue;
+        Tensor all = tensor_2d(work->source_usage.data, model->place.rows, parts[i].slots);
+        attention_usage(device, attention, all, parts[i].kind, input, &flight->window);
+        device->op->copy_blocks(device, work->usage.data + done, window, all.data, parts[i].slots,
+                                model->place.rows, parts[i].taken);
+        done += parts[i].taken;
     }
+    group_sum(model->sequence.group, TRAFFIC_COMPRESSION, work->usage.data,
+              tensor_count(work->usage));
 }
 
 /* Evicted slots to fresh ones, and what trains f_c. */
-static void compress(Model *model, int l, const Window *window)
+static void compress(Model *model, int number, int l, MemoryView view)
 {
     Device *device = model->device;
+    Flight *flight = &model->flights[number];
     const Compressor *compressor = &model->compressors[l];
     CompressionWorkspace *work = &model->compression_work;
+    const LayerMemory *memory = &model->memory[l];
 
     phase_begin(device->times, PHASE_COMPRESSION);
-    memory_evicted(device, &model->memory[l], work->evicted, model->memory[l].recent,
-                   model->layers[l].a);
-    if (compressor->kind->uses_attention) measure_usage(model, l, window);
+    memory_evicted(device, work->evicted, view.recent, flight->layers[l].whole_a, work->reads);
+    if (compressor->kind->uses_attention) {
+        AttentionInput input = model_attention_input(model, number, l, view);
+        measure_usage(model, flight, l, &input);
+    }
     compressor->kind->forward(device, compressor, work->evicted);
     if (!model->training || model->compression_loss->apply == NULL) return;
 
     phase_begin(device->times, PHASE_COMPRESSION_LOSS);
     CompressionLossInput input = {
-        .attention = &model->layers[l].attention,
-        .memory = &model->memory[l],
+        .attention = &flight->layers[l].attention,
+        .memory = memory,
+        .mark = &flight->marks[l],
         .compressor = compressor,
         .decoder = model->decoders[l],
-        .window = window,
+        .window = &flight->window,
+        .sequence = &model->sequence,
     };
     model->compression_loss->apply(device, &model->loss_work, &input, &model->compression_sums[l]);
     phase_begin(device->times, PHASE_COMPRESSION);
     compressor->kind->backward(device, compressor, work->evicted);
 }
 
-void model_remember(Model *model, const Window *window)
+void remember_layer(Model *model, int number, int l, MemoryView view)
 {
     Device *device = model->device;
-    choose_rows(model, window);
-    for (int l = 0; l < model->options.layers; l++) {
-        bool compressed = model->options.compressed_memory[l] > 0;
-        if (compressed) compress(model, l, window);
+    Flight *flight = &model->flights[number];
+    LayerMemory *memory = &model->memory[l];
+    const MemoryMark *mark = &flight->marks[l];
+    bool compressed = memory_compressed_slots(memory) > 0;
+    choose_rows(flight);
+    if (compressed) compress(model, number, l, view);
 
-        phase_begin(device->times, PHASE_MEMORY);
-        if (compressed) bptt_push(device, &model->bptt[l], &model->compressors[l], model->push);
-        memory_push(device, &model->memory[l], model->layers[l].a,
-                    compressed ? model->compression_work.fresh : tensor_none, model->push);
-    }
-    phase_end(device->times);
+    phase_begin(device->times, PHASE_MEMORY);
+    if (compressed && model->training)
+        bptt_push(device, &model->bptt[l], &model->compressors[l], mark, &flight->window,
+                  flight->push);
+    memory_push(device, memory, mark, flight->layers[l].a,
+                compressed ? model->compression_work.fresh : tensor_none, flight->push);
 }

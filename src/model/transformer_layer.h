@@ -6,6 +6,10 @@
  *     post:  a = h;        s = LN_1(h + y(a));  h' = LN_2(s + mlp(s))
  *
  * a is what the memory stores. y and mlp stand for the sub-layers with dropout after them.
+ *
+ * In a tensor group each rank holds its positions of the residual stream; what the sub-layers read is
+ * gathered first, and what they give is summed and scattered (layers/parallel_sequence.h). n below
+ * is T/P. In a group of one, whole tensors are the parts themselves.
  */
 #ifndef PAL_MODEL_TRANSFORMER_LAYER_H
 #define PAL_MODEL_TRANSFORMER_LAYER_H
@@ -13,48 +17,55 @@
 #include "src/layers/attention.h"
 #include "src/layers/feed_forward.h"
 #include "src/layers/layer_norm.h"
+#include "src/layers/parallel_sequence.h"
 
 typedef struct TransformerLayer {
     Norm norm;
     double dropout;
     int number;
+    int64_t first_position;   /* of this rank's */
+    const Sequence *sequence; /* borrowed */
     LayerNorm attention_norm, feed_forward_norm;
     AttentionLayer attention;
     FeedForward feed_forward;
 
-    /* Saved by forward, (B,T,D) each. */
-    Tensor h;    /* input, borrowed: the output of the layer below */
-    Tensor a;    /* input of attention; h itself with post-norm */
-    Tensor sum;  /* h + y; with post-norm the input of LN_1 */
-    Tensor b;    /* input of the feed-forward: LN_2(sum) or LN_1(sum) */
-    Tensor out;  /* pre: h'.  post: s + mlp(s), the input of LN_2 */
-    Tensor next; /* h'; out itself with pre-norm */
+    /* Saved by forward, (B,n,D) each but for the whole ones (B,T,D). */
+    Tensor h;          /* input, borrowed: the output of the layer below */
+    Tensor a, whole_a; /* input of attention; h itself with post-norm */
+    Tensor sum;        /* h + y; with post-norm the input of LN_1 */
+    Tensor b, whole_b; /* input of the feed-forward: LN_2(sum) or LN_1(sum) */
+    Tensor out;        /* pre: h'.  post: s + mlp(s), the input of LN_2 */
+    Tensor next;       /* h'; out itself with pre-norm */
 } TransformerLayer;
 
-/* Gradients within one layer's backward, shared by all layers. */
+/* What lives within one layer's forward or backward, shared by all layers. */
 typedef struct LayerWorkspace {
+    Tensor partial; /* (B,T,D) this rank's share of a sum over the group; none in a group of one */
+    /* For backward alone: */
     AttentionWorkspace attention;
-    Tensor branch;  /* (B,T,D) gradient of a sub-layer's output */
-    Tensor inner;   /* (B,T,D) gradient of a sub-layer's input */
-    Tensor dhidden; /* (B,T,F) */
+    Tensor branch, whole_branch; /* (B,n,D), (B,T,D) gradient of a sub-layer's output */
+    Tensor inner;                /* (B,n,D) gradient of a sub-layer's input */
+    Tensor dhidden;              /* (B,T,F/P) */
 } LayerWorkspace;
 
-/* h: the tensor that holds the layer's input in every window. */
+/* h: the tensor that holds the layer's input in every window. `like`: the same layer of another
+ * micro-batch, or NULL. */
 void transformer_layer_create(TransformerLayer *layer, Arena *arena, PositionTables *tables,
-                              const Parameters *parameters, const ModelOptions *options, int number,
-                              int rows, Tensor h);
+                              const Parameters *parameters, const ModelOptions *options,
+                              const Placement *place, const Sequence *sequence, int number,
+                              Tensor h, const TransformerLayer *like);
 
 void layer_workspace_create(LayerWorkspace *work, Arena *arena, const ModelOptions *options,
-                            int rows);
+                            const Placement *place, const Sequence *sequence, bool training);
 
-/* input->source[SOURCE_WINDOW] is set here, to a. */
-void transformer_layer_forward(Device *device, TransformerLayer *layer, AttentionInput *input,
-                               const Window *window, bool training);
+/* Collective over the tensor group. input->source[SOURCE_WINDOW] is set here, to a. */
+void transformer_layer_forward(Device *device, TransformerLayer *layer, LayerWorkspace *work,
+                               AttentionInput *input, const Window *window, bool training);
 
-/* dh (B,T,D): in, the gradient of h'; out, the gradient of h. Adds into the weights' gradients and,
- * unless none, dcompressed (B,N,D). */
+/* Collective over the tensor group. dh (B,n,D): in, the gradient of h'; out, the gradient of h. Adds
+ * into the weights' gradients and, unless none, dcompressed (B,N,D), this rank's share. */
 void transformer_layer_backward(Device *device, TransformerLayer *layer, LayerWorkspace *work,
-                                Tensor dh, Tensor dcompressed, const AttentionInput *input,
+                                Tensor dh, Tensor dcompressed, AttentionInput *input,
                                 const Window *window);
 
 #endif

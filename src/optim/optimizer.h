@@ -3,12 +3,33 @@
  * One update of all weights: gradients of sums become gradients of means, each of the two groups is
  * clipped by its own norm (so that the compression loss never shrinks a step of the main network),
  * and Adam moves the weights (Kingma & Ba 2015; decoupled weight decay, Loshchilov & Hutter 2019).
+ *
+ * Every rank of a data group updates its own pieces of the weights and has their moments alone
+ * (mpi/buckets.h).
  */
 #ifndef PAL_OPTIM_OPTIMIZER_H
 #define PAL_OPTIM_OPTIMIZER_H
 
+#include "mpi/buckets.h"
+#include "mpi/collectives.h"
 #include "src/tensor/device.h"
 #include "src/tensor/parameters.h"
+
+/* What a rank's pieces have of one parameter. */
+typedef struct Segment {
+    const Parameter *row;
+    int64_t flat, owned,
+        count; /* numbers [flat, flat + count) lie at `owned` in the owned buffers */
+} Segment;
+
+typedef struct Optimizer {
+    const Parameters *parameters; /* borrowed */
+    Buckets buckets;
+    Segment *segments; /* (num_segments) in flat order */
+    int num_segments;
+    Tensor gradient;                    /* (owned) sums over the data group */
+    Tensor first_moment, second_moment; /* (owned) */
+} Optimizer;
 
 typedef struct OptimizerOptions {
     double learning_rate;
@@ -19,10 +40,22 @@ typedef struct OptimizerOptions {
     const double *layer_scale; /* (L) times the compression gradients of each layer */
 } OptimizerOptions;
 
-/* Local: gradients are already summed over the data group, so every rank takes the same step.
- * norms: of the scaled gradients, before clipping. Uses up the gradients. False, with weights and
- * moments as before, where a norm is not finite. */
-bool optimizer_step(Device *device, const Parameters *parameters, const OptimizerOptions *options,
-                    double norms[GROUP_COUNT]);
+/* Local. Moments of zero; `data` outlives the optimiser. */
+void optimizer_create(Optimizer *optimizer, const Group *data, Arena *arena,
+                      const Parameters *parameters);
+
+/* Collective over the data group. Begins the sums of the gradients in [first, end) of the flat
+ * buffer, which are final. */
+void optimizer_reduce_begin(Optimizer *optimizer, int64_t first, int64_t end);
+
+/* Local. In place of a step: waits for what was begun and forgets it. */
+void optimizer_abandon(Optimizer *optimizer);
+
+/* Collective over all ranks (`world`), after all gradients were begun: waits for them, steps, and
+ * brings the weights back to all ranks. norms: of the scaled gradients, before clipping, over all
+ * parameters. Uses up the gradients. False on every rank, with weights and moments as before,
+ * where a norm is not finite. */
+bool optimizer_step(Device *device, Optimizer *optimizer, const Group *world,
+                    const OptimizerOptions *options, double norms[GROUP_COUNT]);
 
 #endif

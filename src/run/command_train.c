@@ -46,8 +46,9 @@ static Status save(TrainRun *run)
             .cursors = t->feed.order->cursors,
             .configuration = configuration,
         };
-        status = snapshot_save(&run->session.grid->world, run->folder, &state, &t->model, t->rows,
-                               run->session.config.checkpoint.keep, path);
+        const SnapshotParts parts = {run->session.grid, &t->model, &t->optimizer, t->rows};
+        status =
+            snapshot_save(&parts, run->folder, &state, run->session.config.checkpoint.keep, path);
     }
     free(configuration);
     if (status != PAL_OK) return status;
@@ -171,6 +172,17 @@ static int most_rows_of_a_rank(const Session *session)
     return (session->config.batch.rows + ranks - 1) / ranks;
 }
 
+/* Of the whole model. */
+static int64_t count_weights(const ModelOptions *options)
+{
+    Parameters whole;
+    Placement place = placement_whole(options, 1);
+    parameters_describe(&whole, options, &place);
+    int64_t total = parameters_total(&whole);
+    free(whole.table);
+    return total;
+}
+
 static Status create(TrainRun *run)
 {
     Session *session = &run->session;
@@ -189,7 +201,7 @@ static Status create(TrainRun *run)
     const DataSplit *split = &run->training.feed.dataset->splits[SPLIT_TRAIN];
     log_info("model: %lld weights, temporal range %lld tokens, %lld document%s of %lld tokens, "
              "%d row%s",
-             (long long)parameters_total(&run->training.parameters),
+             (long long)count_weights(&config->model),
              (long long)model_temporal_range(&config->model), (long long)split->documents,
              split->documents == 1 ? "" : "s", (long long)split->tokens, config->batch.rows,
              config->batch.rows == 1 ? "" : "s");

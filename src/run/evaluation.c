@@ -8,6 +8,7 @@
 #include "src/base/checked.h"
 #include "src/base/progress.h"
 #include "src/run/losses_file.h"
+#include "src/run/placing.h"
 
 /* Rows beyond total / longest would only wait for the row that reads the longest document. */
 static int useful_rows(const DataSplit *split, int64_t most)
@@ -70,7 +71,8 @@ static Status open_feed(Evaluation *e, Arena *arena, Split split, int rows)
     Status status = create_order(documents, all_rows, config->model.window, in_order, &order);
     if (status == PAL_OK)
         feed_create(&e->feed, arena, dataset, split, order,
-                    partition_range(all_rows, data->size, data->rank));
+                    partition_range(all_rows, data->size, data->rank),
+                    checked_int(partition_range(all_rows, data->size, 0).count));
     else
         dataset_close(&dataset);
     return status;
@@ -83,14 +85,17 @@ Status evaluation_create(Evaluation *e, Session *session, Arena *arena,
     *e = (Evaluation){.session = session, .path = path};
     PAL_TRY(group_agree(&session->grid->world, open_feed(e, arena, split, rows)));
 
-    size_t positions = checked_size(e->feed.rows.count * config->model.window);
+    size_t positions = checked_size((int64_t)e->feed.slots * config->model.window);
     size_t documents = checked_size(evaluation_split(e)->documents);
     e->window_nats = arena_host(arena, PURPOSE_DATA, (positions + 1) * sizeof *e->window_nats);
     e->document_nats = arena_host(arena, PURPOSE_DATA, (documents + 1) * sizeof(double));
-    Status status = model_create(&e->model, session->device, arena, &config->model, parameters,
-                                 checked_int(e->feed.rows.count), false,
-                                 config->data.reset_memory == RESET_NEVER);
-    return group_agree(&session->grid->world, status);
+    const Grid *grid = session->grid;
+    Placement place = placing_make(grid, &config->model, e->feed.slots, 1, 0);
+    Status status =
+        model_create(&e->model, session->device, arena, &config->model, &place, &grid->tensor,
+                     parameters, false, config->data.reset_memory == RESET_NEVER);
+    if (status == PAL_OK) pipeline_create(&e->pipeline, &grid->pipeline, &e->model, arena, 0);
+    return group_agree(&grid->world, status);
 }
 
 void evaluation_start(Evaluation *e) { model_start(&e->model); }
@@ -102,12 +107,20 @@ const DataSplit *evaluation_split(const Evaluation *e)
     return &e->feed.dataset->splits[e->feed.split];
 }
 
+/* Of ranks that know the same losses one keeps them. */
+static bool keeps_losses(const Evaluation *e)
+{
+    return e->model.place.has_output && e->model.place.tensor_part == 0;
+}
+
 /* Adds the last window's nats to their documents. */
 static void collect(Evaluation *e, const Window *window)
 {
     int64_t length = window->length;
-    e->session->device->op->download(e->session->device, e->window_nats, e->model.nats);
-    for (int b = 0; b < window->rows; b++) {
+    Tensor nats = e->model.flights[0].nats;
+    if (!keeps_losses(e)) return;
+    e->session->device->op->download(e->session->device, e->window_nats, nats);
+    for (int b = 0; b < e->feed.rows.count; b++) {
         const RowWindow *row = &e->feed.row_windows[e->feed.rows.first + b];
         for (int t = 0; t < window->counted[b]; t++) {
             Real value = e->window_nats[b * length + t];
@@ -122,7 +135,7 @@ static void collect(Evaluation *e, const Window *window)
 static Status take_token_buffers(Evaluation *e)
 {
     const DataSplit *split = evaluation_split(e);
-    if (e->token_nats == NULL) return PAL_OK;
+    if (e->token_nats == NULL || !keeps_losses(e)) return PAL_OK;
     for (int64_t b = 0; b < e->feed.rows.count; b++) {
         const RowWindow *row = &e->feed.row_windows[e->feed.rows.first + b];
         if (row->count == 0 || e->token_nats[row->document] != NULL) continue;
@@ -135,23 +148,26 @@ static Status take_token_buffers(Evaluation *e)
     return PAL_OK;
 }
 
-/* Local. Reads this rank's documents to their ends. */
+/* Collective over the tensor and pipeline groups. Reads this replica's documents to their ends; a
+ * failure to read is told at the end, so that the group's ranks stay together. */
 static Status read_all(Evaluation *e, const char *label)
 {
     int64_t done = 0;
     Status status = PAL_OK;
     Progress progress = progress_begin(label, evaluation_split(e)->tokens, "tokens");
-    while (status == PAL_OK && !batch_order_done(e->feed.order)) {
+    bool alone = e->pipeline.group->size * e->session->grid->tensor.size == 1;
+    while (!batch_order_done(e->feed.order) && !(alone && status != PAL_OK)) {
         Window window = {0};
-        status = feed_next(&e->feed, &window);
-        if (status == PAL_OK) status = take_token_buffers(e);
+        Status window_status = feed_next(&e->feed, &window);
+        if (window_status == PAL_OK) window_status = take_token_buffers(e);
+        if (status == PAL_OK) status = window_status;
         done += feed_global_tokens(&e->feed);
         progress_show(&progress, done);
-        if (status != PAL_OK || e->feed.rows.count == 0) continue;
-        model_forward(&e->model, &window);
-        model_remember(&e->model, &window);
-        collect(e, &window);
+        if (e->feed.rows.count == 0) continue;
+        pipeline_forward(&e->pipeline, &window);
+        if (status == PAL_OK) collect(e, &window);
     }
+    pipeline_finish(&e->pipeline);
     return status;
 }
 
@@ -170,9 +186,7 @@ static Status begin(Evaluation *e, bool losses)
 
     for (int64_t d = 0; d < split->documents; d++) e->document_nats[d] = 0.0;
     model_weights_changed(&e->model);
-    for (int l = 0; l < e->model.options.layers; l++)
-        for (int b = 0; b < e->model.rows; b++)
-            memory_empty_row(e->session->device, &e->model.memory[l], b);
+    model_empty_memory(&e->model);
     return PAL_OK;
 }
 
@@ -180,7 +194,7 @@ static Status begin(Evaluation *e, bool losses)
 static void total(Evaluation *e, EvaluationResult *result)
 {
     const DataSplit *split = evaluation_split(e);
-    group_sum_double(&e->session->grid->data, e->document_nats, checked_int(split->documents));
+    group_sum_double(&e->session->grid->world, e->document_nats, checked_int(split->documents));
     for (int64_t d = 0; d < split->documents; d++) result->nats += e->document_nats[d];
     result->tokens = split->tokens;
     result->bytes = split->total_bytes;

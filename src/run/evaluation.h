@@ -11,11 +11,13 @@
 #include "io/metrics.h"
 #include "src/model/model.h"
 #include "src/run/feed.h"
+#include "src/run/pipeline.h"
 #include "src/run/session.h"
 
 typedef struct Evaluation {
     Session *session; /* borrowed */
     Model model;
+    Pipeline pipeline;
     Feed feed;             /* this rank's rows, of which it may have none; begun anew by each run */
     const char *path;      /* of the data file, borrowed */
     Real *window_nats;     /* (B,T) of the last window, on the host */

@@ -6,7 +6,7 @@
 
 static void take_buffers(Feed *feed, Arena *arena, int row_count, int length)
 {
-    size_t rows = checked_size(feed->rows.count), window = checked_size(length);
+    size_t rows = checked_size(feed->slots), window = checked_size(length);
     size_t all_rows = checked_size(row_count);
     feed->row_windows = arena_host(arena, PURPOSE_DATA, all_rows * sizeof *feed->row_windows);
     feed->batch = (Batch){
@@ -17,19 +17,22 @@ static void take_buffers(Feed *feed, Arena *arena, int row_count, int length)
         .counted = arena_host(arena, PURPOSE_DATA, rows * sizeof(int)),
         .starts = arena_host(arena, PURPOSE_DATA, rows * sizeof(bool)),
     };
+    if (feed->batch.targets == NULL) return;
+    for (size_t i = 0; i < rows * window; i++) feed->batch.targets[i] = -1;
 }
 
 void feed_create(Feed *feed, Arena *arena, Dataset *dataset, Split split, BatchOrder *order,
-                 Range rows)
+                 Range rows, int slots)
 {
-    *feed = (Feed){.dataset = dataset, .split = split, .order = order, .rows = rows};
+    *feed =
+        (Feed){.dataset = dataset, .split = split, .order = order, .rows = rows, .slots = slots};
     take_buffers(feed, arena, order->rows, order->window);
 }
 
 void feed_create_random(Feed *feed, Arena *arena, int vocabulary, int all_rows, Range rows,
-                        int window)
+                        int slots, int window)
 {
-    *feed = (Feed){.rows = rows, .vocabulary = vocabulary};
+    *feed = (Feed){.rows = rows, .slots = slots, .vocabulary = vocabulary};
     take_buffers(feed, arena, all_rows, window);
 }
 
@@ -54,15 +57,16 @@ static void pad_everything(Feed *feed)
 
 static void draw_tokens(Feed *feed)
 {
-    RandomStream stream = random_substream(random_stream(0, "feed/random"), (uint64_t)feed->windows,
-                                           (uint64_t)feed->rows.first);
     int length = feed->batch.window;
-    for (int64_t i = 0; i < (int64_t)feed->batch.rows * length; i++) {
-        double drawn = random_uniform(stream, (uint64_t)i) * feed->vocabulary;
-        feed->batch.inputs[i] = (int32_t)drawn;
-        feed->batch.targets[i] = (int32_t)drawn;
-    }
     for (int b = 0; b < feed->batch.rows; b++) {
+        RandomStream stream =
+            random_substream(random_stream(0, "feed/random"), (uint64_t)feed->windows,
+                             (uint64_t)(feed->rows.first + b));
+        for (int64_t t = 0; t < length; t++) {
+            double drawn = random_uniform(stream, (uint64_t)t) * feed->vocabulary;
+            feed->batch.inputs[b * length + t] = (int32_t)drawn;
+            feed->batch.targets[b * length + t] = (int32_t)drawn;
+        }
         feed->batch.counted[b] = length;
         feed->batch.starts[b] = feed->windows == 0;
     }
@@ -85,7 +89,7 @@ Status feed_next(Feed *feed, Window *window)
     else
         draw_tokens(feed);
     feed->windows++;
-    window->rows = feed->batch.rows;
+    window->rows = feed->slots;
     window->length = feed->batch.window;
     window->inputs = feed->batch.inputs;
     window->targets = feed->batch.targets;

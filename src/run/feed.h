@@ -20,18 +20,19 @@ typedef struct Feed {
     RowWindow *row_windows; /* (R) of the last window */
     Batch batch;
     Range rows;      /* this rank's of R */
+    int slots;       /* rows of a window: rows.count, and empty ones that fill the last row group */
     int vocabulary;  /* of random tokens */
     int64_t windows; /* read so far */
 } Feed;
 
-/* Local; the same arguments but `rows` on every rank. Takes over the dataset, which was opened
+/* Local; the same arguments but `rows` on every rank. slots >= rows.count. Takes over the dataset, which was opened
  * with a slot for each of these rows, and the order, which may refer to the dataset's offsets. */
 void feed_create(Feed *feed, Arena *arena, Dataset *dataset, Split split, BatchOrder *order,
-                 Range rows);
+                 Range rows, int slots);
 
 /* Local. One document without end in every row, of tokens drawn at random: for timing. */
 void feed_create_random(Feed *feed, Arena *arena, int vocabulary, int all_rows, Range rows,
-                        int window);
+                        int slots, int window);
 
 void feed_destroy(Feed *feed);
 

@@ -8,6 +8,7 @@
 #include "src/base/checked.h"
 #include "src/base/log.h"
 #include "src/base/progress.h"
+#include "src/run/placing.h"
 
 /* Of the bytes tokenizer: ids 0 to 255 are bytes (spec: model, section 1). */
 enum { DOCUMENT_TOKEN = 256, BYTES_VOCABULARY = 257 };
@@ -21,8 +22,10 @@ Status generation_create(Generation *g, Session *session, const Parameters *para
                  "that of --tokenizer bytes",
                  options->vocabulary, BYTES_VOCABULARY);
     *g = (Generation){.session = session};
-    PAL_TRY(model_create(&g->model, session->device, session->arena, options, parameters, 1, false,
-                         false));
+    const Grid *grid = session->grid;
+    Placement place = placing_make(grid, options, 1, 1, 0);
+    PAL_TRY(model_create(&g->model, session->device, session->arena, options, &place, &grid->tensor,
+                         parameters, false, false));
     decoder_create(&g->decoder, session->arena, &g->model);
 
     size_t vocabulary = checked_size(options->vocabulary), window = checked_size(options->window);

@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/run/session.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "mpi/collectives.h"
 #include "src/base/log.h"
 #include "src/run/machine.h"
+#include "src/run/placing.h"
 
 static const double mebibyte = 1048576.0;
 
 /* One rank reads, all ranks hear the verdict, then the values; they fix the process grid. */
-static Status share_config(Session *session, Status mine)
+static Status share_config(Session *session, Status mine, bool rows_follow)
 {
     const Group *world = &session->grid->world;
-    const ParallelConfig *parallel = &session->config.parallel;
     PAL_TRY(group_agree(world, mine));
     group_broadcast(world, &session->config, sizeof session->config, 0);
-    return grid_create(session->grid,
-                       (GridShape){parallel->data, parallel->pipeline, parallel->tensor});
+    return placing_create_grid(session->grid, &session->config,
+                               rows_follow ? INT_MAX : session->config.batch.rows);
 }
 
 Status session_read_config(Session *session, Grid *grid, const char *path, const TextList *sets)
@@ -27,7 +28,7 @@ Status session_read_config(Session *session, Grid *grid, const char *path, const
     Status status = PAL_OK;
     if (group_is_root(&grid->world))
         status = config_read(&session->config, path, sets->texts, sets->count);
-    return share_config(session, status);
+    return share_config(session, status, false);
 }
 
 Status session_parse_config(Session *session, Grid *grid, const char *text, const char *name,
@@ -37,7 +38,7 @@ Status session_parse_config(Session *session, Grid *grid, const char *text, cons
     Status status = PAL_OK;
     if (group_is_root(&grid->world))
         status = config_parse_text(&session->config, text, name, sets->texts, sets->count);
-    return share_config(session, status);
+    return share_config(session, status, true);
 }
 
 Status session_start(Session *session)

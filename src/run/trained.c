@@ -3,6 +3,7 @@
 
 #include "mpi/collectives.h"
 #include "src/base/log.h"
+#include "src/run/placing.h"
 #include "src/run/snapshot.h"
 
 enum { MOST_TOKENS = 1 << 24, OWN_RANKS = 4 };
@@ -88,8 +89,9 @@ Status trained_open(Trained *trained, Grid *grid, const char *path, const TextLi
     PAL_TRY(group_agree(&grid->world, status));
     PAL_TRY(read_vocabulary(trained));
     PAL_TRY(session_start(&trained->session));
+    Placement place = placing_make(grid, &trained->session.config.model, 1, 1, 0);
     parameters_create(&trained->parameters, trained->session.arena, &trained->session.config.model,
-                      false);
+                      &place, false);
     return PAL_OK;
 }
 
@@ -107,7 +109,7 @@ Status trained_check_vocabulary(const Trained *trained, const Dataset *dataset, 
 Status trained_load(Trained *trained)
 {
     return snapshot_load_weights(trained->checkpoint, &trained->session.grid->world,
-                                 &trained->parameters);
+                                 &trained->session.config.model, &trained->parameters);
 }
 
 void trained_close(Trained *trained)

@@ -5,28 +5,20 @@
 
 #include "mpi/collectives.h"
 #include "src/base/checked.h"
+#include "src/base/log.h"
+#include "src/run/placing.h"
 
 /* One reduction per update carries everything that ranks must agree on, as doubles:
  *
  *     failures, nats, counted targets, then for each layer its compression loss' sum and count
+ *
+ * Each rank brings its share: nats and targets come from one rank of every last stage.
  */
 enum { SUM_FAILURES, SUM_NATS, SUM_TARGETS, SUM_FIXED };
 
 static int num_sums(const Training *t) { return SUM_FIXED + 2 * t->model.options.layers; }
 
 static double *layer_sums(const Training *t, int layer) { return &t->sums[SUM_FIXED + 2 * layer]; }
-
-static Status check_rows(const Session *session)
-{
-    int rows = session->config.batch.rows, ranks = session->grid->data.size;
-    if (ranks > rows)
-        PAL_FAIL(
-            PAL_ERROR_CONFIG,
-            "batch.rows = %d is less than the %d data-parallel ranks; start at most %d ranks or "
-            "raise batch.rows",
-            rows, ranks, rows);
-    return PAL_OK;
-}
 
 /* The order of documents over all rows of the batch; every rank follows all of it. */
 static Status create_order(const Session *session, const Dataset *dataset, BatchOrder **order)
@@ -39,7 +31,6 @@ static Status create_order(const Session *session, const Dataset *dataset, Batch
 
 Status training_check_input(Session *session)
 {
-    PAL_TRY(check_rows(session));
     Dataset *dataset = NULL;
     BatchOrder *order = NULL;
     Status status = dataset_open(&dataset, session->config.data.path, 1);
@@ -60,7 +51,8 @@ static Status create_feed(Training *t)
     Status status = dataset_open(&dataset, session->config.data.path, checked_int(t->rows.count));
     if (status == PAL_OK) status = create_order(session, dataset, &order);
     if (status == PAL_OK)
-        feed_create(&t->feed, session->arena, dataset, SPLIT_TRAIN, order, t->rows);
+        feed_create(&t->feed, session->arena, dataset, SPLIT_TRAIN, order, t->rows,
+                    t->place.rows * t->place.row_groups);
     else
         dataset_close(&dataset);
     return group_agree(&session->grid->world, status);
@@ -80,29 +72,49 @@ static void set_schedule(Training *t)
     };
 }
 
+/* Micro-batches have as many rows on every rank: where rows do not divide, some stay empty. */
+static void choose_place(Training *t)
+{
+    const Config *config = &t->session->config;
+    const Grid *grid = t->session->grid;
+    int most_rows = checked_int(partition_range(config->batch.rows, grid->data.size, 0).count);
+    int groups = placing_row_groups(grid, config, most_rows);
+    int micro_batches = groups * config->train.update_every;
+    t->rows = partition_range(config->batch.rows, grid->data.size, grid->data.rank);
+    t->place = placing_make(grid, &config->model, (most_rows + groups - 1) / groups, groups,
+                            micro_batches);
+    if (grid->pipeline.size > 1)
+        log_info("pipeline: %d stages, %d micro-batches in an update, %.0f%% idle by the schedule",
+                 grid->pipeline.size, micro_batches,
+                 100.0 * pipeline_idle_share(grid->pipeline.size, micro_batches));
+}
+
 Status training_create(Training *t, Session *session, bool random_tokens)
 {
     *t = (Training){.session = session};
     const Config *config = &session->config;
-    Group *data = &session->grid->data;
-    PAL_TRY(check_rows(session));
-    t->rows = partition_range(config->batch.rows, data->size, data->rank);
+    Grid *grid = session->grid;
     set_schedule(t);
+    choose_place(t);
     Arena *arena = session->arena;
     if (random_tokens)
         feed_create_random(&t->feed, arena, config->model.vocabulary, config->batch.rows, t->rows,
-                           config->model.window);
+                           t->place.rows * t->place.row_groups, config->model.window);
     else
         PAL_TRY(create_feed(t));
 
-    parameters_create(&t->parameters, arena, &config->model, true);
+    parameters_create(&t->parameters, arena, &config->model, &t->place, true);
+    optimizer_create(&t->optimizer, &grid->data, arena, &t->parameters);
     size_t layers = checked_size(config->model.layers);
     t->sums = arena_host(arena, PURPOSE_DATA, (SUM_FIXED + 2 * layers) * sizeof *t->sums);
     t->layer_scale = arena_host(arena, PURPOSE_DATA, layers * sizeof *t->layer_scale);
     Status status =
-        model_create(&t->model, session->device, arena, &config->model, &t->parameters,
-                     checked_int(t->rows.count), true, config->data.reset_memory == RESET_NEVER);
-    return group_agree(&session->grid->world, status);
+        model_create(&t->model, session->device, arena, &config->model, &t->place, &grid->tensor,
+                     &t->parameters, true, config->data.reset_memory == RESET_NEVER);
+    if (status == PAL_OK)
+        pipeline_create(&t->pipeline, &grid->pipeline, &t->model, arena,
+                        t->place.row_groups * config->train.update_every);
+    return group_agree(&grid->world, status);
 }
 
 void training_start(Training *t)
@@ -114,36 +126,74 @@ void training_start(Training *t)
 
 void training_destroy(Training *t) { feed_destroy(&t->feed); }
 
-/* One window of every row of this rank: forward, backward, memory. */
-static Status run_window(Training *t)
+/* --- what the pipeline asks for, with the Training as context ------------------------------------ */
+
+static void next_window(void *context, Window *window)
 {
-    Model *model = &t->model;
-    Device *device = t->session->device;
-    Window window = {.index = t->windows, .seed = (uint64_t)t->session->config.train.seed};
-
-    phase_begin(device->times, PHASE_DATA);
-    Status status = feed_next(&t->feed, &window);
-    model_forward(model, &window);
-    model_backward(model, &window);
-    model_remember(model, &window);
-
-    t->sums[SUM_NATS] += device->op->sum(device, model->nats);
-    for (int b = 0; b < window.rows; b++) t->sums[SUM_TARGETS] += window.counted[b];
+    Training *t = context;
+    phase_begin(t->session->device->times, PHASE_DATA);
+    *window = (Window){.index = t->windows, .seed = (uint64_t)t->session->config.train.seed};
+    Status status = feed_next(&t->feed, window);
+    if (t->status == PAL_OK) t->status = status;
     t->windows++;
-    return status;
 }
 
-/* Gradients and sums over the data group. */
+static void after_forward(void *context, const Flight *flight)
+{
+    Training *t = context;
+    if (!t->place.has_output || t->place.tensor_part != 0) return;
+    t->sums[SUM_NATS] += t->session->device->op->sum(t->session->device, flight->nats);
+    for (int b = 0; b < flight->window.rows; b++) t->sums[SUM_TARGETS] += flight->window.counted[b];
+}
+
+/* Gradients of this layer and what lies above it in the flat buffer begin their way to the
+ * optimiser. */
+static void after_layer(void *context, int layer)
+{
+    Training *t = context;
+    int64_t first = parameters_layer_first(&t->parameters, t->place.first_layer + layer);
+    phase_begin(t->session->device->times, PHASE_REDUCTION);
+    optimizer_reduce_begin(&t->optimizer, first, t->reduced_from);
+    t->reduced_from = first;
+}
+
+/* --- reduction and step ------------------------------------------------------------------------- */
+
+static void sum_in_group(const Group *group, TrafficKind kind, const Parameters *p, int64_t first,
+                         int64_t end)
+{
+    group_sum(group, kind, p->gradient.data + first, end - first);
+}
+
+/* What several ranks of this replica have a share of: tensors that are whole on every rank of the
+ * tensor group, and the tied table, which both ends of the pipeline have. */
+static void sum_within_replica(Training *t)
+{
+    const Grid *grid = t->session->grid;
+    const Parameters *p = &t->parameters;
+    for (int g = 0; g < GROUP_COUNT; g++)
+        sum_in_group(&grid->tensor, TRAFFIC_GRADIENTS, p, p->shared_first[g],
+                     p->group_first[g + 1]);
+    if (!t->session->config.model.tie_embeddings || grid->ends.size == 1) return;
+    Weight table = parameters_get(p, "embedding/table");
+    group_sum(&grid->ends, TRAFFIC_GRADIENTS, table.gradient.data, tensor_count(table.gradient));
+}
+
+/* What is left of the gradients on their way to the optimiser, and the sums over all ranks. */
 static void reduce(Training *t)
 {
-    const Group *data = &t->session->grid->data;
+    const Grid *grid = t->session->grid;
+    const Parameters *p = &t->parameters;
     phase_begin(t->session->device->times, PHASE_REDUCTION);
-    for (int l = 0; l < t->model.options.layers; l++) {
-        layer_sums(t, l)[0] = t->model.compression_sums[l].sum;
-        layer_sums(t, l)[1] = t->model.compression_sums[l].count;
+    for (int l = 0; l < t->place.layers; l++) {
+        double *sums = layer_sums(t, t->place.first_layer + l);
+        sums[0] = t->model.compression_sums[l].sum;
+        sums[1] = t->model.compression_sums[l].count;
     }
-    group_sum_double(data, t->sums, num_sums(t));
-    group_sum(data, t->parameters.gradient.data, tensor_count(t->parameters.gradient));
+    sum_within_replica(t);
+    group_sum_double(&grid->world, t->sums, num_sums(t));
+    optimizer_reduce_begin(&t->optimizer, p->shared_first[GROUP_MAIN], p->group_first[GROUP_COUNT]);
+    optimizer_reduce_begin(&t->optimizer, 0, t->reduced_from);
 }
 
 /* The compression loss of a layer is sum / count, that of the model the mean over the layers that
@@ -176,7 +226,8 @@ static bool step(Training *t, UpdateReport *report)
         .layer_scale = t->layer_scale,
     };
     phase_begin(t->session->device->times, PHASE_OPTIMIZER);
-    bool stepped = optimizer_step(t->session->device, &t->parameters, &options, report->norms);
+    bool stepped = optimizer_step(t->session->device, &t->optimizer, &t->session->grid->world,
+                                  &options, report->norms);
     model_weights_changed(&t->model);
     return stepped;
 }
@@ -194,24 +245,31 @@ Status training_update(Training *t, UpdateReport *report)
     double start = timer_seconds(), operations = total_operations(&t->session->times);
     *report = (UpdateReport){.update = t->update + 1};
     report->windows = schedule_windows(&t->schedule, report->update);
-    Status status = PAL_OK;
+    const Traffic traffic = t->session->grid->traffic;
+    const PipelineHooks hooks = {t, next_window, after_forward, after_layer};
 
     for (int i = 0; i < num_sums(t); i++) t->sums[i] = 0.0;
+    t->status = PAL_OK;
+    t->reduced_from = t->parameters.shared_first[GROUP_MAIN];
     model_begin_update(&t->model);
-    for (int w = 0; w < report->windows; w++) {
-        Status window_status = run_window(t);
-        if (status == PAL_OK) status = window_status;
-    }
+    pipeline_run(&t->pipeline, report->windows, &hooks);
     model_finish_update(&t->model);
 
-    t->sums[SUM_FAILURES] = status != PAL_OK;
+    t->sums[SUM_FAILURES] = t->status != PAL_OK;
     reduce(t);
-    if (t->sums[SUM_FAILURES] > 0.0) return group_agree(&t->session->grid->world, status);
+    if (t->sums[SUM_FAILURES] > 0.0) {
+        optimizer_abandon(&t->optimizer);
+        return group_agree(&t->session->grid->world, t->status);
+    }
 
     report->loss = t->sums[SUM_NATS] / t->sums[SUM_TARGETS];
     report->tokens = (int64_t)t->sums[SUM_TARGETS];
     report->compression_loss = finish_compression_loss(t);
-    bool stepped = isfinite(report->loss) && step(t, report);
+    bool stepped = isfinite(report->loss);
+    if (stepped)
+        stepped = step(t, report);
+    else
+        optimizer_abandon(&t->optimizer);
     phase_end(device->times);
     if (!stepped)
         PAL_FAIL(PAL_ERROR_INTERNAL,
@@ -225,5 +283,6 @@ Status training_update(Training *t, UpdateReport *report)
     t->tokens += report->tokens;
     report->seconds = timer_seconds() - start;
     report->operations = total_operations(&t->session->times) - operations;
+    report->traffic = traffic_difference(&t->session->grid->traffic, &traffic);
     return PAL_OK;
 }

@@ -10,21 +10,27 @@
 #include "src/optim/optimizer.h"
 #include "src/optim/schedule.h"
 #include "src/run/feed.h"
+#include "src/run/pipeline.h"
 #include "src/run/session.h"
 
 typedef struct Training {
     Session *session; /* borrowed */
+    Placement place;
     Parameters parameters;
+    Optimizer optimizer;
     Model model;
+    Pipeline pipeline;
     Feed feed;
     Schedule schedule;
     Range rows;                      /* this rank's of R */
     int64_t update, windows, tokens; /* done: updates, windows per row, counted targets */
     double *sums;                    /* what one reduction carries, see training.c */
     double *layer_scale;             /* (L) */
+    Status status;                   /* of reading, in the running update */
+    int64_t reduced_from; /* gradients of the flat buffer from here on are on their way */
 } Training;
 
-/* What one update did; the same on every rank but for seconds and operations. */
+/* What one update did; the same on every rank but for seconds, operations and traffic. */
 typedef struct UpdateReport {
     int64_t update, tokens; /* tokens: counted targets of this update */
     int windows;
@@ -34,6 +40,7 @@ typedef struct UpdateReport {
     double learning_rate;
     double seconds;
     double operations; /* of matrix products on this rank, see tensor/device.h */
+    Traffic traffic;   /* of this rank */
 } UpdateReport;
 
 /* Collective over all ranks. Opens the data, or (random_tokens) reads none, and takes all memory

@@ -23,15 +23,15 @@
 enum { PAL_MAX_SOURCES = 3 };
 
 typedef struct AttentionQueries {
-    Tensor q;            /* (B,T,D), D = heads * E */
-    Tensor content_bias; /* (H,E) or none */
-    int heads;
+    Tensor q;              /* (B,T,D), D = heads * E */
+    Tensor content_bias;   /* (H,E) or none */
+    int heads, first_head; /* H of the heads from first_head on: dropout counts all heads */
     double scale;
     int first_query;    /* queries before this one are left out */
     const int *counted; /* (B) host: queries from this one on are padding and left out */
 
     /* Dropout on attention weights: weight (head, query i, slot s) of row b, s counted over all
-     * sources in order (K in all), is element (head * T + i) * Kpad + s, Kpad = K rounded up to a
+     * sources in order (K in all), is element ((first_head + head) * T + i) * Kpad + s, Kpad = K rounded up to a
      * multiple of 4, of the row's stream as in DeviceOps.dropout. */
     double dropout_rate;
     RandomStream dropout_stream;

@@ -41,6 +41,13 @@ typedef struct AdamOptions {
     int64_t update;        /* 1, 2, ... for the bias correction */
 } AdamOptions;
 
+/* Which elements of a row's stream a tensor's numbers draw in dropout: x[b,t,j] of row first_row + b
+ * is element (first_position + t) channels + first_channel + j. So a slice draws what it would
+ * draw as a part of the whole. */
+typedef struct DropoutPlace {
+    int64_t first_row, first_position, first_channel, channels;
+} DropoutPlace;
+
 typedef struct DeviceOps {
     const char *name;
 
@@ -77,24 +84,33 @@ typedef struct DeviceOps {
                                Tensor scale, Tensor shift);
     void (*layer_norm_backward)(Device *, Tensor dx, Tensor dscale, Tensor dshift, Tensor mean,
                                 Tensor rstd, Tensor dy, Tensor x, Tensor scale);
-    /* y[i] = factor * table[token[i]] */
-    void (*embedding_forward)(Device *, Tensor y /* (rows,D) */, Tensor table /* (V,D) */,
-                              const int32_t *tokens, double factor);
+    /* y[i] = factor * table[tokens[i] - first_token]; 0 for tokens outside of this slice of the
+     * vocabulary */
+    void (*embedding_forward)(Device *, Tensor y /* (rows,D) */, Tensor table /* (V',D) */,
+                              const int32_t *tokens, int64_t first_token, double factor);
     void (*embedding_backward)(Device *, Tensor dtable, Tensor dy, const int32_t *tokens,
-                               double factor);
+                               int64_t first_token, double factor);
     /* nats[i] = -log softmax(logits[i])[target[i]], 0 where target[i] < 0. With `gradient`, logits
      * become d(sum of nats)/d(logits) in place: softmax - onehot, 0 where not counted. */
     void (*cross_entropy)(Device *, Tensor nats /* (rows) */, Tensor logits /* (rows,V) */,
                           const int32_t *targets, bool gradient);
+    /* The same where the vocabulary is cut into slices. First what one slice contributes to each
+     * row: (highest logit, sum of exp(logit - highest), logit of the target or -infinity) ... */
+    void (*cross_entropy_slice)(Device *, Tensor part /* (rows,3) */, Tensor logits /* (rows,V') */,
+                                const int32_t *targets, int64_t first_token);
+    /* ... then, from the parts of all slices, nats, and with `gradient` this slice's gradient. */
+    void (*cross_entropy_join)(Device *, Tensor nats /* (rows) */, Tensor logits,
+                               Tensor parts /* (slices,rows,3) */, const int32_t *targets,
+                               int64_t first_token, bool gradient);
     /* In place, from the output: dy = 0 where y <= 0. */
     void (*relu_backward)(Device *, Tensor dy, Tensor y);
     /* tanh form: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
     void (*gelu_forward)(Device *, Tensor y, Tensor x);
     void (*gelu_backward)(Device *, Tensor dy /* in place */, Tensor x);
-    /* In place: x *= mask / (1 - rate). Element i of row b of x (B, n) draws word i % 4 of index
-     * i / 4 of random_substream(stream, first_row + b, 0); it is kept where
-     * word * 2^-32 >= rate. Forward and backward are the same call. */
-    void (*dropout)(Device *, Tensor x /* (B,...) */, RandomStream stream, int64_t first_row,
+    /* In place: x *= mask / (1 - rate). Element i of row r draws word i % 4 of index i / 4 of
+     * random_substream(stream, r, 0); it is kept where word * 2^-32 >= rate. Forward and backward
+     * are the same call. */
+    void (*dropout)(Device *, Tensor x /* (B,n,m) */, RandomStream stream, DropoutPlace place,
                     double rate);
 
     /* --- elementwise and copies ------------------------------------------------------------ */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The one table of all parameters: name, global shape, initialiser, weight decay, group. It drives
- * allocation, initialisation, gradient reduction, clipping, the optimiser, checkpoints and gradient
- * tests; a new parameter is one row in parameters.c.
+ * The one table of all parameters that a rank holds: name, shape, initialiser, weight decay, group,
+ * and which slice of the whole tensor this rank has. It drives allocation, initialisation, gradient
+ * reduction, clipping, the optimiser, checkpoints and gradient tests; a new parameter is one row in
+ * parameters.c.
  *
- * Values, gradients and both Adam moments lie in four flat buffers in table order, main group
- * first, then the compression group (what the compression loss trains), so a group is one
- * contiguous range. Each tensor starts at a multiple of 16 numbers; the padding between stays zero.
+ * Values and gradients lie in flat buffers: main group first, then the compression group (what the
+ * compression loss trains); within a group first what is split over the tensor group, then what
+ * each of its ranks has whole. So each of these is one contiguous range. Each tensor starts at a
+ * multiple of 16 numbers; the padding between stays zero.
  */
 #ifndef PAL_TENSOR_PARAMETERS_H
 #define PAL_TENSOR_PARAMETERS_H
@@ -16,7 +18,7 @@
 
 #include "src/tensor/arena.h"
 #include "src/tensor/device.h"
-#include "src/tensor/model_options.h"
+#include "src/tensor/placement.h"
 #include "src/tensor/tensor.h"
 
 typedef enum Initializer {
@@ -35,7 +37,12 @@ typedef enum ParameterGroup {
 typedef struct Parameter {
     char name[96]; /* under /weights, e.g. "layers/00/attention/query" */
     int num_dims;
-    int64_t dims[2];
+    int64_t dims[2];  /* this rank's slice */
+    int64_t whole[2]; /* the tensor as checkpoints have it */
+    int64_t first[2]; /* where the slice begins in it */
+    bool shared;      /* every rank of the tensor group has all of it; gradients are summed there */
+    bool owner;       /* of ranks with the same slice (shared; the tied table) this one counts it in
+                         norms and writes it to checkpoints */
     Initializer initializer;
     bool decays; /* matrices do; biases, norms and the (H,E) biases do not */
     ParameterGroup group;
@@ -52,17 +59,26 @@ typedef struct Parameters {
     int count;
     Parameter *table;                     /* (count), owned by the arena */
     int64_t group_first[GROUP_COUNT + 1]; /* group g is [group_first[g], group_first[g+1]) */
-    Tensor value, gradient, first_moment, second_moment; /* (total) each */
+    int64_t shared_first[GROUP_COUNT];    /* its shared part is [shared_first[g], its end) */
+    Tensor value, gradient;               /* (total) each */
     int compression_rate;
 } Parameters;
 
-/* Local. Builds the table for this model and takes the buffers from the arena; moments only with
- * `training`. */
+/* Local. Builds the table for this part of the model and takes the buffers from the arena;
+ * gradients only with `training`. */
 void parameters_create(Parameters *parameters, Arena *arena, const ModelOptions *options,
-                       bool training);
+                       const Placement *place, bool training);
 
-/* Local. Every value from the counter-based generator, keyed by (seed, name, element): equal
- * bits on every process grid. */
+/* Local. The table alone, without numbers: for names and shapes of a whole model. The caller frees
+ * parameters->table. */
+void parameters_describe(Parameters *parameters, const ModelOptions *options,
+                         const Placement *place);
+
+/* The row of this name, or NULL. */
+const Parameter *parameters_find(const Parameters *parameters, const char *name);
+
+/* Local. Every value from the counter-based generator, keyed by (seed, name, element of the whole
+ * tensor): equal bits on every process grid. */
 void parameters_initialize(Parameters *parameters, Device *device, uint64_t seed);
 
 /* Local. By its name (printf format); a weight without data where the table has no such row. */
@@ -75,7 +91,11 @@ Tensor parameter_view(const Parameter *row, Tensor flat);
 /* The flat range of one group. */
 Tensor parameters_group(const Parameters *parameters, Tensor flat, ParameterGroup group);
 
-/* The number of weights, padding not counted. */
+/* Where a layer's main parameters that are split over the tensor group begin; above them are those of
+ * later layers. */
+int64_t parameters_layer_first(const Parameters *parameters, int layer);
+
+/* The number of weights in the table, padding not counted. */
 int64_t parameters_total(const Parameters *parameters);
 
 #endif

@@ -105,7 +105,8 @@ void attention_dropout_row(AttentionScratch *scratch, const AttentionCall *call,
     uint32_t threshold = cpu_dropout_threshold(queries->dropout_rate);
     Real kept = (Real)(1.0 / (1.0 - queries->dropout_rate));
 
-    int64_t query = (int64_t)head * call->length + tile->query + i;
+    int64_t all_heads = queries->first_head + head;
+    int64_t query = all_heads * call->length + tile->query + i;
     int64_t element = query * call->weights_per_query + call->first_weight[source] +
                       scratch->packed.first + tile->slot;
     int visible = attention_visible(tile, i);

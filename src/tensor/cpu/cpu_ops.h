@@ -21,16 +21,20 @@ void cpu_layer_norm_backward(Device *device, Tensor dx, Tensor dscale, Tensor ds
 
 /* embedding.c */
 void cpu_embedding_forward(Device *device, Tensor y, Tensor table, const int32_t *tokens,
-                           double factor);
+                           int64_t first_token, double factor);
 void cpu_embedding_backward(Device *device, Tensor dtable, Tensor dy, const int32_t *tokens,
-                            double factor);
+                            int64_t first_token, double factor);
 
 /* cross_entropy.c */
 void cpu_cross_entropy(Device *device, Tensor nats, Tensor logits, const int32_t *targets,
                        bool gradient);
+void cpu_cross_entropy_slice(Device *device, Tensor part, Tensor logits, const int32_t *targets,
+                             int64_t first_token);
+void cpu_cross_entropy_join(Device *device, Tensor nats, Tensor logits, Tensor parts,
+                            const int32_t *targets, int64_t first_token, bool gradient);
 
 /* dropout.c */
-void cpu_dropout(Device *device, Tensor x, RandomStream stream, int64_t first_row, double rate);
+void cpu_dropout(Device *device, Tensor x, RandomStream stream, DropoutPlace place, double rate);
 
 /* activation.c */
 void cpu_relu_backward(Device *device, Tensor dy, Tensor y);

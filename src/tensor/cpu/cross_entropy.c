@@ -74,3 +74,80 @@ void cpu_cross_entropy(Device *device, Tensor nats, Tensor logits, const int32_t
         }
     }
 }
+
+/* What row i of a slice contributes; (-infinity, 0, -infinity) where the slice is empty. */
+static void scan_row(int64_t n, const Real *x, int64_t target, Real part[3])
+{
+    part[0] = part[2] = -(Real)INFINITY;
+    part[1] = 0;
+    if (n == 0) return;
+    part[0] = row_max(n, x);
+    part[1] = (Real)sum_of_exp(n, x, part[0]);
+    if (target >= 0 && target < n) part[2] = x[target];
+}
+
+void cpu_cross_entropy_slice(Device *device, Tensor part, Tensor logits, const int32_t *targets,
+                             int64_t first_token)
+{
+    int64_t rows = logits.dims[0], n = logits.dims[1];
+    PAL_ASSERT(tensor_count(part) == 3 * rows);
+    int parts = cpu_parts(device, 4 * rows * n);
+#pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
+    for (int p = 0; p < parts; p++) {
+        PartRange range = range_of_part(rows, p, parts);
+        for (int64_t i = range.begin; i < range.end; i++) {
+            Real *to = part.data + 3 * i;
+            if (targets[i] >= 0)
+                scan_row(n, logits.data + i * n, targets[i] - first_token, to);
+            else
+                to[0] = to[1] = to[2] = 0;
+        }
+    }
+}
+
+/* log of the sum of exp over all slices, in the order of the slices; *target: its logit. */
+static double join_row(const Real *parts, int64_t slices, int64_t slice_step, double *target)
+{
+    double highest = -(double)INFINITY, sum = 0.0;
+    *target = -(double)INFINITY;
+    for (int64_t s = 0; s < slices; s++) {
+        highest = fmax(highest, (double)parts[s * slice_step]);
+        *target = fmax(*target, (double)parts[s * slice_step + 2]);
+    }
+    for (int64_t s = 0; s < slices; s++) {
+        const Real *part = parts + s * slice_step;
+        if (part[1] != 0) sum += (double)part[1] * exp((double)part[0] - highest);
+    }
+    return highest + log(sum);
+}
+
+static void softmax_minus_target(int64_t n, Real *x, double log_sum, int64_t target)
+{
+    Real subtracted = (Real)log_sum;
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++) x[j] = vector_exp(x[j] - subtracted);
+    if (target >= 0 && target < n) x[target] -= 1;
+}
+
+void cpu_cross_entropy_join(Device *device, Tensor nats, Tensor logits, Tensor parts,
+                            const int32_t *targets, int64_t first_token, bool gradient)
+{
+    int64_t rows = logits.dims[0], n = logits.dims[1], slices = parts.dims[0];
+    PAL_ASSERT(tensor_count(nats) == rows && tensor_count(parts) == 3 * rows * slices);
+    int threads = cpu_parts(device, 4 * rows * n);
+#pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
+    for (int t = 0; t < threads; t++) {
+        PartRange range = range_of_part(rows, t, threads);
+        for (int64_t i = range.begin; i < range.end; i++) {
+            Real *row = logits.data + i * n;
+            nats.data[i] = 0;
+            if (targets[i] >= 0) {
+                double target, log_sum = join_row(parts.data + 3 * i, slices, 3 * rows, &target);
+                nats.data[i] = (Real)(log_sum - target);
+                if (gradient) softmax_minus_target(n, row, log_sum, targets[i] - first_token);
+            } else {
+                for (int64_t j = 0; j < n && gradient; j++) row[j] = 0;
+            }
+        }
+    }
+}

@@ -4,7 +4,7 @@
 #include "src/tensor/cpu/parts.h"
 
 void cpu_embedding_forward(Device *device, Tensor y, Tensor table, const int32_t *tokens,
-                           double factor)
+                           int64_t first_token, double factor)
 {
     y = tensor_as_matrix(y);
     int64_t rows = y.dims[0], width = y.dims[1];
@@ -15,9 +15,13 @@ void cpu_embedding_forward(Device *device, Tensor y, Tensor table, const int32_t
     for (int part = 0; part < parts; part++) {
         PartRange range = range_of_part(rows, part, parts);
         for (int64_t i = range.begin; i < range.end; i++) {
-            PAL_ASSERT(tokens[i] >= 0 && tokens[i] < table.dims[0]);
             Real *restrict to = y.data + i * width;
-            const Real *restrict from = table.data + tokens[i] * width;
+            int64_t token = tokens[i] - first_token;
+            if (token < 0 || token >= table.dims[0]) {
+                for (int64_t j = 0; j < width; j++) to[j] = 0;
+                continue;
+            }
+            const Real *restrict from = table.data + token * width;
 #pragma omp simd
             for (int64_t j = 0; j < width; j++) to[j] = (Real)factor * from[j];
         }
@@ -27,7 +31,7 @@ void cpu_embedding_forward(Device *device, Tensor y, Tensor table, const int32_t
 /* A token may stand in many rows, so threads divide the channels, not the rows: each adds to its
  * own columns of the table, in the order of the rows. */
 void cpu_embedding_backward(Device *device, Tensor dtable, Tensor dy, const int32_t *tokens,
-                            double factor)
+                            int64_t first_token, double factor)
 {
     dy = tensor_as_matrix(dy);
     int64_t rows = dy.dims[0], width = dy.dims[1];
@@ -38,8 +42,9 @@ void cpu_embedding_backward(Device *device, Tensor dtable, Tensor dy, const int3
     for (int part = 0; part < parts; part++) {
         PartRange channels = line_range_of_part(width, part, parts);
         for (int64_t i = 0; i < rows; i++) {
-            PAL_ASSERT(tokens[i] >= 0 && tokens[i] < dtable.dims[0]);
-            Real *restrict to = dtable.data + tokens[i] * width;
+            int64_t token = tokens[i] - first_token;
+            if (token < 0 || token >= dtable.dims[0]) continue;
+            Real *restrict to = dtable.data + token * width;
             const Real *restrict from = dy.data + i * width;
 #pragma omp simd
             for (int64_t j = channels.begin; j < channels.end; j++) to[j] += (Real)factor * from[j];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "src/layers/output.h"
+#include "src/layers/parallel_output.h"
 
 #include "src/layers/linear.h"
 
@@ -8,18 +8,24 @@
 enum { MOST_LOGITS = 1 << 23, LEAST_PIECE = 64 };
 
 void output_create(OutputLayer *layer, Arena *arena, const Parameters *parameters,
-                   const ModelOptions *options, int rows)
+                   const ModelOptions *options, const Placement *place, const Group *group)
 {
     *layer = (OutputLayer){
         .table = parameters_get(parameters,
                                 options->tie_embeddings ? "embedding/table" : "output/table"),
         .bias = parameters_get(parameters, "output/bias"),
         .tied = options->tie_embeddings,
+        .first_token = place->first_token,
+        .group = group,
     };
-    int64_t piece = MOST_LOGITS / options->vocabulary;
+    /* The same number of rows on every rank, however long its slice. */
+    int64_t most = (int64_t)place->rows * options->window;
+    int64_t piece = MOST_LOGITS / options->vocabulary * group->size;
     if (piece < LEAST_PIECE) piece = LEAST_PIECE;
-    if (piece > (int64_t)rows * options->window) piece = (int64_t)rows * options->window;
-    layer->logits = arena_tensor_2d(arena, PURPOSE_WORKSPACE, piece, options->vocabulary);
+    if (piece > most) piece = most;
+    layer->logits = arena_tensor_2d(arena, PURPOSE_WORKSPACE, piece, place->tokens);
+    if (group->size > 1)
+        layer->parts = arena_tensor_3d(arena, PURPOSE_WORKSPACE, group->size, piece, 3);
 }
 
 void output_logits(Device *device, const OutputLayer *layer, Tensor logits, Tensor x)
@@ -44,6 +50,24 @@ static void logits_backward(Device *device, const OutputLayer *layer, Tensor dx,
     device->op->add_column_sums(device, layer->bias.gradient, dlogits);
 }
 
+/* nats of one piece; with `gradient` logits become their own gradient. */
+static void cross_entropy(Device *device, const OutputLayer *layer, Tensor nats, Tensor logits,
+                          const int32_t *targets, bool gradient)
+{
+    const Group *group = layer->group;
+    if (group->size == 1) {
+        device->op->cross_entropy(device, nats, logits, targets, gradient);
+        return;
+    }
+    int64_t count = logits.dims[0];
+    Tensor parts = tensor_3d(layer->parts.data, group->size, count, 3);
+    Tensor own = tensor_slice(parts, group->rank, 1);
+    device->op->cross_entropy_slice(device, own, logits, targets, layer->first_token);
+    group_all_gather(group, TRAFFIC_ACTIVATIONS, parts.data, own.data, 3 * count);
+    device->op->cross_entropy_join(device, nats, logits, parts, targets, layer->first_token,
+                                   gradient);
+}
+
 void output_loss(Device *device, OutputLayer *layer, Tensor nats, Tensor dx, Tensor x,
                  const Window *window)
 {
@@ -58,8 +82,8 @@ void output_loss(Device *device, OutputLayer *layer, Tensor nats, Tensor dx, Ten
         Tensor x_piece = tensor_slice(x_rows, first, count);
 
         output_logits(device, layer, logits, x_piece);
-        device->op->cross_entropy(device, tensor_slice(nats_rows, first, count), logits,
-                                  window->targets + first, gradient);
+        cross_entropy(device, layer, tensor_slice(nats_rows, first, count), logits,
+                      window->targets + first, gradient);
         if (gradient)
             logits_backward(device, layer, tensor_slice(dx_rows, first, count), logits, x_piece);
     }

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/run/placing.h"
+
+#include "mpi/balance.h"
+#include "mpi/partition.h"
+#include "mpi/pipeline_schedule.h"
+#include "src/base/log.h"
+
+/* With so many micro-batches for each stage a pipeline idles an eighth of its time or less. */
+enum { MICRO_BATCHES_PER_STAGE = 8 };
+
+Status placing_create_grid(Grid *grid, const Config *config, int rows)
+{
+    const ParallelConfig *parallel = &config->parallel;
+    const ModelOptions *model = &config->model;
+    const GridLimits limits = {
+        .ranks = grid->world.size,
+        .ranks_per_node = grid->node.size,
+        .rows = rows,
+        .layers = model->layers,
+        .heads = model->heads,
+        .feed_forward = model->feed_forward,
+        .window_groups = model->window / model->compression_rate,
+    };
+    GridShape shape, wish = {parallel->data, parallel->pipeline, parallel->tensor};
+    PAL_TRY(grid_shape_choose(&shape, wish, &limits));
+    grid_create(grid, shape);
+    if (grid->world.size == 1) return PAL_OK;
+
+    bool in_node = grid_tensor_in_node(grid);
+    log_info("grid: %d ranks = data %d x pipeline %d x tensor %d%s", grid->world.size, shape.data,
+             shape.pipeline, shape.tensor,
+             shape.tensor == 1 ? ""
+             : in_node         ? ", each tensor group within one node"
+                               : "");
+    if (!in_node)
+        log_warn("a tensor group spans nodes: it exchanges activations in every layer, which wants "
+                 "shared memory; start ranks node by node (--map-by core, or srun -m block), or "
+                 "choose a smaller parallel.tensor");
+    return PAL_OK;
+}
+
+int placing_row_groups(const Grid *grid, const Config *config, int most_rows)
+{
+    int wanted = config->parallel.row_groups, stages = grid->pipeline.size;
+    int windows = config->train.update_every;
+    if (wanted > 0) return wanted < most_rows ? wanted : most_rows;
+    if (stages == 1) return 1;
+    int groups = (MICRO_BATCHES_PER_STAGE * stages + windows - 1) / windows;
+    return groups < most_rows ? groups : most_rows;
+}
+
+/* Operations of one row's window, forward and backward, up to a common factor. */
+static double layer_cost(const ModelOptions *o, int layer)
+{
+    double width = o->width, window = o->window;
+    double memory = (double)o->memory[layer] + o->compressed_memory[layer];
+    double own = window * (4.0 * width * width + 2.0 * width * o->feed_forward);
+    double of_memory = memory * 2.0 * width * width;
+    double attention = 3.0 * window * (memory + window / 2.0) * width;
+    double compression = o->compressed_memory[layer] > 0 ? 2.0 * window * width * width : 0.0;
+    return own + of_memory + attention + compression;
+}
+
+static Range stage_layers(const Grid *grid, const ModelOptions *o)
+{
+    double costs[PAL_MAX_LAYERS];
+    Range ranges[PAL_MAX_LAYERS];
+    for (int l = 0; l < o->layers; l++) costs[l] = layer_cost(o, l);
+    double output = (double)o->window * o->width * o->vocabulary;
+    balance_layers(costs, o->layers, 0.0, output, grid->pipeline.size, ranges);
+    return ranges[grid->pipeline.rank];
+}
+
+Placement placing_make(const Grid *grid, const ModelOptions *options, int rows, int row_groups,
+                       int micro_batches)
+{
+    int stages = grid->pipeline.size, stage = grid->pipeline.rank;
+    Range layers = stage_layers(grid, options);
+    Range tokens = partition_range(options->vocabulary, grid->tensor.size, grid->tensor.rank);
+    return (Placement){
+        .tensor_parts = grid->tensor.size,
+        .tensor_part = grid->tensor.rank,
+        .first_token = tokens.first,
+        .tokens = tokens.count,
+        .first_layer = (int)layers.first,
+        .layers = (int)layers.count,
+        .has_embedding = stage == 0,
+        .has_output = stage == stages - 1,
+        .rows = rows,
+        .row_groups = row_groups,
+        .flights = micro_batches > 0 ? pipeline_flights(stages, stage, micro_batches) : 1,
+    };
+}

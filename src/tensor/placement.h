@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Which part of the model one rank holds (README of mpi): a range of layers (its pipeline stage), a
+ * slice of heads, feed-forward columns, vocabulary and window positions (its place in the tensor
+ * group), and some rows of the batch. A plain description; src/run makes it from the process grid.
+ *
+ *     P  ranks of the tensor group          p  this rank's place in it
+ */
+#ifndef PAL_TENSOR_PLACEMENT_H
+#define PAL_TENSOR_PLACEMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "src/tensor/model_options.h"
+
+typedef struct Placement {
+    int tensor_parts, tensor_part;  /* P, p */
+    int64_t first_token, tokens;    /* slice of the vocabulary; slices may differ in length */
+    int first_layer, layers;        /* this stage's range of the L layers */
+    bool has_embedding, has_output; /* first stage, last stage */
+    int rows;                       /* B: rows of one micro-batch */
+    int row_groups;                 /* micro-batches side by side: B row_groups rows in all */
+    int flights;                    /* most micro-batches between their forward and backward */
+} Placement;
+
+/* Everything on one rank: one micro-batch of `rows` rows a window. */
+static inline Placement placement_whole(const ModelOptions *options, int rows)
+{
+    return (Placement){.tensor_parts = 1,
+                       .tokens = options->vocabulary,
+                       .layers = options->layers,
+                       .has_embedding = true,
+                       .has_output = true,
+                       .rows = rows,
+                       .row_groups = 1,
+                       .flights = 1};
+}
+
+/* T / P, D / P, H / P and F / P: what does not divide is refused with the configuration. */
+static inline int placement_positions(const Placement *place, const ModelOptions *options)
+{
+    return options->window / place->tensor_parts;
+}
+static inline int placement_width(const Placement *place, const ModelOptions *options)
+{
+    return options->width / place->tensor_parts;
+}
+static inline int placement_heads(const Placement *place, const ModelOptions *options)
+{
+    return options->heads / place->tensor_parts;
+}
+static inline int placement_feed_forward(const Placement *place, const ModelOptions *options)
+{
+    return options->feed_forward / place->tensor_parts;
+}
+
+/* The first of this rank's positions of every window. */
+static inline int placement_first_position(const Placement *place, const ModelOptions *options)
+{
+    return place->tensor_part * placement_positions(place, options);
+}
+
+#endif

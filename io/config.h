@@ -16,7 +16,7 @@
 #include <stdio.h>
 
 #include "src/base/status.h"
-#include "src/tensor/model_options.h"
+#include "src/tensor/placement.h"
 
 enum {
     PAL_PATH_SIZE = 4096, /* bytes of a path with its final 0 */
@@ -24,7 +24,6 @@ enum {
 };
 
 typedef enum ResetMemory { RESET_DOCUMENT, RESET_NEVER } ResetMemory;
-typedef enum Recompute { RECOMPUTE_NONE, RECOMPUTE_ATTENTION, RECOMPUTE_LAYER } Recompute;
 typedef enum NumberType { NUMBER_FLOAT32, NUMBER_BFLOAT16 } NumberType;
 typedef enum DeviceName { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA } DeviceName;
 

@@ -99,8 +99,6 @@ static Status check_supported(const Config *config)
         bool lacking;
         const char *asked, *instead;
     } wishes[] = {
-        {config->train.recompute != RECOMPUTE_NONE, "train.recompute other than none",
-         "set train.recompute = none"},
         {config->train.type != NUMBER_FLOAT32, "train.type = bfloat16", "set train.type = float32"},
         {config->checkpoint.async, "checkpoint.async = true", "set checkpoint.async = false"},
         {config->checkpoint.memory_type != NUMBER_FLOAT32, "checkpoint.memory_type = bfloat16",

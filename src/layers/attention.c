@@ -59,7 +59,8 @@ static void take_positions(AttentionLayer *layer, Arena *arena, PositionTables *
 
 void attention_create(AttentionLayer *layer, Arena *arena, PositionTables *tables,
                       const Parameters *parameters, const ModelOptions *options,
-                      const Placement *place, int number, const AttentionLayer *like)
+                      const Placement *place, const Activations *activations, int number,
+                      const AttentionLayer *like)
 {
     int heads = placement_heads(place, options);
     *layer = (AttentionLayer){
@@ -75,13 +76,15 @@ void attention_create(AttentionLayer *layer, Arena *arena, PositionTables *table
 
     int64_t width = placement_width(place, options), window = options->window, rows = place->rows;
     take_positions(layer, arena, tables, options, width, like);
-    layer->q = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, window, width);
-    layer->o = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, window, width);
-    layer->lse = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, heads, window);
+    layer->q = activations_take(activations, ACTIVATION_QUERIES, arena, rows, window, width);
+    layer->o = activations_take(activations, ACTIVATION_ATTENDED, arena, rows, window, width);
+    layer->lse = activations_take(activations, ACTIVATION_LSE, arena, rows, heads, window);
     for (int s = 0; s < SOURCE_COUNT; s++) {
         int64_t slots = source_slots(options, number, (SourceKind)s);
-        layer->k[s] = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, slots, width);
-        layer->v[s] = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, slots, width);
+        layer->k[s] = activations_take(activations, (ActivationSlot)(ACTIVATION_KEYS + s), arena,
+                                       rows, slots, width);
+        layer->v[s] = activations_take(activations, (ActivationSlot)(ACTIVATION_VALUES + s), arena,
+                                       rows, slots, width);
     }
 }
 
@@ -155,15 +158,21 @@ void attention_describe_sources(const AttentionLayer *layer, const AttentionInpu
     sources[SOURCE_COMPRESSED].row_offset = layer->compressed_axis.stride * (compressed_slots - 1);
 }
 
+void attention_project_sources(Device *device, AttentionLayer *layer, const AttentionInput *input)
+{
+    phase_begin(device->times, PHASE_PROJECTION);
+    for (int s = 0; s < SOURCE_COUNT; s++) {
+        linear_forward(device, layer->k[s], input->source[s], layer->key, weight_none);
+        linear_forward(device, layer->v[s], input->source[s], layer->value, weight_none);
+    }
+}
+
 void attention_forward(Device *device, AttentionLayer *layer, Tensor y, const AttentionInput *input,
                        const Window *window, bool training)
 {
     phase_begin(device->times, PHASE_PROJECTION);
     linear_forward(device, layer->q, input->source[SOURCE_WINDOW], layer->query, weight_none);
-    for (int s = 0; s < SOURCE_COUNT; s++) {
-        linear_forward(device, layer->k[s], input->source[s], layer->key, weight_none);
-        linear_forward(device, layer->v[s], input->source[s], layer->value, weight_none);
-    }
+    attention_project_sources(device, layer, input);
 
     phase_begin(device->times, PHASE_ATTENTION_FORWARD);
     AttentionQueries queries = attention_describe_queries(layer, window, training);

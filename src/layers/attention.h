@@ -16,6 +16,7 @@
 #ifndef PAL_LAYERS_ATTENTION_H
 #define PAL_LAYERS_ATTENTION_H
 
+#include "src/layers/activations.h"
 #include "src/layers/positions.h"
 #include "src/layers/window.h"
 #include "src/tensor/device.h"
@@ -63,7 +64,8 @@ typedef struct AttentionWorkspace {
 /* `like`: a layer of the same number whose projected positions are shared, or NULL. */
 void attention_create(AttentionLayer *layer, Arena *arena, PositionTables *tables,
                       const Parameters *parameters, const ModelOptions *options,
-                      const Placement *place, int number, const AttentionLayer *like);
+                      const Placement *place, const Activations *activations, int number,
+                      const AttentionLayer *like);
 
 void attention_workspace_create(AttentionWorkspace *work, Arena *arena, const ModelOptions *options,
                                 const Placement *place);
@@ -76,6 +78,10 @@ void attention_describe_sources(const AttentionLayer *layer, const AttentionInpu
 
 /* r of both axes; once after every change of the weights. */
 void attention_project_positions(Device *device, AttentionLayer *layer);
+
+/* Keys and values of all sources, again, for a backward whose forward lies before those of other
+ * layers that share them. */
+void attention_project_sources(Device *device, AttentionLayer *layer, const AttentionInput *input);
 
 /* y (B,T,D) */
 void attention_forward(Device *device, AttentionLayer *layer, Tensor y, const AttentionInput *input,

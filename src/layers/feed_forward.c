@@ -5,7 +5,8 @@
 #include "src/layers/linear.h"
 
 void feed_forward_create(FeedForward *layer, Arena *arena, const Parameters *parameters,
-                         const ModelOptions *options, const Placement *place, int number)
+                         const ModelOptions *options, const Placement *place,
+                         const Activations *activations, int number)
 {
     int64_t width = placement_feed_forward(place, options);
     *layer = (FeedForward){
@@ -21,9 +22,10 @@ void feed_forward_create(FeedForward *layer, Arena *arena, const Parameters *par
     };
     if (place->tensor_part != 0) layer->out_bias = weight_none;
     int64_t window = options->window, rows = place->rows;
-    layer->hidden = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, window, width);
+    layer->hidden = activations_take(activations, ACTIVATION_HIDDEN, arena, rows, window, width);
     if (options->activation == ACTIVATION_GELU)
-        layer->before = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, window, width);
+        layer->before =
+            activations_take(activations, ACTIVATION_BEFORE_GELU, arena, rows, window, width);
 }
 
 static void drop(Device *device, const FeedForward *layer, Tensor x, const Window *window)

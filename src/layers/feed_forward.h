@@ -10,6 +10,7 @@
 #ifndef PAL_LAYERS_FEED_FORWARD_H
 #define PAL_LAYERS_FEED_FORWARD_H
 
+#include "src/layers/activations.h"
 #include "src/layers/window.h"
 #include "src/tensor/device.h"
 #include "src/tensor/parameters.h"
@@ -25,7 +26,8 @@ typedef struct FeedForward {
 } FeedForward;
 
 void feed_forward_create(FeedForward *layer, Arena *arena, const Parameters *parameters,
-                         const ModelOptions *options, const Placement *place, int number);
+                         const ModelOptions *options, const Placement *place,
+                         const Activations *activations, int number);
 
 void feed_forward_forward(Device *device, FeedForward *layer, Tensor y, Tensor x,
                           const Window *window, bool training);

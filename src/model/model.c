@@ -128,6 +128,16 @@ static void finish_loss(Model *model, Flight *flight)
     }
 }
 
+/* What layers share has been overwritten by other layers since this one's forward. */
+static void recompute(Model *model, Flight *flight, int l, AttentionInput *input)
+{
+    TransformerLayer *layer = &flight->layers[l];
+    if (model->place.recompute == RECOMPUTE_LAYER)
+        transformer_layer_forward(model->device, layer, &model->work, input, &flight->window, true);
+    if (model->place.recompute == RECOMPUTE_ATTENTION)
+        attention_project_sources(model->device, &layer->attention, input);
+}
+
 /* Begins the gather of a layer's memory, if there is such a layer. */
 static void gather_layer(Model *model, const Flight *flight, int l)
 {
@@ -176,6 +186,7 @@ void model_backward(Model *model, int number, void (*after_layer)(void *context,
         MemoryView view = gathered(model);
         AttentionInput input = model_attention_input(model, number, l, view);
         gather_layer(model, flight, l - 1);
+        recompute(model, flight, l, &input);
         Tensor dcompressed = bptt_begin(device, &model->bptt[l], &flight->marks[l], window);
         transformer_layer_backward(device, &flight->layers[l], &model->work, flight->dh,
                                    dcompressed, &input, window);

@@ -59,7 +59,8 @@ typedef struct Model {
     LayerMemory *memory; /* (layers of this stage) of all rows of this rank */
     MemoryGather gather;
 
-    Flight *flights; /* (place.flights) */
+    Flight *flights;         /* (place.flights) */
+    Activations activations; /* what layers share */
 
     Compressor *compressors; /* (layers of this stage) */
     Weight *decoders;        /* (layers of this stage) */

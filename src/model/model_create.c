@@ -67,7 +67,8 @@ static Status create_flight(Model *model, Arena *arena, int number)
     flight->h = h;
     for (int l = 0; l < place->layers; l++) {
         transformer_layer_create(&flight->layers[l], arena, &model->positions, model->parameters,
-                                 options, place, &model->sequence, number_of(model, l), h,
+                                 options, place, &model->sequence, &model->activations,
+                                 number_of(model, l), h,
                                  number > 0 ? &model->flights[0].layers[l] : NULL);
         memory_mark_create(&flight->marks[l], arena, place->rows);
         h = flight->layers[l].next;
@@ -158,6 +159,7 @@ Status model_create(Model *model, Device *device, Arena *arena, const ModelOptio
         (Embedding){parameters_get(parameters, "embedding/table"), place->first_token};
     sequence_create(&model->sequence, tensor, device, arena, place->rows, options->window,
                     options->width);
+    activations_create(&model->activations, arena, options, place);
     for (int f = 0; f < place->flights; f++) PAL_TRY(create_flight(model, arena, f));
     for (int l = 0; l < place->layers; l++) create_layer(model, arena, l);
     if (place->has_output) output_create(&model->output, arena, parameters, options, place, tensor);

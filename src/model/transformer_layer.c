@@ -7,8 +7,9 @@
 
 void transformer_layer_create(TransformerLayer *layer, Arena *arena, PositionTables *tables,
                               const Parameters *parameters, const ModelOptions *options,
-                              const Placement *place, const Sequence *sequence, int number,
-                              Tensor h, const TransformerLayer *like)
+                              const Placement *place, const Sequence *sequence,
+                              const Activations *activations, int number, Tensor h,
+                              const TransformerLayer *like)
 {
     int positions = placement_positions(place, options), rows = place->rows;
     int64_t width = options->width;
@@ -25,18 +26,26 @@ void transformer_layer_create(TransformerLayer *layer, Arena *arena, PositionTab
     layer_norm_create(&layer->attention_norm, arena, parameters, name, rows, positions);
     snprintf(name, sizeof name, "layers/%02d/feed_forward_norm", number);
     layer_norm_create(&layer->feed_forward_norm, arena, parameters, name, rows, positions);
-    attention_create(&layer->attention, arena, tables, parameters, options, place, number,
-                     like != NULL ? &like->attention : NULL);
-    feed_forward_create(&layer->feed_forward, arena, parameters, options, place, number);
+    attention_create(&layer->attention, arena, tables, parameters, options, place, activations,
+                     number, like != NULL ? &like->attention : NULL);
+    feed_forward_create(&layer->feed_forward, arena, parameters, options, place, activations,
+                        number);
 
-    layer->a = pre ? arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, positions, width) : h;
-    layer->whole_a = sequence_whole(sequence, arena, PURPOSE_ACTIVATIONS, layer->a);
-    layer->sum = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, positions, width);
-    layer->b = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, positions, width);
-    layer->whole_b = sequence_whole(sequence, arena, PURPOSE_ACTIVATIONS, layer->b);
-    layer->out = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, positions, width);
-    layer->next =
-        pre ? layer->out : arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, positions, width);
+    layer->a = pre ? activations_take(activations, ACTIVATION_A, arena, rows, positions, width) : h;
+    layer->sum = activations_take(activations, ACTIVATION_SUM, arena, rows, positions, width);
+    layer->b = activations_take(activations, ACTIVATION_B, arena, rows, positions, width);
+    layer->whole_a = layer->a;
+    layer->whole_b = layer->b;
+    if (place->tensor_parts > 1) {
+        layer->whole_a =
+            activations_take(activations, ACTIVATION_WHOLE_A, arena, rows, options->window, width);
+        layer->whole_b =
+            activations_take(activations, ACTIVATION_WHOLE_B, arena, rows, options->window, width);
+    }
+    layer->next = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, positions, width);
+    layer->out =
+        pre ? layer->next
+            : activations_take(activations, ACTIVATION_BEFORE_NORM, arena, rows, positions, width);
 }
 
 void layer_workspace_create(LayerWorkspace *work, Arena *arena, const ModelOptions *options,

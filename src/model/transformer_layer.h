@@ -52,8 +52,9 @@ typedef struct LayerWorkspace {
  * micro-batch, or NULL. */
 void transformer_layer_create(TransformerLayer *layer, Arena *arena, PositionTables *tables,
                               const Parameters *parameters, const ModelOptions *options,
-                              const Placement *place, const Sequence *sequence, int number,
-                              Tensor h, const TransformerLayer *like);
+                              const Placement *place, const Sequence *sequence,
+                              const Activations *activations, int number, Tensor h,
+                              const TransformerLayer *like);
 
 void layer_workspace_create(LayerWorkspace *work, Arena *arena, const ModelOptions *options,
                             const Placement *place, const Sequence *sequence, bool training);

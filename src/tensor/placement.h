@@ -14,6 +14,9 @@
 
 #include "src/tensor/model_options.h"
 
+/* What backward computes again instead of keeping it (layers/activations.h). */
+typedef enum Recompute { RECOMPUTE_NONE, RECOMPUTE_ATTENTION, RECOMPUTE_LAYER } Recompute;
+
 typedef struct Placement {
     int tensor_parts, tensor_part;  /* P, p */
     int64_t first_token, tokens;    /* slice of the vocabulary; slices may differ in length */
@@ -22,6 +25,7 @@ typedef struct Placement {
     int rows;                       /* B: rows of one micro-batch */
     int row_groups;                 /* micro-batches side by side: B row_groups rows in all */
     int flights;                    /* most micro-batches between their forward and backward */
+    Recompute recompute;
 } Placement;
 
 /* Everything on one rank: one micro-batch of `rows` rows a window. */

@@ -37,6 +37,7 @@ typedef struct BenchResult {
     double products;       /* 1024^3 products that the same machine does in the time of an update */
     double rate, fraction; /* product rate; operations rate over it */
     double phase_seconds[PHASE_COUNT], phase_operations[PHASE_COUNT]; /* means */
+    Traffic traffic;                                                  /* mean per update and rank */
 } BenchResult;
 
 /* Updates until every memory is full: only then does every update do all the work. */
@@ -60,6 +61,7 @@ static Status time_updates(Training *training, int64_t updates, BenchResult *res
     double products[MOST_UPDATES];
     PhaseTimes *times = &training->session->times;
     UpdateReport report;
+    result->traffic = (Traffic){0};
     for (int64_t i = warm_up_updates(training); i > 0; i--) {
         PAL_TRY(training_update(training, &report));
         log_progress("filling the memory: %lld updates to go", (long long)i);
@@ -72,6 +74,10 @@ static Status time_updates(Training *training, int64_t updates, BenchResult *res
         rates[i] = machine_product_rate(training->session->device, RATE_RUNS);
         fractions[i] = report.operations / report.seconds / rates[i];
         products[i] = report.seconds * rates[i] / PRODUCT_OPERATIONS;
+        for (int k = 0; k < TRAFFIC_COUNT; k++) {
+            result->traffic.bytes[k] += report.traffic.bytes[k] / (double)updates;
+            result->traffic.wait_seconds[k] += report.traffic.wait_seconds[k] / (double)updates;
+        }
         log_progress("update %lld of %lld: %.3f s", (long long)i + 1, (long long)updates,
                      report.seconds);
     }
@@ -106,9 +112,24 @@ static void print_phases(const BenchResult *result)
     }
 }
 
+/* What an update sends and waits for; nothing with one rank. */
+static void print_traffic(const BenchResult *result)
+{
+    const Traffic *traffic = &result->traffic;
+    if (traffic_bytes(traffic) == 0.0) return;
+    log_info("%-26s %14s %10s %7s", "sent per rank", "bytes", "wait ms", "share");
+    for (int k = 0; k < TRAFFIC_COUNT; k++)
+        log_info("%-26s %14.0f %10.2f %6.1f%%", traffic_name((TrafficKind)k), traffic->bytes[k],
+                 1e3 * traffic->wait_seconds[k],
+                 100.0 * traffic->wait_seconds[k] / result->seconds);
+    log_info("%-26s %14.0f %10.2f %6.1f%%", "all", traffic_bytes(traffic),
+             1e3 * traffic_seconds(traffic), 100.0 * traffic_seconds(traffic) / result->seconds);
+}
+
 static void print_result(const Session *session, const BenchResult *result)
 {
     print_phases(result);
+    print_traffic(result);
     log_info("update: %.1f ms (median), %.0f tokens/s, %.2f GFLOP counted", 1e3 * result->seconds,
              result->tokens / result->seconds, 1e-9 * result->operations);
     log_info("rate: %.1f GFLOP/s per rank of %.1f GFLOP/s in a 1024^3 product: fraction %.3f "

@@ -2,6 +2,7 @@
  *
  * palimpsest train CONFIG.ini: a run and its folder.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "io/metrics.h"
@@ -24,7 +25,7 @@ typedef struct TrainRun {
     char folder[PAL_PATH_SIZE];
     Progress progress;
     double started, saved;
-    double seconds; /* in updates since the last step line */
+    double seconds, wait_seconds; /* in updates since the last step line */
     int64_t line_tokens;
     double line_operations;
 } TrainRun;
@@ -64,17 +65,33 @@ static void show_step(TrainRun *run, const UpdateReport *report)
     int64_t updates = run->session.config.train.updates;
     double per_update = (timer_seconds() - run->started) / (double)t->update;
     double rate = run->session.product_rate * run->seconds;
-    char left[32];
+    char left[32], wait[32] = "";
+    if (run->session.grid->world.size > 1)
+        snprintf(wait, sizeof wait, "wait %.0f%%  ", 100.0 * run->wait_seconds / run->seconds);
     duration_text(per_update * (double)(updates - t->update), left);
     log_info("update %lld/%lld  loss %.4f  compression %.4g  norms %.3g %.3g  lr %.2e  "
-             "%.0f tok/s  %.0f%% of product rate  %s left",
+             "%.0f tok/s  %.0f%% of product rate  %s%s left",
              (long long)t->update, (long long)updates, report->loss, report->compression_loss,
              report->norms[GROUP_MAIN], report->norms[GROUP_COMPRESSION], report->learning_rate,
              (double)run->line_tokens / run->seconds,
-             rate > 0.0 ? 100.0 * run->line_operations / rate : 0.0, left);
-    run->seconds = 0.0;
+             rate > 0.0 ? 100.0 * run->line_operations / rate : 0.0, wait, left);
+    run->seconds = run->wait_seconds = 0.0;
     run->line_tokens = 0;
     run->line_operations = 0.0;
+}
+
+/* bytes_KIND and wait_KIND (seconds) of an update: means over the ranks. */
+static void record_traffic(Metrics *m, const UpdateReport *report)
+{
+    char name[48];
+    for (int k = 0; k < TRAFFIC_COUNT; k++) {
+        snprintf(name, sizeof name, "bytes_%s", traffic_name((TrafficKind)k));
+        metrics_number(m, name, report->traffic.bytes[k]);
+        snprintf(name, sizeof name, "wait_%s", traffic_name((TrafficKind)k));
+        metrics_number(m, name, report->traffic.wait_seconds[k]);
+    }
+    metrics_number(m, "wait_share", report->wait_share);
+    metrics_number(m, "most_wait_share", report->most_wait_share);
 }
 
 static Status record_step(TrainRun *run, const UpdateReport *report)
@@ -91,6 +108,7 @@ static Status record_step(TrainRun *run, const UpdateReport *report)
     metrics_integer(m, "tokens", run->training.tokens);
     metrics_number(m, "seconds", report->seconds);
     metrics_number(m, "tokens_per_second", (double)report->tokens / report->seconds);
+    if (run->session.grid->world.size > 1) record_traffic(m, report);
     return metrics_end(m);
 }
 
@@ -129,6 +147,7 @@ static Status one_update(TrainRun *run)
     UpdateReport report;
     PAL_TRY(training_update(&run->training, &report));
     run->seconds += report.seconds;
+    run->wait_seconds += report.wait_share * report.seconds;
     run->line_tokens += report.tokens;
     run->line_operations += report.operations;
 

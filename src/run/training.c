@@ -240,6 +240,22 @@ static double total_operations(const PhaseTimes *times)
     return total;
 }
 
+/* Means over the ranks, and who waited longest. */
+static void share_traffic(const Group *world, UpdateReport *report)
+{
+    Traffic *traffic = &report->traffic;
+    double share = traffic_seconds(traffic) / report->seconds;
+    report->most_wait_share = share;
+    group_max_double(world, &report->most_wait_share, 1);
+    group_sum_double(world, traffic->bytes, TRAFFIC_COUNT);
+    group_sum_double(world, traffic->wait_seconds, TRAFFIC_COUNT);
+    for (int k = 0; k < TRAFFIC_COUNT; k++) {
+        traffic->bytes[k] /= world->size;
+        traffic->wait_seconds[k] /= world->size;
+    }
+    report->wait_share = traffic_seconds(traffic) / report->seconds;
+}
+
 Status training_update(Training *t, UpdateReport *report)
 {
     Device *device = t->session->device;
@@ -285,5 +301,6 @@ Status training_update(Training *t, UpdateReport *report)
     report->seconds = timer_seconds() - start;
     report->operations = total_operations(&t->session->times) - operations;
     report->traffic = traffic_difference(&t->session->grid->traffic, &traffic);
+    share_traffic(&t->session->grid->world, report);
     return PAL_OK;
 }

@@ -30,7 +30,7 @@ typedef struct Training {
     int64_t reduced_from; /* gradients of the flat buffer from here on are on their way */
 } Training;
 
-/* What one update did; the same on every rank but for seconds, operations and traffic. */
+/* What one update did; the same on every rank but for seconds and operations. */
 typedef struct UpdateReport {
     int64_t update, tokens; /* tokens: counted targets of this update */
     int windows;
@@ -40,7 +40,9 @@ typedef struct UpdateReport {
     double learning_rate;
     double seconds;
     double operations; /* of matrix products on this rank, see tensor/device.h */
-    Traffic traffic;   /* of this rank */
+    Traffic traffic;   /* mean over the ranks */
+    double wait_share,
+        most_wait_share; /* of the update's seconds: mean and largest over the ranks */
 } UpdateReport;
 
 /* Collective over all ranks. Opens the data, or (random_tokens) reads none, and takes all memory

@@ -54,9 +54,10 @@ typedef struct TrainConfig {
 } TrainConfig;
 
 typedef struct ParallelConfig {
-    int data, pipeline, tensor; /* ranks, or PAL_AUTO */
-    int row_groups;             /* micro-batches of one window, or PAL_AUTO */
-    int threads;                /* OpenMP threads per rank, or PAL_AUTO */
+    int data, pipeline, tensor;                       /* ranks, or PAL_AUTO */
+    int layers_per_stage[PAL_MAX_LAYERS], num_stages; /* one 0: balanced by cost */
+    int row_groups;                                   /* micro-batches of one window, or PAL_AUTO */
+    int threads;                                      /* OpenMP threads per rank, or PAL_AUTO */
 } ParallelConfig;
 
 typedef struct CheckpointConfig {

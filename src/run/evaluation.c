@@ -90,7 +90,7 @@ Status evaluation_create(Evaluation *e, Session *session, Arena *arena,
     e->window_nats = arena_host(arena, PURPOSE_DATA, (positions + 1) * sizeof *e->window_nats);
     e->document_nats = arena_host(arena, PURPOSE_DATA, (documents + 1) * sizeof(double));
     const Grid *grid = session->grid;
-    Placement place = placing_make(grid, &config->model, e->feed.slots, 1, 0);
+    Placement place = placing_make(grid, config, e->feed.slots, 1, 0);
     Status status =
         model_create(&e->model, session->device, arena, &config->model, &place, &grid->tensor,
                      parameters, false, config->data.reset_memory == RESET_NEVER);

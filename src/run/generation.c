@@ -23,7 +23,7 @@ Status generation_create(Generation *g, Session *session, const Parameters *para
                  options->vocabulary, BYTES_VOCABULARY);
     *g = (Generation){.session = session};
     const Grid *grid = session->grid;
-    Placement place = placing_make(grid, options, 1, 1, 0);
+    Placement place = placing_make(grid, &session->config, 1, 1, 0);
     PAL_TRY(model_create(&g->model, session->device, session->arena, options, &place, &grid->tensor,
                          parameters, false, false));
     decoder_create(&g->decoder, session->arena, &g->model);

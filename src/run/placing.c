@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/run/placing.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "mpi/balance.h"
 #include "mpi/partition.h"
 #include "mpi/pipeline_schedule.h"
@@ -8,6 +11,43 @@
 
 /* With so many micro-batches for each stage a pipeline idles an eighth of its time or less. */
 enum { MICRO_BATCHES_PER_STAGE = 8 };
+
+/* Operations of one row's window, forward and backward, up to a common factor. */
+static double layer_cost(const ModelOptions *o, int layer)
+{
+    double width = o->width, window = o->window;
+    double memory = (double)o->memory[layer] + o->compressed_memory[layer];
+    double own = window * (4.0 * width * width + 2.0 * width * o->feed_forward);
+    double of_memory = memory * 2.0 * width * width;
+    double attention = 3.0 * window * (memory + window / 2.0) * width;
+    double compression = o->compressed_memory[layer] > 0 ? 2.0 * window * width * width : 0.0;
+    return own + of_memory + attention + compression;
+}
+
+static Status choose_stages(const Config *config, int stages, Range ranges[PAL_MAX_LAYERS])
+{
+    const ParallelConfig *parallel = &config->parallel;
+    const ModelOptions *o = &config->model;
+    if (parallel->num_stages > 1 || parallel->layers_per_stage[0] > 0)
+        return balance_from_list(parallel->layers_per_stage, parallel->num_stages, o->layers,
+                                 stages, ranges);
+    double costs[PAL_MAX_LAYERS];
+    for (int l = 0; l < o->layers; l++) costs[l] = layer_cost(o, l);
+    double output = (double)o->window * o->width * o->vocabulary;
+    balance_layers(costs, o->layers, 0.0, output, stages, ranges);
+    return PAL_OK;
+}
+
+static void say_stages(const Range *ranges, int stages)
+{
+    char list[256] = "";
+    for (int s = 0; s < stages; s++) {
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%lld", s > 0 ? ", " : "",
+                 (long long)ranges[s].count);
+    }
+    log_info("stages of %s layers", list);
+}
 
 Status placing_create_grid(Grid *grid, const Config *config, int rows)
 {
@@ -23,7 +63,9 @@ Status placing_create_grid(Grid *grid, const Config *config, int rows)
         .window_groups = model->window / model->compression_rate,
     };
     GridShape shape, wish = {parallel->data, parallel->pipeline, parallel->tensor};
+    Range stages[PAL_MAX_LAYERS];
     PAL_TRY(grid_shape_choose(&shape, wish, &limits));
+    PAL_TRY(choose_stages(config, shape.pipeline, stages));
     grid_create(grid, shape);
     if (grid->world.size == 1) return PAL_OK;
 
@@ -33,6 +75,7 @@ Status placing_create_grid(Grid *grid, const Config *config, int rows)
              shape.tensor == 1 ? ""
              : in_node         ? ", each tensor group within one node"
                                : "");
+    if (shape.pipeline > 1) say_stages(stages, shape.pipeline);
     if (!in_node)
         log_warn("a tensor group spans nodes: it exchanges activations in every layer, which wants "
                  "shared memory; start ranks node by node (--map-by core, or srun -m block), or "
@@ -50,33 +93,16 @@ int placing_row_groups(const Grid *grid, const Config *config, int most_rows)
     return groups < most_rows ? groups : most_rows;
 }
 
-/* Operations of one row's window, forward and backward, up to a common factor. */
-static double layer_cost(const ModelOptions *o, int layer)
-{
-    double width = o->width, window = o->window;
-    double memory = (double)o->memory[layer] + o->compressed_memory[layer];
-    double own = window * (4.0 * width * width + 2.0 * width * o->feed_forward);
-    double of_memory = memory * 2.0 * width * width;
-    double attention = 3.0 * window * (memory + window / 2.0) * width;
-    double compression = o->compressed_memory[layer] > 0 ? 2.0 * window * width * width : 0.0;
-    return own + of_memory + attention + compression;
-}
-
-static Range stage_layers(const Grid *grid, const ModelOptions *o)
-{
-    double costs[PAL_MAX_LAYERS];
-    Range ranges[PAL_MAX_LAYERS];
-    for (int l = 0; l < o->layers; l++) costs[l] = layer_cost(o, l);
-    double output = (double)o->window * o->width * o->vocabulary;
-    balance_layers(costs, o->layers, 0.0, output, grid->pipeline.size, ranges);
-    return ranges[grid->pipeline.rank];
-}
-
-Placement placing_make(const Grid *grid, const ModelOptions *options, int rows, int row_groups,
+Placement placing_make(const Grid *grid, const Config *config, int rows, int row_groups,
                        int micro_batches)
 {
+    const ModelOptions *options = &config->model;
     int stages = grid->pipeline.size, stage = grid->pipeline.rank;
-    Range layers = stage_layers(grid, options);
+    Range ranges[PAL_MAX_LAYERS];
+    Status status = choose_stages(config, stages, ranges);
+    PAL_ASSERT(status == PAL_OK); /* placing_create_grid has asked */
+    (void)status;
+    Range layers = ranges[stage];
     Range tokens = partition_range(options->vocabulary, grid->tensor.size, grid->tensor.rank);
     return (Placement){
         .tensor_parts = grid->tensor.size,

@@ -21,7 +21,7 @@ int placing_row_groups(const Grid *grid, const Config *config, int most_rows);
 
 /* Local. What this rank holds of a model whose micro-batches have `rows` rows; micro_batches: of the
  * longest update, 0 without backward. */
-Placement placing_make(const Grid *grid, const ModelOptions *options, int rows, int row_groups,
+Placement placing_make(const Grid *grid, const Config *config, int rows, int row_groups,
                        int micro_batches);
 
 #endif

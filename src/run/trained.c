@@ -6,7 +6,7 @@
 #include "src/run/placing.h"
 #include "src/run/snapshot.h"
 
-enum { MOST_TOKENS = 1 << 24, OWN_RANKS = 4 };
+enum { MOST_TOKENS = 1 << 24, OWN_RANKS = 5 };
 
 /* The vocabulary is that of the stored embedding. */
 static Status read_vocabulary(Trained *trained)
@@ -25,9 +25,10 @@ static Status read_vocabulary(Trained *trained)
 /* Ranks and threads are those of this start, not of training, unless --set says otherwise. */
 static Status own_ranks(const TextList *sets, TextList *all)
 {
-    *all = (TextList){.texts = {"parallel.data=auto", "parallel.pipeline=auto",
-                                "parallel.tensor=auto", "parallel.threads=auto"},
-                      .count = OWN_RANKS};
+    *all =
+        (TextList){.texts = {"parallel.data=auto", "parallel.pipeline=auto", "parallel.tensor=auto",
+                             "parallel.threads=auto", "parallel.layers_per_stage=0"},
+                   .count = OWN_RANKS};
     if (all->count + sets->count > PAL_MAX_LISTED)
         PAL_FAIL(PAL_ERROR_USAGE, "more than %d times --set", PAL_MAX_LISTED - all->count);
     for (int i = 0; i < sets->count; i++) all->texts[all->count++] = sets->texts[i];
@@ -89,7 +90,7 @@ Status trained_open(Trained *trained, Grid *grid, const char *path, const TextLi
     PAL_TRY(group_agree(&grid->world, status));
     PAL_TRY(read_vocabulary(trained));
     PAL_TRY(session_start(&trained->session));
-    Placement place = placing_make(grid, &trained->session.config.model, 1, 1, 0);
+    Placement place = placing_make(grid, &trained->session.config, 1, 1, 0);
     parameters_create(&trained->parameters, trained->session.arena, &trained->session.config.model,
                       &place, false);
     return PAL_OK;

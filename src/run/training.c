@@ -81,8 +81,7 @@ static void choose_place(Training *t)
     int groups = placing_row_groups(grid, config, most_rows);
     int micro_batches = groups * config->train.update_every;
     t->rows = partition_range(config->batch.rows, grid->data.size, grid->data.rank);
-    t->place = placing_make(grid, &config->model, (most_rows + groups - 1) / groups, groups,
-                            micro_batches);
+    t->place = placing_make(grid, config, (most_rows + groups - 1) / groups, groups, micro_batches);
     t->place.recompute = config->train.recompute;
     if (grid->pipeline.size > 1)
         log_info("pipeline: %d stages, %d micro-batches in an update, %.0f%% idle by the schedule",

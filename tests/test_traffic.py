@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Bytes that ranks send, from metrics.jsonl, against the formulas of mpi/README.md.
+
+    tests/test_traffic.py build/palimpsest [MPIRUN...]
+"""
+import runs
+
+# Sizes of slices are multiples of 16, as tensors in the flat buffers are.
+LAYERS, WIDTH, HEADS, HIDDEN, WINDOW, RATE, VOCABULARY = 3, 96, 6, 96, 12, 2, 257
+MEMORY, COMPRESSED, ROWS, WINDOWS = (12, 24, 12), (6, 12, 18), 4, 2
+NUMBER_BYTES, TOLERANCE = 4, 0.01
+
+SETTINGS = {
+    "model.layers": str(LAYERS), "model.width": str(WIDTH), "model.heads": str(HEADS),
+    "model.feed_forward": str(HIDDEN), "model.window": str(WINDOW),
+    "model.compression_rate": str(RATE), "model.memory": ",".join(map(str, MEMORY)),
+    "model.compressed_memory": ",".join(map(str, COMPRESSED)), "batch.rows": str(ROWS),
+    "train.update_every": str(WINDOWS), "train.updates": "12", "data.reset_memory": "never",
+    "model.norm": "pre", "model.tie_embeddings": "true",
+}
+CASES = {
+    "attention loss": {},
+    "most used": {"model.compression": "most_used", "model.compression_loss": "none"},
+    "recomputed layers": {"train.recompute": "layer"},
+}
+GRIDS = ((2, 1, 1), (3, 1, 1), (1, 3, 1), (1, 1, 2), (1, 1, 3), (2, 1, 2), (1, 2, 2))
+# Of given numbers of layers, whatever balancing by cost would choose.
+STAGES = {1: (3,), 2: (2, 1), 3: (1, 1, 1)}
+
+
+def weights_of(stage, stages, parts, part, conv):
+    """Weights of one rank: what is split over the tensor group, and what is whole on each."""
+    first = sum(STAGES[stages][:stage])
+    layers = range(first, first + STAGES[stages][stage])
+    tokens = VOCABULARY // parts + (part < VOCABULARY % parts)
+    split = shared = 0
+    for _ in layers:
+        split += (6 * WIDTH * WIDTH + 3 * WIDTH + 2 * WIDTH * HIDDEN + HIDDEN) // parts
+        shared += 6 * WIDTH + (RATE * WIDTH * WIDTH if conv else 0)
+    last = stage == stages - 1
+    if stage == 0 or last:
+        split += tokens * WIDTH
+    if last:
+        split += tokens
+        shared += 2 * WIDTH
+    return split, shared, tokens
+
+
+def sent_by(stage, grid, part, changes):
+    """Numbers that one rank sends in an update, by kind."""
+    data, stages, parts = grid
+    first = sum(STAGES[stages][:stage])
+    layers = range(first, first + STAGES[stages][stage])
+    rows, others = ROWS / data, (parts - 1) / parts
+    conv = changes.get("model.compression", "conv") == "conv"
+    split, shared, tokens = weights_of(stage, stages, parts, part, conv)
+    ends = (stage == 0) + (stage == stages - 1)
+    token_rows = WINDOWS * rows * WINDOW
+    per_layer = 12 if changes.get("train.recompute") == "layer" else 8
+    sent = {
+        "activations": others * token_rows * WIDTH * (per_layer * len(layers) + 2 * ends)
+        + (3 * (parts - 1) * token_rows if stage == stages - 1 else 0),
+        "memory": 2 * others * WINDOWS * rows * WIDTH
+        * sum(MEMORY[l] + COMPRESSED[l] for l in layers),
+        "compression": 2 * others * len(layers) * token_rows * (WIDTH / RATE if conv else 1),
+        "pipeline": token_rows / parts * WIDTH * ((stage > 0) + (stage < stages - 1)),
+        "weights": (data - 1) / data * (split + shared),
+    }
+    sent["gradients"] = sent["weights"]
+    if parts > 1:
+        sent["gradients"] += 2 * others * shared
+    if stages > 1 and ends:
+        sent["gradients"] += tokens * WIDTH
+    return sent
+
+
+def mean_sent(grid, changes):
+    _, stages, parts = grid
+    ranks = [sent_by(stage, grid, part, changes)
+             for stage in range(stages) for part in range(parts)]
+    return {kind: NUMBER_BYTES * sum(rank[kind] for rank in ranks) / len(ranks)
+            for kind in ranks[0]}
+
+
+def main():
+    test = runs.Test()
+    for name, changes in CASES.items():
+        for grid in GRIDS if not changes else ((1, 2, 2),):
+            data, stages, parts = grid
+            settings = {**SETTINGS, **changes, "parallel.data": str(data),
+                        "parallel.pipeline": str(stages), "parallel.tensor": str(parts),
+                        "parallel.layers_per_stage": ",".join(map(str, STAGES[stages]))}
+            label = f"{name}, data {data} x pipeline {stages} x tensor {parts}"
+            run = test.train(label.replace(" ", "_"), settings, ranks=data * stages * parts)
+            found = run.metrics("train")[-1]  # every memory is full by now
+            for kind, expected in mean_sent(grid, changes).items():
+                measured = found[f"bytes_{kind}"]
+                test.check(abs(measured - expected) <= TOLERANCE * max(expected, 1),
+                           f"{label}: {measured:.0f} bytes of {kind}, the formula gives "
+                           f"{expected:.0f}")
+    return test.finish()
+
+
+if __name__ == "__main__":
+    runs.start(main)

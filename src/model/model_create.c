@@ -164,5 +164,7 @@ Status model_create(Model *model, Device *device, Arena *arena, const ModelOptio
     for (int l = 0; l < place->layers; l++) create_layer(model, arena, l);
     if (place->has_output) output_create(&model->output, arena, parameters, options, place, tensor);
     create_workspaces(model, arena);
-    return reserve_scratch(model);
+    if (reserve_scratch(model) == PAL_OK) return PAL_OK;
+    PAL_TRY(arena_seal(arena)); /* what was missing first */
+    return arena_exhausted(arena, device->scratch_bytes, "attention's scratch");
 }

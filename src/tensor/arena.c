@@ -20,6 +20,7 @@ struct Arena {
     size_t bytes[PURPOSE_COUNT]; /* asked for, whether or not it was there */
     bool sealed, failed;
     Purpose failed_purpose;
+    size_t failed_bytes;
 };
 
 Status arena_create(Arena **arena, Device *device)
@@ -84,6 +85,7 @@ static void *take(Arena *arena, Purpose purpose, size_t bytes, bool on_device)
     } else if (!arena->failed) {
         arena->failed = true;
         arena->failed_purpose = purpose;
+        arena->failed_bytes = bytes;
     }
     return start;
 }
@@ -141,19 +143,23 @@ static void describe_bytes(const Arena *arena, char *text, size_t size)
     }
 }
 
+Status arena_exhausted(const Arena *arena, size_t bytes, const char *what)
+{
+    char parts[512];
+    describe_bytes(arena, parts, sizeof parts);
+    PAL_FAIL(PAL_ERROR_UNAVAILABLE,
+             "out of memory on the %s device: %zu bytes are missing for %s; the run needs %.3f GiB "
+             "on this rank (%s); try more ranks (parallel.tensor, parallel.pipeline, "
+             "parallel.data), train.recompute, fewer rows, a shorter window or memory",
+             arena->device->op->name, bytes, what, (double)arena_total_bytes(arena) * 0x1p-30,
+             parts);
+}
+
 Status arena_seal(Arena *arena)
 {
     arena->sealed = true;
     if (!arena->failed) return PAL_OK;
-
-    char parts[512];
-    describe_bytes(arena, parts, sizeof parts);
-    PAL_FAIL(
-        PAL_ERROR_UNAVAILABLE,
-        "out of memory on the %s device while taking %s: the run needs %.3f GiB here (%s); try "
-        "fewer rows per rank, a shorter window or memory, or more ranks",
-        arena->device->op->name, purpose_name(arena->failed_purpose),
-        (double)arena_total_bytes(arena) * 0x1p-30, parts);
+    return arena_exhausted(arena, arena->failed_bytes, purpose_name(arena->failed_purpose));
 }
 
 size_t arena_bytes(const Arena *arena, Purpose purpose) { return arena->bytes[purpose]; }

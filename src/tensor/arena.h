@@ -51,6 +51,9 @@ void *arena_host(Arena *arena, Purpose purpose, size_t bytes);
 /* Ends creation: error if any request could not be met, with the bytes by purpose. */
 Status arena_seal(Arena *arena);
 
+/* The error of one that had no room: these bytes, for this; says what the run needs in all. */
+Status arena_exhausted(const Arena *arena, size_t bytes, const char *what);
+
 size_t arena_bytes(const Arena *arena, Purpose purpose);
 size_t arena_total_bytes(const Arena *arena);
 const char *purpose_name(Purpose purpose);

@@ -30,7 +30,7 @@ Status cpu_workspace_reserve(Device *device, size_t bytes)
     size_t rounded = (bytes + 63) / 64 * 64;
     context->workspace = aligned_alloc(64, rounded);
     context->workspace_bytes = context->workspace == NULL ? 0 : rounded;
-    device->scratch_bytes = context->workspace_bytes;
+    device->scratch_bytes = rounded;
     if (context->workspace == NULL)
         PAL_FAIL(PAL_ERROR_UNAVAILABLE,
                  "out of memory: attention needs %zu bytes of scratch for %d threads; try fewer "

@@ -75,16 +75,15 @@ void cpu_cross_entropy(Device *device, Tensor nats, Tensor logits, const int32_t
     }
 }
 
-/* What row i of a slice contributes; (-infinity, 0, -infinity) where there is no logit above
- * -infinity. */
+/* What row i of a slice contributes; (-infinity, 0, -infinity) where the slice is empty or has
+ * nothing above -infinity. */
 static void scan_row(int64_t n, const Real *x, int64_t target, Real part[3])
 {
     part[0] = part[2] = -(Real)INFINITY;
     part[1] = 0;
     if (n == 0) return;
     part[0] = row_max(n, x);
-    if (part[0] == -(Real)INFINITY) return;
-    part[1] = (Real)sum_of_exp(n, x, part[0]);
+    part[1] = (Real)sum_of_exp(n, x, part[0] == -(Real)INFINITY ? 0 : part[0]);
     if (target >= 0 && target < n) part[2] = x[target];
 }
 

@@ -89,6 +89,43 @@ Problem *problem_create(const AttentionCase *c)
     return p;
 }
 
+/* Columns from `column` on of whole (..., D) to part (..., fewer). */
+static void take_columns(Tensor part, Tensor whole, int64_t column)
+{
+    int64_t n = part.dims[part.num_dims - 1], all = whole.dims[whole.num_dims - 1];
+    for (int64_t i = 0; i < tensor_count(part); i++)
+        part.data[i] = whole.data[i / n * all + column + i % n];
+}
+
+/* Rows from `row` on of a bias (H,E). */
+static void take_rows(Tensor part, Tensor whole, int64_t row)
+{
+    if (part.data == NULL) return;
+    for (int64_t i = 0; i < tensor_count(part); i++)
+        part.data[i] = whole.data[row * whole.dims[1] + i];
+}
+
+Problem *problem_slice(const Problem *p, int first, int heads, AttentionCase *c)
+{
+    *c = *p->c;
+    c->heads = heads;
+    int64_t column = (int64_t)first * c->head_size;
+    Problem *slice = problem_create(c);
+    slice->queries.first_head = p->queries.first_head + first;
+    take_columns(slice->queries.q, p->queries.q, column);
+    take_columns(slice->dout, p->dout, column);
+    take_rows(slice->queries.content_bias, p->queries.content_bias, first);
+    for (int n = 0; n < c->num_sources; n++) {
+        const AttentionSource *from = &p->sources[n], *to = &slice->sources[n];
+        take_columns(to->k, from->k, column);
+        take_columns(to->v, from->v, column);
+        if (to->r.data == NULL) continue;
+        take_columns(to->r, from->r, column);
+        take_rows(to->position_bias, from->position_bias, first);
+    }
+    return slice;
+}
+
 void problem_destroy(Problem *p)
 {
     for (int i = 0; i < p->num_inputs; i++) {
@@ -157,7 +194,8 @@ static double dropout_factor(const Problem *p, const Query *query, int64_t slot)
     uint64_t row = (uint64_t)(q->first_row + query->row);
     RandomStream stream = random_substream(q->dropout_stream, row, 0);
     int64_t padded = (query->slots + 3) / 4 * 4;
-    int64_t element = ((int64_t)query->head * p->c->length + query->number) * padded + slot;
+    int64_t head = q->first_head + query->head;
+    int64_t element = (head * p->c->length + query->number) * padded + slot;
     uint32_t words[4];
     random_words(stream, (uint64_t)element / 4, words);
     return words[element % 4] * 0x1p-32 >= q->dropout_rate ? 1 / (1 - q->dropout_rate) : 0;

@@ -62,6 +62,10 @@ typedef struct Expected {
 Problem *problem_create(const AttentionCase *c);
 void problem_destroy(Problem *p);
 
+/* The same with heads [first, first + heads) of p alone, as a rank that holds a slice of the heads
+ * sees it. c: filled here, it outlives the new Problem. */
+Problem *problem_slice(const Problem *p, int first, int heads, AttentionCase *c);
+
 /* Computes everything from the Problem's inputs and dout as they are now; its o, lse and gradients
  * are not looked at. */
 Expected *expected_create(const Problem *p);

@@ -52,6 +52,11 @@ static inline Tensor numbers(int64_t a, int64_t b, uint64_t seed)
     return tensor_2d(data, a, b);
 }
 
+static inline Tensor numbers_3d(int64_t a, int64_t b, int64_t c, uint64_t seed)
+{
+    return tensor_3d(numbers(a * b, c, seed).data, a, b, c);
+}
+
 static inline Tensor copy_of(Tensor x)
 {
     Tensor copy = numbers(1, tensor_count(x), 0);
@@ -60,6 +65,30 @@ static inline Tensor copy_of(Tensor x)
     copy = x;
     copy.data = data;
     return copy;
+}
+
+/* A range of one dimension. */
+typedef struct Span {
+    int64_t first, count;
+} Span;
+
+/* A copy of a part of x (a,b,c). */
+static inline Tensor part_of(Tensor x, Span of_a, Span of_b, Span of_c)
+{
+    Tensor part = numbers_3d(of_a.count, of_b.count, of_c.count, 0);
+    Real *to = part.data;
+    for (int64_t i = of_a.first; i < of_a.first + of_a.count; i++)
+        for (int64_t j = of_b.first; j < of_b.first + of_b.count; j++)
+            for (int64_t k = of_c.first; k < of_c.first + of_c.count; k++)
+                *to++ = x.data[(i * x.dims[1] + j) * x.dims[2] + k];
+    return part;
+}
+
+static inline Tensor columns_of(Tensor x /* (a,b) */, Span columns)
+{
+    const Span one = {0, 1}, all = {0, x.dims[0]};
+    Tensor part = part_of(tensor_3d(x.data, 1, x.dims[0], x.dims[1]), one, all, columns);
+    return tensor_2d(part.data, x.dims[0], columns.count);
 }
 
 /* Frees the numbers after a look at what stands behind them. */

@@ -66,29 +66,57 @@ static void draw_weights(Parameters *parameters)
     }
 }
 
-static void create_kept_memory(Fixture *fixture, int rows)
+static void create_kept_ring(SlotRing *kept, const SlotRing *ring, Arena *arena)
+{
+    *kept = *ring;
+    kept->slots = arena_tensor_3d(arena, PURPOSE_MEMORY, ring->slots.dims[0], ring->slots.dims[1],
+                                  ring->slots.dims[2]);
+    kept->held = arena_host(arena, PURPOSE_DATA, checked_size(ring->slots.dims[0]) * sizeof(int));
+}
+
+static void create_kept_memory(Fixture *fixture)
 {
     size_t layers = checked_size(fixture->options.layers);
     fixture->kept = arena_host(fixture->arena, PURPOSE_DATA, layers * sizeof *fixture->kept);
-    for (int l = 0; l < fixture->options.layers; l++)
-        memory_create(&fixture->kept[l], fixture->arena, &fixture->options, l, rows);
+    for (int l = 0; l < fixture->options.layers; l++) {
+        const LayerMemory *memory = &fixture->model.memory[l];
+        LayerMemory *kept = &fixture->kept[l];
+        size_t rows = checked_size(memory->rows);
+        *kept = *memory;
+        create_kept_ring(&kept->recent, &memory->recent, fixture->arena);
+        create_kept_ring(&kept->compressed, &memory->compressed, fixture->arena);
+        kept->pushed = arena_host(fixture->arena, PURPOSE_DATA, rows * sizeof(int64_t));
+        kept->valid_compressed = arena_host(fixture->arena, PURPOSE_DATA, rows * sizeof(int));
+    }
+}
+
+static Placement placement_of(const Setting *setting, const ModelOptions *options)
+{
+    int rows = (int)either(setting->rows, 3), groups = (int)either(setting->groups, 1);
+    assert_true(rows <= FIXTURE_ROWS && rows % groups == 0);
+    Placement place = placement_whole(options, rows / groups);
+    place.row_groups = groups;
+    place.flights = (int)either(setting->flights, 1);
+    return place;
 }
 
 void fixture_create(Fixture *fixture, const Setting *setting)
 {
-    int rows = (int)either(setting->rows, 3), threads = (int)either(setting->threads, 1);
     bool training = !setting->evaluates;
     *fixture = (Fixture){.options = fixture_options(setting->model)};
+    fixture->group = (Group){.rank = 0, .size = 1, .traffic = &fixture->traffic};
     const ModelOptions *options = &fixture->options;
-    assert_true(rows <= FIXTURE_ROWS && options->window <= FIXTURE_WINDOW && options->window > 1);
+    Placement place = placement_of(setting, options);
+    assert_true(options->window <= FIXTURE_WINDOW && options->window > 1);
 
-    assert_int_equal(device_create_cpu(&fixture->device, threads), PAL_OK);
+    assert_int_equal(device_create_cpu(&fixture->device, (int)either(setting->threads, 1)), PAL_OK);
     assert_int_equal(arena_create(&fixture->arena, fixture->device), PAL_OK);
-    parameters_create(&fixture->parameters, fixture->arena, options, training);
-    assert_int_equal(model_create(&fixture->model, fixture->device, fixture->arena, options,
-                                  &fixture->parameters, rows, training, setting->keeps_memory),
+    parameters_create(&fixture->parameters, fixture->arena, options, &place, training);
+    assert_int_equal(model_create(&fixture->model, fixture->device, fixture->arena, options, &place,
+                                  &fixture->group, &fixture->parameters, training,
+                                  setting->keeps_memory),
                      PAL_OK);
-    create_kept_memory(fixture, rows);
+    create_kept_memory(fixture);
     assert_int_equal(arena_seal(fixture->arena), PAL_OK);
     model_start(&fixture->model);
     draw_weights(&fixture->parameters);
@@ -116,7 +144,8 @@ static int plan_row(int row, int64_t index, int length, bool *starts)
 
 void fixture_window(const Fixture *fixture, TestWindow *window, int64_t index)
 {
-    int rows = fixture->model.rows, length = fixture->options.window;
+    int rows = fixture->model.place.rows * fixture->model.place.row_groups,
+        length = fixture->options.window;
     RandomStream stream = random_substream(random_stream(3, "tests/tokens"), (uint64_t)index, 0);
     for (int b = 0; b < rows; b++) {
         window->counted[b] = plan_row(b, index, length, &window->starts[b]);
@@ -142,13 +171,33 @@ void fixture_window(const Fixture *fixture, TestWindow *window, int64_t index)
     };
 }
 
+int fixture_first_row(const Fixture *fixture, int group)
+{
+    return group * fixture->model.place.rows;
+}
+
+Window fixture_part(const Fixture *fixture, const Window *window, int group)
+{
+    Window part = *window;
+    int first = fixture_first_row(fixture, group);
+    part.rows = fixture->model.place.rows;
+    part.inputs += first * window->length;
+    part.targets += first * window->length;
+    part.counted += first;
+    part.starts += first;
+    part.first_row += first;
+    return part;
+}
+
 void fixture_run_window(Fixture *fixture, const Window *window)
 {
     Model *model = &fixture->model;
     if (model->training) model_begin_update(model);
-    model_forward(model, window);
-    if (model->training) model_backward(model, window);
-    model_remember(model, window);
+    for (int g = 0; g < model->place.row_groups; g++) {
+        Window part = fixture_part(fixture, window, g);
+        model_forward(model, 0, &part, fixture_first_row(fixture, g), true);
+        if (model->training) model_backward(model, 0, NULL, NULL);
+    }
     if (model->training) model_finish_update(model);
 }
 
@@ -161,20 +210,54 @@ void fixture_run_schedule(Fixture *fixture, int64_t count)
     }
 }
 
+Tensor fixture_tokens_nats(const Fixture *fixture) { return fixture->model.flights[0].nats; }
+
 double fixture_nats(const Fixture *fixture)
 {
-    return fixture->device->op->sum(fixture->device, fixture->model.nats);
+    return fixture->device->op->sum(fixture->device, fixture_tokens_nats(fixture));
+}
+
+MemoryView fixture_view(Fixture *fixture, int layer, int group)
+{
+    Model *model = &fixture->model;
+    MemoryMark *mark = &model->flights[0].marks[layer];
+    memory_mark(&model->memory[layer], mark, fixture_first_row(fixture, group));
+    gather_begin(&model->gather, &model->memory[layer], mark);
+    return gather_end(&model->gather);
+}
+
+/* As if they had entered with as many windows as have M slots. */
+void fixture_set_recent(Fixture *fixture, int layer, Tensor recent)
+{
+    LayerMemory *memory = &fixture->model.memory[layer];
+    SlotRing *ring = &memory->recent;
+    int64_t slots = memory_slots(memory), length = ring->slots.dims[1], width = recent.dims[2];
+    assert_true(recent.dims[0] == memory->rows && recent.dims[1] == slots);
+    for (int64_t row = 0; row < memory->rows; row++) {
+        memory->pushed[row] = (slots + memory->window - 1) / memory->window;
+        ring->held[row] = (int)slots;
+        for (int64_t j = 0; j < slots; j++) {
+            int64_t number = memory->pushed[row] * memory->window - slots + j;
+            memcpy(ring->slots.data + (row * length + number % length) * width,
+                   recent.data + (row * slots + j) * width, checked_size(width) * sizeof(Real));
+        }
+    }
+}
+
+static void copy_ring(SlotRing *to, const SlotRing *from)
+{
+    memcpy(to->slots.data, from->slots.data,
+           checked_size(tensor_count(from->slots)) * sizeof(Real));
+    memcpy(to->held, from->held, checked_size(from->slots.dims[0]) * sizeof(int));
 }
 
 static void copy_memory(LayerMemory *to, const LayerMemory *from)
 {
-    size_t ints = checked_size(from->rows) * sizeof(int);
-    memcpy(to->recent.data, from->recent.data,
-           checked_size(tensor_count(from->recent)) * sizeof(Real));
-    memcpy(to->compressed.data, from->compressed.data,
-           checked_size(tensor_count(from->compressed)) * sizeof(Real));
-    memcpy(to->valid_recent, from->valid_recent, ints);
-    memcpy(to->valid_compressed, from->valid_compressed, ints);
+    size_t rows = checked_size(from->rows);
+    copy_ring(&to->recent, &from->recent);
+    copy_ring(&to->compressed, &from->compressed);
+    memcpy(to->pushed, from->pushed, rows * sizeof(int64_t));
+    memcpy(to->valid_compressed, from->valid_compressed, rows * sizeof(int));
 }
 
 void fixture_keep_memory(Fixture *fixture)

@@ -23,8 +23,9 @@ enum { FIXTURE_ROWS = 4, FIXTURE_WINDOW = 16 };
 typedef struct Setting {
     const char *name;
     ModelOptions model;
-    int rows, threads; /* 3, 1 */
-    int64_t window;    /* 7: the window of the schedule to look at */
+    int rows, threads;   /* 3, 1 */
+    int groups, flights; /* 1, 1: row groups that the rows are divided into; see Placement */
+    int64_t window;      /* 7: the window of the schedule to look at */
     bool evaluates, keeps_memory;
 } Setting;
 
@@ -32,6 +33,8 @@ typedef struct Fixture {
     ModelOptions options; /* complete */
     Device *device;
     Arena *arena;
+    Traffic traffic;
+    Group group; /* of one */
     Parameters parameters;
     Model model;
     LayerMemory *kept; /* (L) fixture_keep_memory */
@@ -54,16 +57,28 @@ void fixture_destroy(Fixture *fixture);
 
 void fixture_window(const Fixture *fixture, TestWindow *window, int64_t index);
 
-/* Forward, with training backward, remember; as one update. */
+/* The micro-batch of one row group, and the first of its rows. */
+Window fixture_part(const Fixture *fixture, const Window *window, int group);
+int fixture_first_row(const Fixture *fixture, int group);
+
+/* Every row group's forward and, with training, backward; as one update. */
 void fixture_run_window(Fixture *fixture, const Window *window);
 
 /* fixture_run_window of the schedule's windows 0 .. count - 1. */
 void fixture_run_schedule(Fixture *fixture, int64_t count);
 
-/* The sum of the last window's nats. */
+/* Of the micro-batch that flight 0 saw last, and their sum. */
+Tensor fixture_tokens_nats(const Fixture *fixture);
 double fixture_nats(const Fixture *fixture);
 
-/* Memories with their valid counts, put aside and taken back. */
+/* What a window of this row group that came now would see, by the mark of the layer in flight 0;
+ * until the model's next step. */
+MemoryView fixture_view(Fixture *fixture, int layer, int group);
+
+/* Makes these the M slots that every row of the layer's memory holds: recent (all rows,M,D). */
+void fixture_set_recent(Fixture *fixture, int layer, Tensor recent);
+
+/* Memories with all that is known of them, put aside and taken back. */
 void fixture_keep_memory(Fixture *fixture);
 void fixture_restore_memory(Fixture *fixture);
 

@@ -47,8 +47,8 @@ def text_of(length, seed):
     return text[:length]
 
 
-def write_text(folder):
-    for number, (split, lengths) in enumerate(TEXT.items()):
+def write_text(folder, text):
+    for number, (split, lengths) in enumerate(text.items()):
         os.makedirs(os.path.join(folder, split))
         for i, length in enumerate(lengths):
             name = f"{number + 1}{i + 1:02d}.txt"
@@ -128,12 +128,12 @@ class Run:
 
 
 class Test:
-    def __init__(self):
+    def __init__(self, text=None):
         self.binary = os.path.abspath(sys.argv[1])
         self.launcher = sys.argv[2:] or LAUNCHER
         self.folder, self.failures, self.checks = os.getcwd(), 0, 0
         self.started = time.monotonic()
-        write_text(os.path.join(self.folder, "text"))
+        write_text(os.path.join(self.folder, "text"), text or TEXT)
         self.data = os.path.join(self.folder, "data.h5")
         self.program(1, "prepare", "text", "-o", self.data)
 

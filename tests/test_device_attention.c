@@ -59,11 +59,12 @@ static void run_backward(Device *device, const Problem *p, Real begin_with)
                                    p->dout);
 }
 
-static void check_case(const AttentionCase *c, int threads)
+static void check_case(const AttentionCase *c, int threads, int first_head)
 {
     Device *device = NULL;
     assert_int_equal(device_create_cpu(&device, threads), PAL_OK);
     Problem *p = problem_create(c);
+    p->queries.first_head = first_head;
     Expected *x = expected_create(p);
 
     device->op->attention_forward(device, p->o, p->lse, &p->queries, p->sources, c->num_sources);
@@ -122,7 +123,7 @@ enum { NUM_CASES = sizeof cases / sizeof *cases };
 static void one_thread_agrees_with_the_definition(void **state)
 {
     (void)state;
-    for (int i = 0; i < NUM_CASES; i++) check_case(&cases[i], 1);
+    for (int i = 0; i < NUM_CASES; i++) check_case(&cases[i], 1, 0);
 }
 
 /* Three threads cut rows and heads in the middle. */
@@ -131,7 +132,15 @@ static void threads_agree_with_the_definition(void **state)
     (void)state;
     for (int i = 0; i < NUM_CASES; i++)
         for (int threads = 2; threads <= 7; threads += threads == 3 ? 4 : 1)
-            check_case(&cases[i], threads);
+            check_case(&cases[i], threads, 0);
+}
+
+static void dropout_counts_the_heads_before(void **state)
+{
+    (void)state;
+    const AttentionCase *last = &cases[NUM_CASES - 1];
+    assert_true(last->dropout > 0);
+    for (int first_head = 1; first_head <= 5; first_head++) check_case(last, 2, first_head);
 }
 
 static void the_same_call_gives_the_same_bits(void **state)
@@ -207,7 +216,82 @@ static void visible_operations_are_counted(void **state)
     device_destroy(&device);
 }
 
-/* --- the definition against finite differences ------------------------------------------------ */
+/* --- heads in slices ------------------------------------------------------------------------- */
+
+/* Slice (..., n) against the columns of whole (..., D) from `column` on. */
+static void assert_columns(const AttentionCase *c, const char *what, Tensor slice, Tensor whole,
+                           int64_t column)
+{
+    int64_t n = slice.dims[slice.num_dims - 1], all = whole.dims[whole.num_dims - 1];
+    for (int64_t i = 0; i < tensor_count(slice); i++)
+        if (slice.data[i] != whole.data[i / n * all + column + i % n])
+            fail_msg("%s, %s: element %lld of the heads from %d on is %.9g, with all heads %.9g",
+                     c->name, what, (long long)i, (int)(column / c->head_size),
+                     (double)slice.data[i], (double)whole.data[i / n * all + column + i % n]);
+}
+
+/* The same of whole head rows: a bias (H,E). */
+static void assert_rows(const AttentionCase *c, const char *what, Tensor slice, Tensor whole,
+                        int64_t first)
+{
+    if (slice.data == NULL) return;
+    Tensor flat = tensor_2d(slice.data, 1, tensor_count(slice));
+    Tensor flat_whole = tensor_2d(whole.data, 1, tensor_count(whole));
+    assert_columns(c, what, flat, flat_whole, first * slice.dims[1]);
+}
+
+static void run_both(Device *device, const Problem *p)
+{
+    device->op->attention_forward(device, p->o, p->lse, &p->queries, p->sources, p->c->num_sources);
+    run_backward(device, p, 0);
+}
+
+static void compare_slice(Device *device, const Problem *whole, int first, int heads)
+{
+    AttentionCase c;
+    Problem *p = problem_slice(whole, first, heads, &c);
+    int64_t column = (int64_t)first * c.head_size;
+    run_both(device, p);
+    assert_columns(&c, "o", p->o, whole->o, column);
+    assert_columns(&c, "dq", p->queries.dq, whole->queries.dq, column);
+    assert_rows(&c, "dcontent_bias", p->queries.dcontent_bias, whole->queries.dcontent_bias, first);
+    for (int n = 0; n < c.num_sources; n++) {
+        const AttentionSource *s = &p->sources[n], *t = &whole->sources[n];
+        assert_columns(&c, "dk", s->dk, t->dk, column);
+        assert_columns(&c, "dv", s->dv, t->dv, column);
+        if (s->dr.data == NULL) continue;
+        assert_columns(&c, "dr", s->dr, t->dr, column);
+        assert_rows(&c, "dposition_bias", s->dposition_bias, t->dposition_bias, first);
+    }
+    problem_destroy(p);
+}
+
+/* The ranks of a tensor group have some heads each: with dropout too, what they find is what one
+ * rank with all heads finds. On one thread bit by bit, for a head's sums are its own. */
+static void heads_in_slices_are_those_of_the_whole(void **state)
+{
+    (void)state;
+    static const double rates[] = {0, 0.3};
+    Device *device = NULL;
+    assert_int_equal(device_create_cpu(&device, 1), PAL_OK);
+    for (int i = 0; i < NUM_CASES; i++)
+        for (int r = 0; r < 2; r++) {
+            AttentionCase c = cases[i];
+            c.dropout = rates[r];
+            c.heads = 4;
+            Problem *whole = problem_create(&c);
+            run_both(device, whole);
+            compare_slice(device, whole, 0, 4);
+            compare_slice(device, whole, 0, 2);
+            compare_slice(device, whole, 2, 2);
+            compare_slice(device, whole, 1, 1);
+            compare_slice(device, whole, 1, 3);
+            problem_destroy(whole);
+        }
+    device_destroy(&device);
+}
+
+/* --- the definition against finite differences ----------------------------------------------- */
 
 static double weighted_output(const Problem *p)
 {
@@ -250,7 +334,9 @@ int main(void)
         cmocka_unit_test(the_definition_agrees_with_finite_differences),
         cmocka_unit_test(one_thread_agrees_with_the_definition),
         cmocka_unit_test(threads_agree_with_the_definition),
+        cmocka_unit_test(dropout_counts_the_heads_before),
         cmocka_unit_test(the_same_call_gives_the_same_bits),
+        cmocka_unit_test(heads_in_slices_are_those_of_the_whole),
         cmocka_unit_test(gradients_that_are_not_wanted_are_left_out),
         cmocka_unit_test(visible_operations_are_counted),
     };

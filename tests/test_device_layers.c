@@ -116,13 +116,13 @@ static void check_embedding(Device *device)
         int32_t tokens[129];
         for (int64_t i = 0; i < rows; i++) tokens[i] = (int32_t)(i * i % VOCABULARY);
 
-        device->op->embedding_forward(device, y, table, tokens, 1.5);
+        device->op->embedding_forward(device, y, table, tokens, 0, 1.5);
         for (int64_t i = 0; i < rows * width; i++) {
             Real from = table.data[tokens[i / width] * width + i % width];
             assert_true(y.data[i] == (Real)1.5 * from);
         }
-        device->op->embedding_backward(device, dtable, y, tokens, 1.5);
-        device->op->embedding_backward(device, again, y, tokens, 1.5);
+        device->op->embedding_backward(device, dtable, y, tokens, 0, 1.5);
+        device->op->embedding_backward(device, again, y, tokens, 0, 1.5);
         assert_same_bits(dtable, again);
         for (int64_t v = 0; v < VOCABULARY * width; v++) {
             double expected = (double)before.data[v];

@@ -98,29 +98,47 @@ static void copies_move_blocks_only(void **state)
     on_all_devices(check_copies);
 }
 
+/* Whether the number of row b at position t and channel j of a tensor of this place is kept. */
+static bool is_kept(RandomStream stream, DropoutPlace place, int64_t b, int64_t t, int64_t j,
+                    double rate)
+{
+    uint64_t element =
+        (uint64_t)((place.first_position + t) * place.channels + place.first_channel + j);
+    uint32_t words[4];
+    random_words(random_substream(stream, (uint64_t)(place.first_row + b), 0), element / 4, words);
+    return words[element % 4] * 0x1p-32 >= rate;
+}
+
+static void check_dropout_at(Device *device, const int64_t shape[3], DropoutPlace place)
+{
+    const double rate = 0.3;
+    RandomStream stream = random_stream(7, "tests/dropout");
+    int64_t positions = shape[1], n = shape[2], num_kept = 0;
+    Tensor x = numbers_3d(shape[0], positions, n, 1), y = copy_of(x), unchanged = copy_of(x);
+    device->op->dropout(device, y, stream, place, rate);
+    device->op->dropout(device, unchanged, stream, place, 0.0);
+    assert_same_bits(unchanged, x);
+    for (int64_t i = 0; i < tensor_count(x); i++) {
+        bool kept = is_kept(stream, place, i / (positions * n), i / n % positions, i % n, rate);
+        num_kept += kept;
+        assert_near(y.data[i], kept ? (double)x.data[i] / (1.0 - rate) : 0.0, 2 * rounding);
+    }
+    /* Six standard deviations of a binomial count. */
+    double count = (double)tensor_count(x);
+    assert_near(num_kept, (1.0 - rate) * count, 6.0 * sqrt(rate * (1.0 - rate) * count));
+    release(x), release(y), release(unchanged);
+}
+
 static void check_dropout(Device *device)
 {
-    static const int64_t shapes[][2] = {{0, 5}, {1, 1}, {3, 17}, {2, 257}, {5, 4099}, {2, 65536}};
-    RandomStream stream = random_stream(7, "tests/dropout");
-    const double rate = 0.3;
+    static const int64_t shapes[][3] = {{0, 5, 1},  {1, 1, 1},    {3, 17, 1},    {2, 1, 257},
+                                        {3, 2, 17}, {5, 1, 4099}, {2, 256, 256}, {2, 31, 129}};
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-        int64_t rows = shapes[s][0], n = shapes[s][1], first_row = 11, num_kept = 0;
-        Tensor x = numbers(rows, n, 1), y = copy_of(x), unchanged = copy_of(x);
-        device->op->dropout(device, y, stream, first_row, rate);
-        device->op->dropout(device, unchanged, stream, first_row, 0.0);
-        assert_same_bits(unchanged, x);
-        for (int64_t i = 0; i < rows * n; i++) {
-            RandomStream of_row = random_substream(stream, (uint64_t)(first_row + i / n), 0);
-            uint32_t words[4];
-            random_words(of_row, (uint64_t)(i % n / 4), words);
-            bool kept = words[i % n % 4] * 0x1p-32 >= rate;
-            num_kept += kept;
-            assert_near(y.data[i], kept ? (double)x.data[i] / (1.0 - rate) : 0.0, 2 * rounding);
-        }
-        /* Six standard deviations of a binomial count. */
-        double count = (double)(rows * n);
-        assert_near(num_kept, (1.0 - rate) * count, 6.0 * sqrt(rate * (1.0 - rate) * count));
-        release(x), release(y), release(unchanged);
+        int64_t n = shapes[s][2];
+        check_dropout_at(device, shapes[s], (DropoutPlace){11, 0, 0, n});
+        check_dropout_at(device, shapes[s], (DropoutPlace){11, 3, 0, n});
+        check_dropout_at(device, shapes[s], (DropoutPlace){11, 3, 5, n + 6});
+        check_dropout_at(device, shapes[s], (DropoutPlace){0, 129, 127, n + 127});
     }
 }
 
@@ -128,6 +146,40 @@ static void dropout_draws_the_documented_words(void **state)
 {
     (void)state;
     on_all_devices(check_dropout);
+}
+
+/* A rank holds some rows, positions and channels: what it drops there is what one rank that holds
+ * everything drops there. Words come in fours and, on the CPU, in blocks of 128: some parts begin
+ * or end beside their edges. */
+static void check_dropout_parts(Device *device)
+{
+    enum { ROWS = 3, POSITIONS = 37, CHANNELS = 261 };
+    static const Span rows[] = {{0, ROWS}, {1, 2}};
+    static const Span positions[] = {{0, POSITIONS}, {0, 1}, {5, 17}, {36, 1}, {4, 32}, {7, 0}};
+    static const Span channels[] = {{0, CHANNELS}, {0, 1},   {3, 6},     {4, 128}, {127, 2},
+                                    {126, 135},    {131, 1}, {130, 131}, {257, 4}, {1, 260}};
+    RandomStream stream = random_stream(8, "tests/dropout");
+    Tensor x = numbers_3d(ROWS, POSITIONS, CHANNELS, 1), dropped = copy_of(x);
+    device->op->dropout(device, dropped, stream, (DropoutPlace){20, 0, 0, CHANNELS}, 0.4);
+
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+        for (size_t t = 0; t < sizeof positions / sizeof *positions; t++)
+            for (size_t j = 0; j < sizeof channels / sizeof *channels; j++) {
+                Tensor part = part_of(x, rows[r], positions[t], channels[j]);
+                Tensor expected = part_of(dropped, rows[r], positions[t], channels[j]);
+                DropoutPlace place = {20 + rows[r].first, positions[t].first, channels[j].first,
+                                      CHANNELS};
+                device->op->dropout(device, part, stream, place, 0.4);
+                assert_same_bits(part, expected);
+                release(part), release(expected);
+            }
+    release(x), release(dropped);
+}
+
+static void dropout_of_a_part_is_the_part_of_dropout(void **state)
+{
+    (void)state;
+    on_all_devices(check_dropout_parts);
 }
 
 static void check_sums(Device *device)
@@ -243,6 +295,7 @@ int main(void)
         cmocka_unit_test(storage_keeps_numbers),
         cmocka_unit_test(copies_move_blocks_only),
         cmocka_unit_test(dropout_draws_the_documented_words),
+        cmocka_unit_test(dropout_of_a_part_is_the_part_of_dropout),
         cmocka_unit_test(sums_match_loops),
         cmocka_unit_test(squared_error_counts_masked_rows),
         cmocka_unit_test(adam_follows_the_paper),

@@ -100,6 +100,8 @@ static ModelOptions make_options(const Case *c)
 typedef struct Setup {
     Device *device;
     Arena *arena;
+    Traffic traffic;
+    Group group; /* of one */
     ModelOptions options;
     Parameters parameters;
     Model model;   /* reads by windows */
@@ -129,11 +131,13 @@ static Setup *setup_create(const Case *c)
     s->options = make_options(c);
     assert_int_equal(device_create_cpu(&s->device, THREADS), PAL_OK);
     assert_int_equal(arena_create(&s->arena, s->device), PAL_OK);
-    parameters_create(&s->parameters, s->arena, &s->options, false);
+    s->group = (Group){.rank = 0, .size = 1, .traffic = &s->traffic};
+    Placement place = placement_whole(&s->options, 1);
+    parameters_create(&s->parameters, s->arena, &s->options, &place, false);
     Model *models[] = {&s->model, &s->stepped};
     for (int i = 0; i < 2; i++)
-        assert_int_equal(model_create(models[i], s->device, s->arena, &s->options, &s->parameters,
-                                      1, false, false),
+        assert_int_equal(model_create(models[i], s->device, s->arena, &s->options, &place,
+                                      &s->group, &s->parameters, false, false),
                          PAL_OK);
     decoder_create(&s->decoder, s->arena, &s->stepped);
     assert_int_equal(arena_seal(s->arena), PAL_OK);
@@ -166,14 +170,13 @@ static void read_by_windows(Setup *s)
                          .targets = targets,
                          .counted = &counted,
                          .starts = &starts};
-        model_forward(&s->model, &window);
+        model_forward(&s->model, 0, &window, 0, true);
         for (int t = 0; t < counted; t++) {
             Tensor logits = tensor_slice(s->model.output.logits, 0, 1);
             output_logits(s->device, &s->model.output, logits,
-                          tensor_slice(tensor_as_matrix(s->model.top), t, 1));
+                          tensor_slice(tensor_as_matrix(s->model.flights[0].top), t, 1));
             s->device->op->download(s->device, s->expected[first + t], logits);
         }
-        model_remember(&s->model, &window);
     }
 }
 

@@ -59,7 +59,7 @@ static void begin(Problem *p, const Setting *setting)
     p->gradient = malloc(weight_bytes(p));
     p->weights = malloc(weight_bytes(p));
     p->changed = malloc(weight_bytes(p));
-    Tensor h = p->fixture.model.h;
+    Tensor h = p->fixture.model.flights[0].h;
     size_t layer = checked_size(tensor_count(h)) * sizeof(Real);
     p->a = malloc(UPDATE_WINDOWS * checked_size(p->fixture.options.layers) * layer);
     assert_true(p->gradient != NULL && p->weights != NULL && p->changed != NULL && p->a != NULL);
@@ -144,7 +144,7 @@ static double window_nats(void *context)
     Problem *p = context;
     fixture_restore_memory(&p->fixture);
     model_weights_changed(&p->fixture.model);
-    model_forward(&p->fixture.model, &p->windows[0].view);
+    model_forward(&p->fixture.model, 0, &p->windows[0].view, 0, false);
     return fixture_nats(&p->fixture);
 }
 
@@ -156,8 +156,8 @@ static void task_loss_matches_differences(void **state)
         Problem p;
         begin(&p, &model_settings[i]);
         model_begin_update(&p.fixture.model);
-        model_forward(&p.fixture.model, &p.windows[0].view);
-        model_backward(&p.fixture.model, &p.windows[0].view);
+        model_forward(&p.fixture.model, 0, &p.windows[0].view, 0, true);
+        model_backward(&p.fixture.model, 0, NULL, NULL);
         keep_gradient(&p);
         check_group(&p, window_nats, GROUP_MAIN);
         worst = fmax(worst, p.worst);
@@ -176,7 +176,7 @@ static double compression_sum(void *context)
     fixture_restore_memory(&p->fixture);
     double total = 0.0;
     for (int l = 0; l < model->options.layers; l++) model->compression_sums[l] = (LossSum){0};
-    model_remember(model, &p->windows[0].view);
+    model_remember(model, 0);
     for (int l = 0; l < model->options.layers; l++) total += model->compression_sums[l].sum;
     return total;
 }
@@ -190,7 +190,7 @@ static void compression_loss_matches_differences(void **state)
         begin(&p, &model_settings[i]);
         Model *model = &p.fixture.model;
         if (model->compression_loss->apply != NULL) {
-            model_forward(model, &p.windows[0].view);
+            model_forward(model, 0, &p.windows[0].view, 0, false);
             fixture_keep_memory(&p.fixture); /* without the rows that the window has emptied */
             model_begin_update(model);
             double sum = compression_sum(&p);
@@ -211,10 +211,11 @@ static void compression_loss_matches_differences(void **state)
 static void copy_a(Problem *p, int i, bool keep)
 {
     const Model *model = &p->fixture.model;
-    int64_t count = tensor_count(model->h);
+    const Flight *flight = &model->flights[0];
+    int64_t count = tensor_count(flight->h);
     for (int l = 0; l < model->options.layers; l++) {
         Real *kept = p->a + (i * model->options.layers + l) * count;
-        Real *now = model->layers[l].a.data;
+        Real *now = flight->layers[l].a.data;
         memcpy(keep ? kept : now, keep ? now : kept, checked_size(count) * sizeof(Real));
     }
 }
@@ -235,13 +236,13 @@ static double nats_through_slots(void *context)
     for (int j = 0; j < UPDATE_WINDOWS; j++) {
         fixture_restore_memory(&p->fixture);
         for (int i = 0; i < j; i++) {
-            model_forward(model, &p->windows[i].view); /* also empties rows */
+            model_forward(model, 0, &p->windows[i].view, 0, false); /* also empties rows */
             copy_a(p, i, false);
             use_weights(p, i >= j - model->options.bptt_windows ? p->changed : p->weights);
-            model_remember(model, &p->windows[i].view);
+            model_remember(model, 0);
             model_finish_update(model); /* gives its blocks back */
         }
-        model_forward(model, &p->windows[j].view);
+        model_forward(model, 0, &p->windows[j].view, 0, false);
         total += fixture_nats(&p->fixture);
     }
     use_weights(p, p->changed);
@@ -259,10 +260,9 @@ static void task_loss_through_slots_matches_differences(void **state)
         Model *model = &p.fixture.model;
         model_begin_update(model);
         for (int i = 0; i < UPDATE_WINDOWS; i++) {
-            model_forward(model, &p.windows[i].view);
+            model_forward(model, 0, &p.windows[i].view, 0, true);
             copy_a(&p, i, true);
-            model_backward(model, &p.windows[i].view);
-            model_remember(model, &p.windows[i].view);
+            model_backward(model, 0, NULL, NULL);
         }
         model_finish_update(model);
         keep_gradient(&p);
@@ -276,11 +276,45 @@ static void task_loss_through_slots_matches_differences(void **state)
 
 /* --- exact zeros ------------------------------------------------------------------------------ */
 
-static void assert_main_unchanged(const Problem *p)
+static void assert_unchanged(const Problem *p, ParameterGroup group)
 {
     const Parameters *parameters = &p->fixture.parameters;
-    Tensor main = parameters_group(parameters, parameters->gradient, GROUP_MAIN);
-    assert_memory_equal(main.data, p->gradient, checked_size(tensor_count(main)) * sizeof(Real));
+    Tensor gradient = parameters_group(parameters, parameters->gradient, group);
+    const Real *kept = p->gradient + parameters->group_first[group];
+    assert_memory_equal(gradient.data, kept, checked_size(tensor_count(gradient)) * sizeof(Real));
+}
+
+/* A window whose memory does not move on has the task loss alone: what it gives the main
+ * weights. */
+static void check_task_loss_alone(Problem *p, const Window *window)
+{
+    Model *model = &p->fixture.model;
+    model_begin_update(model);
+    model_forward(model, 0, window, 0, false);
+    model_backward(model, 0, NULL, NULL);
+    assert_true(group_is_zero(&p->fixture.parameters, GROUP_COMPRESSION));
+    assert_false(group_is_zero(&p->fixture.parameters, GROUP_MAIN));
+    keep_gradient(p);
+}
+
+/* Forward, in which the memory moves on, adds the compression loss; backward and the update's end
+ * nothing more to f_c, and to the main weights only what the task loss alone did. */
+static void check_both_losses(Problem *p, const Window *window, bool trains)
+{
+    Model *model = &p->fixture.model;
+    const Parameters *parameters = &p->fixture.parameters;
+    model_begin_update(model);
+    model_forward(model, 0, window, 0, true);
+    assert_true(group_is_zero(parameters, GROUP_COMPRESSION) == !trains);
+    Tensor f_c = parameters_group(parameters, parameters->gradient, GROUP_COMPRESSION);
+    memcpy(p->gradient + parameters->group_first[GROUP_COMPRESSION], f_c.data,
+           checked_size(tensor_count(f_c)) * sizeof(Real));
+    model_backward(model, 0, NULL, NULL);
+    assert_unchanged(p, GROUP_MAIN);
+    assert_unchanged(p, GROUP_COMPRESSION);
+    model_finish_update(model);
+    assert_unchanged(p, GROUP_MAIN);
+    assert_true(group_is_zero(parameters, GROUP_COMPRESSION) == !trains);
 }
 
 /* Without `task` in every window; with it in an update's first one, which reads no slots of its
@@ -291,22 +325,12 @@ static void losses_keep_to_their_weights(void **state)
     for (int s = 0; s < NUM_MODEL_SETTINGS; s++) {
         Problem p;
         begin(&p, &model_settings[s]);
-        Model *model = &p.fixture.model;
-        const Parameters *parameters = &p.fixture.parameters;
+        const Model *model = &p.fixture.model;
         bool trains = model->compression_loss->apply != NULL &&
                       tensor_exists(model->compression_work.evicted);
         for (int i = 0; i < UPDATE_WINDOWS; i++) {
-            model_begin_update(model);
-            model_forward(model, &p.windows[i].view);
-            model_backward(model, &p.windows[i].view);
-            assert_true(group_is_zero(parameters, GROUP_COMPRESSION));
-            assert_false(group_is_zero(parameters, GROUP_MAIN));
-            keep_gradient(&p);
-            model_remember(model, &p.windows[i].view);
-            assert_main_unchanged(&p);
-            model_finish_update(model);
-            assert_main_unchanged(&p);
-            assert_true(group_is_zero(parameters, GROUP_COMPRESSION) == !trains);
+            check_task_loss_alone(&p, &p.windows[i].view);
+            check_both_losses(&p, &p.windows[i].view, trains);
         }
         end(&p);
     }

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# A rank that dies, or a person who has had enough: the whole job ends at once, with a status that
-# says so, and no process stays behind.
+# A rank that dies, a person who has had enough, or data that only some ranks cannot read: the whole
+# job ends at once, with a status that says so, and no process stays behind.
 #
 #   tests/test_killed_rank.sh build/palimpsest [MPIRUN...]
 source "$(dirname "$0")/support.sh"
 
 patience=10 # seconds
 
-# start RANKS FOLDER: a training that would take hours; returns when it makes updates.
+# start RANKS FOLDER [ARGUMENTS...]: a training of many hours; returns when it makes updates.
 start() {
     "${launcher[@]}" -n "$1" "$palimpsest" train "$inputs/tiny.ini" --run "$2" \
-        --set batch.rows=4 --set train.updates=100000000 --set train.log_every=1000000 \
+        --set batch.rows=4 --set train.updates=100000000 --set train.log_every=1000000 "${@:3}" \
         >"$folder/out" 2>"$folder/err" </dev/null &
     job=$!
     local waited=0
@@ -56,11 +56,19 @@ whole_lines() { ! head -n -1 "$1" | grep -qv '^{.*}$'; }
 write_text "$inputs/text"
 must 1 prepare "$inputs/text" -o "$inputs/data.h5"
 write_config "$inputs/tiny.ini" "$inputs/data.h5"
+must 1 train "$inputs/tiny.ini" --run "$inputs/run"
 
 start 3 killed
 kill -KILL "${ranks[1]}"
 ends "one of three ranks killed"
 check "metrics are whole lines" whole_lines killed/metrics.jsonl
+
+# The second stage's first half of the layers' heads; the first stage waits for its gradients.
+start 4 grid --set parallel.pipeline=2 --set parallel.tensor=2
+kill -KILL "${ranks[2]}"
+ends "one rank of the grid 1.2.2 killed"
+check "mpirun says so" grep -q 'signal 9' "$folder/err"
+check "metrics of the grid are whole lines" whole_lines grid/metrics.jsonl
 
 start 2 first
 kill -KILL "${ranks[0]}"
@@ -73,4 +81,52 @@ ends "interrupted (Ctrl-C)"
 start 2 terminated
 kill -TERM "$job"
 ends "terminated"
+
+# ---- data that only some ranks cannot read -------------------------------------------------------
+
+# Writes a token beyond the vocabulary where one row begins its document, in all splits.
+spoil() {
+    local python
+    for python in python3 /usr/bin/python3; do
+        "$python" -c 'import h5py' 2>/dev/null && break
+        python=
+    done
+    [ -n "$python" ] || return 1
+    cp "$inputs/data.h5" "$inputs/bad.h5"
+    "$python" -c 'import h5py, sys
+with h5py.File(sys.argv[1], "r+") as file:
+    for split in ("train", "validation", "test"):
+        file[split]["tokens"][0] = 300' "$inputs/bad.h5"
+}
+
+# stops_together GRID...: some updates, then every rank ends with the message of those that met the
+# token.
+stops_together() {
+    local grid data pipeline tensor
+    for grid in "$@"; do
+        IFS=. read -r data pipeline tensor <<<"$grid"
+        run $((data * pipeline * tensor)) train "$inputs/tiny.ini" --run "bad.$grid" \
+            --set data.path="$inputs/bad.h5" --set train.updates=1000 --set train.seed="$late" \
+            --set parallel.data="$data" --set parallel.pipeline="$pipeline" \
+            --set parallel.tensor="$tensor"
+        check "bad token on $grid: status $status" [ "$status" = 65 ]
+        check "bad token on $grid: message" \
+            has_one_message bad.h5 "/train/tokens[0] is 300" "vocabulary has 257" prepare
+        check "bad token on $grid: met after some updates" [ -s "bad.$grid/metrics.jsonl" ]
+        check "bad token on $grid: as many updates as on one rank" \
+            [ "$(wc -l <"bad.$grid/metrics.jsonl")" = "$(wc -l <bad.1.1.1/metrics.jsonl)" ]
+    done
+}
+
+late=3 # a seed with which the first document is not among the first that are read
+if spoil; then
+    stops_together 1.1.1 2.2.1 2.1.2
+    # The longest document, which the first replica reads.
+    for size in pipeline tensor; do
+        on=4 refused 65 "/test/tokens[0] is 300" -- \
+            evaluate "$inputs/run" --data "$inputs/bad.h5" --set parallel.$size=2
+    done
+else
+    skip "a bad token: no Python with h5py to write one"
+fi
 finish

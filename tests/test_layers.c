@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "src/base/checked.h"
+#include "src/layers/dropout.h"
 #include "src/layers/embedding.h"
 #include "src/layers/linear.h"
 #include "tests/model_fixture.h"
@@ -69,7 +70,8 @@ static void trial_begin(Trial *t, const Setting *setting)
     t->y = zeros(t->x);
     t->dx = zeros(t->x);
     t->dy = numbers(t->window.view.rows, options->window, options->width, "dy");
-    t->input = model_attention_input(&t->fixture.model, 1);
+    MemoryView view = fixture_view(&t->fixture, 1, 0);
+    t->input = model_attention_input(&t->fixture.model, 0, 1, view);
     t->input.source[SOURCE_WINDOW] = t->x;
 }
 
@@ -78,6 +80,8 @@ static void trial_end(Trial *t)
     free(t->x.data), free(t->y.data), free(t->dy.data), free(t->dx.data);
     fixture_destroy(&t->fixture);
 }
+
+static TransformerLayer *trial_layer(Trial *t) { return &t->fixture.model.flights[0].layers[1]; }
 
 /* Along a few random directions of x, what `loss` gives and what dx says. */
 static void check_input(Trial *t, double (*loss)(void *), Tensor x, Tensor dx, const char *what)
@@ -95,14 +99,14 @@ static void check_input(Trial *t, double (*loss)(void *), Tensor x, Tensor dx, c
 static double norm_loss(void *context)
 {
     Trial *t = context;
-    layer_norm_forward(t->fixture.device, &t->fixture.model.layers[1].attention_norm, t->y, t->x);
+    layer_norm_forward(t->fixture.device, &trial_layer(t)->attention_norm, t->y, t->x);
     return dot(t->y, t->dy);
 }
 
 static double feed_forward_loss(void *context)
 {
     Trial *t = context;
-    feed_forward_forward(t->fixture.device, &t->fixture.model.layers[1].feed_forward, t->y, t->x,
+    feed_forward_forward(t->fixture.device, &trial_layer(t)->feed_forward, t->y, t->x,
                          &t->window.view, true);
     return dot(t->y, t->dy);
 }
@@ -110,7 +114,7 @@ static double feed_forward_loss(void *context)
 static double attention_loss(void *context)
 {
     Trial *t = context;
-    attention_forward(t->fixture.device, &t->fixture.model.layers[1].attention, t->y, &t->input,
+    attention_forward(t->fixture.device, &trial_layer(t)->attention, t->y, &t->input,
                       &t->window.view, true);
     return dot(t->y, t->dy);
 }
@@ -118,8 +122,8 @@ static double attention_loss(void *context)
 static double output_nats(void *context)
 {
     Trial *t = context;
-    output_loss(t->fixture.device, &t->fixture.model.output, t->fixture.model.nats, tensor_none,
-                t->x, &t->window.view);
+    output_loss(t->fixture.device, &t->fixture.model.output, fixture_tokens_nats(&t->fixture),
+                tensor_none, t->x, &t->window.view);
     return fixture_nats(&t->fixture);
 }
 
@@ -146,8 +150,7 @@ static void layer_norm_passes_its_gradient_on(void **state)
         Trial t;
         trial_begin(&t, &trials[i]);
         norm_loss(&t);
-        layer_norm_backward(t.fixture.device, &t.fixture.model.layers[1].attention_norm, t.dx, t.dy,
-                            t.x);
+        layer_norm_backward(t.fixture.device, &trial_layer(&t)->attention_norm, t.dx, t.dy, t.x);
         check_input(&t, norm_loss, t.x, t.dx, "layer norm");
         trial_end(&t);
     }
@@ -160,7 +163,7 @@ static void feed_forward_passes_its_gradient_on(void **state)
         Trial t;
         trial_begin(&t, &trials[i]);
         feed_forward_loss(&t);
-        feed_forward_backward(t.fixture.device, &t.fixture.model.layers[1].feed_forward, t.dx,
+        feed_forward_backward(t.fixture.device, &trial_layer(&t)->feed_forward, t.dx,
                               t.fixture.model.work.dhidden, t.dy, t.x, &t.window.view);
         check_input(&t, feed_forward_loss, t.x, t.dx, "feed-forward");
         trial_end(&t);
@@ -176,7 +179,7 @@ static void attention_passes_its_gradient_on(void **state)
         trial_begin(&t, &trials[i]);
         Tensor compressed = t.input.source[SOURCE_COMPRESSED], dcompressed = zeros(compressed);
         attention_loss(&t);
-        attention_backward(t.fixture.device, &t.fixture.model.layers[1].attention,
+        attention_backward(t.fixture.device, &trial_layer(&t)->attention,
                            &t.fixture.model.work.attention, t.dx, dcompressed, t.dy, &t.input,
                            &t.window.view);
         check_input(&t, attention_loss, t.x, t.dx, "attention, window");
@@ -195,13 +198,13 @@ static void output_passes_its_gradient_on(void **state)
         trial_begin(&t, &trials[i]);
         double nats = output_nats(&t);
         Tensor dx_whole = zeros(t.x);
-        output_loss(t.fixture.device, &t.fixture.model.output, t.fixture.model.nats, dx_whole, t.x,
-                    &t.window.view);
+        output_loss(t.fixture.device, &t.fixture.model.output, fixture_tokens_nats(&t.fixture),
+                    dx_whole, t.x, &t.window.view);
         check_input(&t, output_nats, t.x, dx_whole, "output");
 
         t.fixture.model.output.logits.dims[0] = 5;
-        output_loss(t.fixture.device, &t.fixture.model.output, t.fixture.model.nats, t.dx, t.x,
-                    &t.window.view);
+        output_loss(t.fixture.device, &t.fixture.model.output, fixture_tokens_nats(&t.fixture),
+                    t.dx, t.x, &t.window.view);
         assert_near(fixture_nats(&t.fixture), nats, adjoint_tolerance, "nats in pieces");
         for (int64_t e = 0; e < tensor_count(t.x); e++)
             assert_near(t.dx.data[e], dx_whole.data[e], adjoint_tolerance, "dx in pieces");
@@ -307,18 +310,25 @@ static void pairs_are_adjoint(void **state)
     device_destroy(&device);
 }
 
+/* With the dropout that follows it, which is its own adjoint. */
 static void embedding_is_adjoint(void **state)
 {
     (void)state;
     for (int dropout = 0; dropout < 2; dropout++) {
         Trial t;
         trial_begin(&t, &trials[0]);
-        Weight table = t.fixture.model.embedding;
+        Device *device = t.fixture.device;
+        const Window *window = &t.window.view;
+        const Embedding *embedding = &t.fixture.model.embedding;
+        DropoutPlace place = {.first_row = window->first_row, .channels = t.y.dims[2]};
         double rate = dropout * 0.3;
-        embedding_forward(t.fixture.device, t.y, &t.window.view, table, rate);
+        embedding_forward(device, embedding, t.y, window);
+        dropout_apply(device, t.y, window, DROPOUT_EMBEDDING, 0, place, rate);
         double product = dot(t.y, t.dy);
-        embedding_backward(t.fixture.device, t.dy, &t.window.view, table, rate);
-        assert_near(dot(table.value, table.gradient), product, adjoint_tolerance, "embedding");
+        dropout_apply(device, t.dy, window, DROPOUT_EMBEDDING, 0, place, rate);
+        embedding_backward(device, embedding, t.dy, window);
+        assert_near(dot(embedding->table.value, embedding->table.gradient), product,
+                    adjoint_tolerance, "embedding");
         trial_end(&t);
     }
 }

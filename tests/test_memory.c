@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What memories hold after each window, against plain lists of marked states; what `most_used`
- * keeps; and the compression losses where they can be worked out by hand.
+ * What memories hold after each window, and what the marks of earlier windows still show, against
+ * plain lists of marked states.
  */
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -83,15 +82,18 @@ static Slot marked_slot(int64_t window, int layer, int row, int t)
     return slot;
 }
 
+static void write_slot(Real *to, Slot slot)
+{
+    for (int e = 0; e < WIDTH; e++) to[e] = (Real)slot.state[e];
+}
+
 /* In place of what the layers computed. */
 static void mark_window(Model *model, int64_t window)
 {
     for (int l = 0; l < LAYERS; l++) {
-        for (int i = 0; i < model->rows * LENGTH; i++) {
-            Slot slot = marked_slot(window, l, i / LENGTH, i % LENGTH);
-            for (int e = 0; e < WIDTH; e++)
-                model->layers[l].a.data[i * WIDTH + e] = (Real)slot.state[e];
-        }
+        Tensor a = model->flights[0].layers[l].a;
+        for (int i = 0; i < FIXTURE_ROWS * LENGTH; i++)
+            write_slot(a.data + i * WIDTH, marked_slot(window, l, i / LENGTH, i % LENGTH));
     }
 }
 
@@ -115,6 +117,18 @@ static void assert_slots(Tensor buffer, int row, int valid, const Slot *expected
     }
 }
 
+static void assert_model_shows(Fixture *fixture, Lists lists[LAYERS][FIXTURE_ROWS])
+{
+    for (int l = 0; l < LAYERS; l++) {
+        MemoryView view = fixture_view(fixture, l, 0);
+        const MemoryMark *mark = &fixture->model.flights[0].marks[l];
+        for (int b = 0; b < FIXTURE_ROWS; b++) {
+            assert_slots(view.recent, b, mark->valid_recent[b], lists[l][b].recent);
+            assert_slots(view.compressed, b, mark->valid_compressed[b], lists[l][b].compressed);
+        }
+    }
+}
+
 static void check_lists(EmptyMemory empty, bool keeps_memory)
 {
     Setting setting = {.model = list_options,
@@ -132,20 +146,15 @@ static void check_lists(EmptyMemory empty, bool keeps_memory)
     for (int64_t i = 0; i < WINDOWS; i++) {
         TestWindow window;
         fixture_window(&fixture, &window, i);
-        model_forward(model, &window.view);
+        model_forward(model, 0, &window.view, 0, false);
         mark_window(model, i);
-        model_remember(model, &window.view);
+        model_remember(model, 0);
         for (int b = 0; b < FIXTURE_ROWS; b++) {
             for (int l = 0; l < LAYERS && window.starts[b] && !keeps_memory; l++)
                 empty_lists(&lists[l][b], empty == EMPTY_ZEROS);
             if (window.counted[b] == LENGTH) push_marks(lists, &fixture.options, i, b);
-            for (int l = 0; l < LAYERS; l++) {
-                const LayerMemory *memory = &model->memory[l];
-                assert_slots(memory->recent, b, memory->valid_recent[b], lists[l][b].recent);
-                assert_slots(memory->compressed, b, memory->valid_compressed[b],
-                             lists[l][b].compressed);
-            }
         }
+        assert_model_shows(&fixture, lists);
     }
     fixture_destroy(&fixture);
 }
@@ -159,260 +168,227 @@ static void memories_are_the_plain_lists(void **state)
     check_lists(EMPTY_ZEROS, true);
 }
 
-/* --- most_used -------------------------------------------------------------------------------- */
+/* --- marks of earlier windows ----------------------------------------------------------------- */
 
-static void most_used_keeps_order_and_prefers_the_older(void **state)
+enum { GROUPS = 2, GROUP_ROWS = FIXTURE_ROWS / GROUPS, MOST_LATER = 3, MOST_PARTS = 2 };
+enum { LATER_WINDOWS = 40, FRESH = LENGTH / RATE };
+
+/* What one window of one row group saw, and should go on seeing. */
+typedef struct Seen {
+    MemoryMark mark;
+    Lists lists[GROUP_ROWS];
+} Seen;
+
+/* The memory of one layer, on all ranks of a tensor group as if they were one: shards are put
+ * together without MPI. A group of one reads as the model does. */
+typedef struct Shared {
+    int layer, parts, later;
+    bool zeros;
+    Device *device;
+    Arena *arena;
+    Traffic traffic;
+    Group group; /* of one */
+    LayerMemory memory[MOST_PARTS];
+    MemoryGather gather;
+    Tensor shard, whole_a;    /* of one row; (B,T,D) */
+    Tensor a, evicted, fresh; /* of one rank: (B,T/P,D) twice, (B,T/(cP),D) */
+    MemoryView view;
+    Lists now[FIXTURE_ROWS];
+    Seen seen[GROUPS][MOST_LATER + 1]; /* window w at w mod (later + 1) */
+} Shared;
+
+static Tensor take(Shared *s, int64_t rows, int64_t slots)
 {
-    (void)state;
-    enum { SLOTS = 6, KEPT = 3 };
-    static const Real usage[FIXTURE_ROWS][SLOTS] = {
-        {5, 1, 4, 3, 2, 0}, {1, 1, 1, 1, 1, 1}, {0, 2, 2, 0, 2, 2}, {0, 0, 0, 0, 0, 7}};
-    static const int kept[FIXTURE_ROWS][KEPT] = {{0, 2, 3}, {0, 1, 2}, {1, 2, 4}, {0, 1, 5}};
-    Setting setting = {.model = {.window = SLOTS,
-                                 .memory = {6, 6},
-                                 .compressed_memory = {3, 3},
-                                 .compression = COMPRESSION_MOST_USED},
-                       .rows = FIXTURE_ROWS,
-                       .evaluates = true};
-    Fixture fixture;
-    fixture_create(&fixture, &setting);
-    const Compressor *compressor = &fixture.model.compressors[0];
-    CompressionWorkspace *work = compressor->work;
-    int64_t width = fixture.options.width;
-    memcpy(work->usage.data, usage, sizeof usage);
-    fixture_draw(work->evicted.data, tensor_count(work->evicted), "evicted");
-    compressor->kind->forward(fixture.device, compressor, work->evicted);
-    for (int b = 0; b < FIXTURE_ROWS; b++) {
-        for (int i = 0; i < KEPT; i++) {
-            const Real *found = work->fresh.data + (b * KEPT + i) * width;
-            const Real *expected = work->evicted.data + (b * SLOTS + kept[b][i]) * width;
-            assert_memory_equal(found, expected, checked_size(width) * sizeof(Real));
+    return arena_tensor_3d(s->arena, PURPOSE_WORKSPACE, rows, slots, WIDTH);
+}
+
+static void shared_create(Shared *s, int layer, int parts, int later, EmptyMemory empty)
+{
+    ModelOptions options = list_options;
+    options.empty_memory = empty;
+    Placement place = placement_whole(&options, GROUP_ROWS);
+    place.row_groups = GROUPS;
+    *s = (Shared){.layer = layer, .parts = parts, .later = later, .zeros = empty == EMPTY_ZEROS};
+    s->group = (Group){.rank = 0, .size = 1, .traffic = &s->traffic};
+    assert_int_equal(device_create_cpu(&s->device, 1), PAL_OK);
+    assert_int_equal(arena_create(&s->arena, s->device), PAL_OK);
+    gather_create(&s->gather, &s->group, s->device, s->arena, &options, &place);
+    place.tensor_parts = parts;
+    for (int p = 0; p < parts; p++) {
+        place.tensor_part = p;
+        memory_create(&s->memory[p], s->arena, &options, &place, layer, later);
+    }
+    s->shard = take(s, 1, MOST_SLOTS);
+    s->whole_a = take(s, GROUP_ROWS, LENGTH);
+    s->a = take(s, GROUP_ROWS, LENGTH / parts);
+    s->evicted = take(s, GROUP_ROWS, LENGTH / parts);
+    s->fresh = take(s, GROUP_ROWS, FRESH / parts);
+    s->view.recent = take(s, GROUP_ROWS, options.memory[layer]);
+    s->view.compressed = take(s, GROUP_ROWS, options.compressed_memory[layer]);
+    for (int g = 0; g < GROUPS; g++)
+        for (int i = 0; i <= later; i++)
+            memory_mark_create(&s->seen[g][i].mark, s->arena, GROUP_ROWS);
+    assert_int_equal(arena_seal(s->arena), PAL_OK);
+    for (int b = 0; b < FIXTURE_ROWS; b++) empty_lists(&s->now[b], s->zeros);
+}
+
+static void shared_destroy(Shared *s)
+{
+    arena_destroy(&s->arena);
+    device_destroy(&s->device);
+}
+
+/* One ring's slots of all ranks, as the mark saw them, to whole (B,S,D). */
+static void join_shards(const Shared *s, Tensor whole, const MemoryMark *mark, bool compressed)
+{
+    int64_t slots = whole.dims[1];
+    for (int p = 0; p < s->parts; p++) {
+        const LayerMemory *memory = &s->memory[p];
+        const SlotRing *ring = compressed ? &memory->compressed : &memory->recent;
+        for (int b = 0; b < GROUP_ROWS; b++) {
+            memory_read_shard(s->device, ring, mark->first_row + b, mark->pushed[b], s->shard.data);
+            for (int64_t i = 0; i < shard_runs(ring->order, p); i++) {
+                ShardRun run = shard_run(ring->order, p, i);
+                memcpy(whole.data + (b * slots + run.whole) * WIDTH,
+                       s->shard.data + run.shard * WIDTH,
+                       checked_size(run.count * WIDTH) * sizeof(Real));
+            }
         }
     }
-    fixture_destroy(&fixture);
+    memory_clear_unheld(s->device, whole, compressed ? mark->held_compressed : mark->held_recent);
 }
 
-/* Queries and positions out of the way, a logit is u . (s Wk) of its slot alone. */
-static void leave_content_only(Fixture *fixture)
+static MemoryView shared_view(Shared *s, const MemoryMark *mark)
 {
-    AttentionLayer *layer = &fixture->model.layers[0].attention;
-    const Weight weights[] = {layer->query, layer->position, layer->position_bias,
-                              layer->position_bias_compressed};
-    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
-        fixture->device->op->fill(fixture->device, weights[i].value, 0.0);
-    model_weights_changed(&fixture->model);
-}
-
-static double content_weight(const Fixture *fixture, const Real *slot)
-{
-    const AttentionLayer *layer = &fixture->model.layers[0].attention;
-    int width = fixture->options.width;
-    double logit = 0.0;
-    for (int i = 0; i < width; i++)
-        for (int j = 0; j < width; j++)
-            logit += (double)slot[i] * (double)layer->key.value.data[i * width + j] *
-                     (double)layer->content_bias.value.data[j];
-    return exp(logit / sqrt(width));
-}
-
-/* Mean weight on every evicted slot: of full memory, then (M < T) of the window itself. */
-static void expected_usage(const Fixture *fixture, int row, int counted, double *usage)
-{
-    const Model *model = &fixture->model;
-    int64_t width = fixture->options.width;
-    int length = fixture->options.window, slots = fixture->options.memory[0], all = slots + length;
-    double weight[2 * FIXTURE_WINDOW] = {0}, memory = 0.0;
-    for (int j = 0; j < all; j++) {
-        const Real *recent = model->memory[0].recent.data + (row * slots + j) * width;
-        const Real *window = model->layers[0].a.data + (row * length + j - slots) * width;
-        weight[j] = content_weight(fixture, j < slots ? recent : window);
-        if (j < slots) memory += weight[j];
-        usage[j] = 0.0;
+    if (s->parts == 1) {
+        gather_begin(&s->gather, &s->memory[0], mark);
+        return gather_end(&s->gather);
     }
-    double sum = memory;
-    for (int i = 0; i < counted; i++) {
-        sum += weight[slots + i];
-        for (int j = 0; j <= slots + i; j++) usage[j] += weight[j] / sum / counted;
-    }
+    join_shards(s, s->view.recent, mark, false);
+    join_shards(s, s->view.compressed, mark, true);
+    return s->view;
 }
 
-/* How many slots have more usage, or as much and are older. */
-static int rank(const double *usage, int length, int slot)
+/* How many of the T oldest of [recent ; window], and of the means of their groups, are valid. */
+static void assert_valid_counts(const Shared *s, const Seen *seen, int b)
 {
-    int before = 0;
-    for (int j = 0; j < length; j++)
-        before += usage[j] > usage[slot] || (usage[j] == usage[slot] && j < slot);
-    return before;
+    Slot all[MOST_SLOTS + LENGTH];
+    int slots = list_options.memory[s->layer], evicted = 0, fresh = 0;
+    memcpy(all, seen->lists[b].recent, (size_t)slots * sizeof(Slot));
+    for (int t = 0; t < LENGTH; t++) all[slots + t].valid = true;
+    for (int t = 0; t < LENGTH; t++) evicted += all[t].valid;
+    for (int g = 0; g < LENGTH; g += RATE) fresh += all[g].valid && all[g + 1].valid;
+    assert_int_equal(memory_valid_evicted(&s->memory[0], &seen->mark, b), evicted);
+    assert_int_equal(memory_valid_fresh(&s->memory[0], &seen->mark, b), fresh);
 }
 
-static void check_measured_usage(int slots)
+/* The marks of windows first .. last of this group. */
+static void assert_marks_show(Shared *s, int g, int64_t first, int64_t last)
 {
-    enum { SLOTS = 6, KEPT = 3 };
-    Setting setting = {.model = {.layers = 1,
-                                 .heads = 1,
-                                 .window = SLOTS,
-                                 .memory = {slots},
-                                 .compressed_memory = {6},
-                                 .compression = COMPRESSION_MOST_USED},
-                       .evaluates = true};
-    Fixture fixture;
-    TestWindow window;
-    fixture_create(&fixture, &setting);
-    Model *model = &fixture.model;
-    leave_content_only(&fixture);
-    Tensor recent = model->memory[0].recent;
-    fixture_draw(recent.data, tensor_count(recent), "recent");
-    for (int b = 0; b < model->rows; b++) model->memory[0].valid_recent[b] = slots;
-    fixture_window(&fixture, &window, 2); /* its last row is partial */
-    model_forward(model, &window.view);
-
-    double usage[FIXTURE_ROWS][2 * FIXTURE_WINDOW] = {{0}};
-    for (int b = 0; b < model->rows; b++) expected_usage(&fixture, b, window.counted[b], usage[b]);
-    model_remember(model, &window.view);
-    int64_t width = fixture.options.width;
-    for (int b = 0; b < model->rows; b++) {
-        int kept = 0;
-        for (int j = 0; j < SLOTS; j++) {
-            if (rank(usage[b], SLOTS, j) >= KEPT) continue;
-            const Real *fresh = model->compression_work.fresh.data + (b * KEPT + kept++) * width;
-            const Real *evicted = model->compression_work.evicted.data + (b * SLOTS + j) * width;
-            assert_memory_equal(fresh, evicted, checked_size(width) * sizeof(Real));
+    for (int64_t w = first > 0 ? first : 0; w <= last; w++) {
+        const Seen *seen = &s->seen[g][w % (s->later + 1)];
+        MemoryView view = shared_view(s, &seen->mark);
+        for (int b = 0; b < GROUP_ROWS; b++) {
+            const MemoryMark *mark = &seen->mark;
+            assert_slots(view.recent, b, mark->valid_recent[b], seen->lists[b].recent);
+            assert_slots(view.compressed, b, mark->valid_compressed[b], seen->lists[b].compressed);
+            assert_valid_counts(s, seen, b);
         }
-        assert_int_equal(kept, KEPT);
-    }
-    fixture_destroy(&fixture);
-}
-
-static void most_used_measures_both_sources(void **state)
-{
-    (void)state;
-    check_measured_usage(8);
-    check_measured_usage(6);
-    check_measured_usage(4);
-    check_measured_usage(2);
-    check_measured_usage(0);
-}
-
-/* --- compression losses ----------------------------------------------------------------------- */
-
-/* fresh = (1,2) W_0 + (3,5) W_1 = (6,7), rebuilt = (6, 3.5, 7, 3), off by (5, 1.5, 4, -2) */
-static void autoencoding_of_one_group_by_hand(void **state)
-{
-    (void)state;
-    static const Real evicted[] = {1, 2, 3, 5}, conv[] = {1, 0, 0, 2, 0, 1, 1, 0};
-    static const Real decoder[] = {1, 0, 0, 0.5, 0, 0.5, 1, 0};
-    static const Real ddecoder[] = {60, 18, 48, -24, 70, 21, 56, -28};
-    static const Real dconv[] = {8, 9.5, 16, 19, 24, 28.5, 40, 47.5};
-    Setting setting = {.model = {.layers = 1,
-                                 .width = 2,
-                                 .heads = 1,
-                                 .window = 2,
-                                 .memory = {2},
-                                 .compressed_memory = {1},
-                                 .compression = COMPRESSION_CONV,
-                                 .compression_loss = COMPRESSION_LOSS_AUTOENCODING},
-                       .rows = 1};
-    Fixture fixture;
-    TestWindow window;
-    fixture_create(&fixture, &setting);
-    fixture_window(&fixture, &window, 1);
-    Model *model = &fixture.model;
-    memcpy(model->compressors[0].conv.value.data, conv, sizeof conv);
-    memcpy(model->decoders[0].value.data, decoder, sizeof decoder);
-    memcpy(model->memory[0].recent.data, evicted, sizeof evicted);
-    model->memory[0].valid_recent[0] = 2;
-    fixture_run_window(&fixture, &window.view);
-    assert_true(model->compression_sums[0].sum == 47.25);
-    assert_true(model->compression_sums[0].count == 4.0);
-    assert_memory_equal(model->decoders[0].gradient.data, ddecoder, sizeof ddecoder);
-    assert_memory_equal(model->compressors[0].conv.gradient.data, dconv, sizeof dconv);
-    fixture_destroy(&fixture);
-}
-
-/* Softmax over pairs of equal slots reads what softmax over one of each pair reads. */
-static void attention_loss_vanishes_where_groups_are_equal(void **state)
-{
-    (void)state;
-    Setting setting = {.model = {.layers = 1,
-                                 .memory = {8},
-                                 .compressed_memory = {4},
-                                 .compression = COMPRESSION_CONV,
-                                 .compression_loss = COMPRESSION_LOSS_ATTENTION}};
-    for (int equal = 0; equal < 2; equal++) {
-        Fixture fixture;
-        TestWindow window;
-        fixture_create(&fixture, &setting);
-        Model *model = &fixture.model;
-        Tensor conv = model->compressors[0].conv.value, recent = model->memory[0].recent;
-        int64_t width = conv.dims[1];
-        for (int64_t i = 0; i < tensor_count(conv); i++)
-            conv.data[i] = (Real)(i / width % width == i % width ? 0.5 : 0.0);
-        fixture_draw(recent.data, tensor_count(recent), "recent");
-        for (int j = 1; j < 3 * 8 && equal; j += 2)
-            memcpy(recent.data + j * width, recent.data + (j - 1) * width,
-                   checked_size(width) * sizeof(Real));
-        for (int b = 0; b < 3; b++) model->memory[0].valid_recent[b] = 8;
-        fixture_window(&fixture, &window, 1);
-        fixture_run_window(&fixture, &window.view);
-        LossSum loss = model->compression_sums[0];
-        assert_true(loss.count == 3.0 * 4.0 * (double)width);
-        /* 144 squares of a few roundings of numbers of a size of 1 */
-        assert_true(equal ? loss.sum <= 1e-10 : loss.sum >= 1e-2);
-        fixture_destroy(&fixture);
     }
 }
 
-/* Of rows with 4, 4, 4 counted positions in windows 0 and 1; 4, 4, 1 in window 2; and in window 3
- * 4, 2, 4, where the last row starts a document. T = 4, c = 2, D = 12. */
-typedef struct Count {
-    int slots;
-    CompressionLossKind loss;
-    int terms[4]; /* of windows 0 .. 3: queries, or groups */
-} Count;
+static void write_window(Tensor a, int64_t window, int layer, int first_row, Range positions)
+{
+    for (int b = 0; b < GROUP_ROWS; b++)
+        for (int t = 0; t < positions.count; t++)
+            write_slot(a.data + (b * positions.count + t) * WIDTH,
+                       marked_slot(window, layer, first_row + b, (int)positions.first + t));
+}
 
-static void losses_count_what_is_valid(void **state)
+static void write_means(Tensor fresh, Tensor evicted)
+{
+    for (int64_t i = 0; i < tensor_count(fresh); i++) {
+        fresh.data[i] = 0;
+        for (int64_t k = 0; k < RATE; k++)
+            fresh.data[i] += evicted.data[(i / WIDTH * RATE + k) * WIDTH + i % WIDTH] / RATE;
+    }
+}
+
+/* Every rank's positions of the window, and the means of what they push out of the view. */
+static void push_shares(Shared *s, int64_t window, const MemoryMark *mark, const bool *push)
+{
+    MemoryView view = shared_view(s, mark);
+    bool compressed = memory_compressed_slots(&s->memory[0]) > 0;
+    write_window(s->whole_a, window, s->layer, mark->first_row, (Range){0, LENGTH});
+    for (int p = 0; p < s->parts; p++) {
+        Range own = {p * LENGTH / s->parts, LENGTH / s->parts};
+        memory_evicted(s->device, s->evicted, view.recent, s->whole_a, own);
+        write_means(s->fresh, s->evicted);
+        write_window(s->a, window, s->layer, mark->first_row, own);
+        memory_push(s->device, &s->memory[p], mark, s->a, compressed ? s->fresh : tensor_none,
+                    push);
+    }
+}
+
+static void push_lists(Shared *s, int64_t window, int row)
+{
+    Slot slots[LENGTH];
+    for (int t = 0; t < LENGTH; t++) slots[t] = marked_slot(window, s->layer, row, t);
+    push_window(&s->now[row], list_options.memory[s->layer],
+                list_options.compressed_memory[s->layer], slots);
+}
+
+static void empty_row(Shared *s, int row)
+{
+    for (int p = 0; p < s->parts; p++) memory_empty_row(&s->memory[p], row);
+    empty_lists(&s->now[row], s->zeros);
+}
+
+/* The next window of one row group: some rows start anew, some windows are partial. */
+static void read_window(Shared *s, int64_t window, int g)
+{
+    Seen *seen = &s->seen[g][window % (s->later + 1)];
+    RandomStream stream = random_substream(random_stream(7, "tests/marks"), (uint64_t)window, 0);
+    bool push[GROUP_ROWS];
+    for (int b = 0; b < GROUP_ROWS; b++) {
+        int row = g * GROUP_ROWS + b;
+        if (random_uniform(stream, (uint64_t)row) < 0.15) empty_row(s, row);
+        push[b] = random_uniform(stream, (uint64_t)(FIXTURE_ROWS + row)) < 0.8;
+        seen->lists[b] = s->now[row];
+    }
+    memory_mark(&s->memory[0], &seen->mark, g * GROUP_ROWS);
+    assert_marks_show(s, g, window - s->later, window);
+
+    push_shares(s, window, &seen->mark, push);
+    for (int b = 0; b < GROUP_ROWS; b++)
+        if (push[b]) push_lists(s, window, g * GROUP_ROWS + b);
+    assert_marks_show(s, g, window + 1 - s->later, window);
+}
+
+static void check_marks(int layer, int parts, int later, EmptyMemory empty)
+{
+    static Shared shared;
+    shared_create(&shared, layer, parts, later, empty);
+    for (int64_t window = 0; window < LATER_WINDOWS; window++)
+        for (int g = 0; g < GROUPS; g++) read_window(&shared, window, g);
+    shared_destroy(&shared);
+}
+
+static void earlier_marks_show_what_they_saw(void **state)
 {
     (void)state;
-    static const Count counts[] = {
-        {4, COMPRESSION_LOSS_ATTENTION, {0, 4 + 4 + 4, 4 + 4 + 1, 4 + 2}},
-        {2, COMPRESSION_LOSS_ATTENTION, {2 + 2 + 2, 2 + 2 + 2, 2 + 2, 2 + 2}},
-        {0, COMPRESSION_LOSS_ATTENTION, {0, 0, 0, 0}},
-        {8, COMPRESSION_LOSS_ATTENTION, {0, 0, 4 + 4 + 1, 4 + 2}},
-        {4, COMPRESSION_LOSS_AUTOENCODING, {0, 2 + 2 + 2, 2 + 2 + 2, 2 + 2}},
-        {2, COMPRESSION_LOSS_AUTOENCODING, {1 + 1 + 1, 2 + 2 + 2, 2 + 2 + 1, 2 + 2 + 1}},
-        {0, COMPRESSION_LOSS_AUTOENCODING, {2 + 2 + 2, 2 + 2 + 2, 2 + 2, 2 + 1 + 2}},
-        {8, COMPRESSION_LOSS_AUTOENCODING, {0, 0, 2 + 2 + 2, 2 + 2}},
-    };
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        Setting setting = {.model = {.layers = 1,
-                                     .memory = {counts[i].slots},
-                                     .compressed_memory = {4},
-                                     .compression = COMPRESSION_CONV,
-                                     .compression_loss = counts[i].loss}};
-        Fixture fixture;
-        fixture_create(&fixture, &setting);
-        int numbers = counts[i].loss == COMPRESSION_LOSS_ATTENTION ? 12 : 2 * 12;
-        for (int64_t w = 0; w < 4; w++) {
-            TestWindow window;
-            fixture_window(&fixture, &window, w);
-            fixture_run_window(&fixture, &window.view);
-            LossSum loss = fixture.model.compression_sums[0];
-            assert_true(loss.count == (double)(counts[i].terms[w] * numbers));
-            assert_true((loss.sum > 0.0) == (loss.count > 0.0));
-        }
-        fixture_destroy(&fixture);
-    }
+    for (int layer = 0; layer < LAYERS; layer++)
+        for (int parts = 1; parts <= MOST_PARTS; parts++)
+            for (int later = 0; later <= MOST_LATER; later++)
+                for (int empty = EMPTY_MASKED; empty <= EMPTY_ZEROS; empty++)
+                    check_marks(layer, parts, later, (EmptyMemory)empty);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memories_are_the_plain_lists),
-        cmocka_unit_test(most_used_keeps_order_and_prefers_the_older),
-        cmocka_unit_test(most_used_measures_both_sources),
-        cmocka_unit_test(autoencoding_of_one_group_by_hand),
-        cmocka_unit_test(attention_loss_vanishes_where_groups_are_equal),
-        cmocka_unit_test(losses_count_what_is_valid),
+        cmocka_unit_test(earlier_marks_show_what_they_saw),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

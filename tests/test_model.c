@@ -64,7 +64,7 @@ static void run_both(Pair *pair, int64_t index)
 
 static void assert_same_nats(const Pair *pair, const char *where)
 {
-    assert_same_bits(pair->a.model.nats, pair->b.model.nats, "nats", where);
+    assert_same_bits(fixture_tokens_nats(&pair->a), fixture_tokens_nats(&pair->b), "nats", where);
 }
 
 static void assert_same_gradients(const Pair *pair, const char *where)
@@ -132,7 +132,8 @@ static void check_taps(int rate, bool exactly)
     for (int64_t i = 0; i < SCHEDULE; i++) {
         run_both(&pair, i);
         if (exactly) assert_same_nats(&pair, "conv as mean");
-        assert_near_nats(pair.a.model.nats, pair.b.model.nats, "conv as mean");
+        assert_near_nats(fixture_tokens_nats(&pair.a), fixture_tokens_nats(&pair.b),
+                         "conv as mean");
     }
     assert_true(pair.b.model.memory[1].valid_compressed[0] == 12);
     pair_end(&pair);
@@ -164,7 +165,7 @@ static void check_larger(const Setting *smaller, const Setting *larger, int equa
         if (i > 0) window.view.starts = go_on;
         fixture_run_window(&pair.a, &window.view);
         fixture_run_window(&pair.b, &window.view);
-        Tensor a = pair.a.model.nats, b = pair.b.model.nats;
+        Tensor a = fixture_tokens_nats(&pair.a), b = fixture_tokens_nats(&pair.b);
         if (i < equal) assert_near_nats(a, b, smaller->name);
         for (int64_t e = 0; e < tensor_count(a); e++) {
             double difference = fabs((double)a.data[e] - (double)b.data[e]);
@@ -282,8 +283,9 @@ static void order_of_rows_does_not_matter(void **state)
             fixture_run_window(&pair.a, &window.view);
             fixture_run_window(&pair.b, &permuted.view);
             for (int b = 0; b < FIXTURE_ROWS; b++)
-                assert_near_nats(tensor_slice(pair.b.model.nats, b, 1),
-                                 tensor_slice(pair.a.model.nats, order[b], 1), setting.name);
+                assert_near_nats(tensor_slice(fixture_tokens_nats(&pair.b), b, 1),
+                                 tensor_slice(fixture_tokens_nats(&pair.a), order[b], 1),
+                                 setting.name);
         }
         pair_end(&pair);
     }
@@ -324,7 +326,7 @@ static void evaluation_has_no_dropout(void **state)
 
     pair_begin(&pair, &plain, &training);
     run_both(&pair, 0);
-    Tensor a = pair.a.model.nats, b = pair.b.model.nats;
+    Tensor a = fixture_tokens_nats(&pair.a), b = fixture_tokens_nats(&pair.b);
     assert_true(memcmp(a.data, b.data, bytes_of(a)) != 0);
     pair_end(&pair);
 }

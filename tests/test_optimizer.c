@@ -29,10 +29,15 @@ static const ModelOptions model = {
     .tie_embeddings = true,
 };
 
+/* Alone: no rank to share with. */
+static Traffic traffic;
+static const Group alone = {.rank = 0, .size = 1, .traffic = &traffic};
+
 typedef struct Fixture {
     Device *device;
     Arena *arena;
     Parameters parameters;
+    Optimizer optimizer;
     int64_t count;                             /* numbers of a flat buffer */
     double *value, *first, *second, *gradient; /* (count) the plain copies */
 } Fixture;
@@ -44,22 +49,27 @@ static double *doubles(int64_t count)
     return list;
 }
 
-static Fixture create(void)
+static void create_part(Fixture *f, const Placement *place)
 {
-    Fixture f;
-    assert_int_equal(device_create_cpu(&f.device, 2), PAL_OK);
-    assert_int_equal(arena_create(&f.arena, f.device), PAL_OK);
-    parameters_create(&f.parameters, f.arena, &model, true);
-    assert_int_equal(arena_seal(f.arena), PAL_OK);
-    parameters_initialize(&f.parameters, f.device, 1);
+    assert_int_equal(device_create_cpu(&f->device, 2), PAL_OK);
+    assert_int_equal(arena_create(&f->arena, f->device), PAL_OK);
+    parameters_create(&f->parameters, f->arena, &model, place, true);
+    optimizer_create(&f->optimizer, &alone, f->arena, &f->parameters);
+    assert_int_equal(arena_seal(f->arena), PAL_OK);
+    parameters_initialize(&f->parameters, f->device, 1);
 
-    f.count = tensor_count(f.parameters.value);
-    f.value = doubles(f.count);
-    f.first = doubles(f.count);
-    f.second = doubles(f.count);
-    f.gradient = doubles(f.count);
-    for (int64_t i = 0; i < f.count; i++) f.value[i] = (double)f.parameters.value.data[i];
-    return f;
+    f->count = tensor_count(f->parameters.value);
+    f->value = doubles(f->count);
+    f->first = doubles(f->count);
+    f->second = doubles(f->count);
+    f->gradient = doubles(f->count);
+    for (int64_t i = 0; i < f->count; i++) f->value[i] = (double)f->parameters.value.data[i];
+}
+
+static void create(Fixture *f)
+{
+    Placement whole = placement_whole(&model, 1);
+    create_part(f, &whole);
 }
 
 static void destroy(Fixture *f)
@@ -90,6 +100,14 @@ static void draw_gradients(Fixture *f, int64_t update, double size)
             f->gradient[i] = (double)p->gradient.data[i];
         }
     }
+}
+
+/* All gradients are there; alone, one range as good as two. */
+static bool step(Fixture *f, const OptimizerOptions *options, double norms[GROUP_COUNT])
+{
+    optimizer_reduce_begin(&f->optimizer, f->count / 2, f->count);
+    optimizer_reduce_begin(&f->optimizer, 0, f->count / 2);
+    return optimizer_step(f->device, &f->optimizer, &alone, options, norms);
 }
 
 /* One step on the plain copies, from the formulas of Kingma & Ba, algorithm 1. */
@@ -137,8 +155,8 @@ static void assert_close(Tensor found, const double *expected, int64_t count, co
 
 static void assert_equal_state(const Fixture *f)
 {
-    assert_close(f->parameters.first_moment, f->first, f->count, "first moment");
-    assert_close(f->parameters.second_moment, f->second, f->count, "second moment");
+    assert_close(f->optimizer.first_moment, f->first, f->count, "first moment");
+    assert_close(f->optimizer.second_moment, f->second, f->count, "second moment");
     assert_close(f->parameters.value, f->value, f->count, "weights");
 }
 
@@ -151,7 +169,8 @@ static void assert_norms(const double *found, const double *expected)
 /* Several updates in a row, so that moments and bias correction take part. */
 static void compare_updates(double clip, double weight_decay, double size)
 {
-    Fixture f = create();
+    Fixture f;
+    create(&f);
     const double layer_scale[LAYERS] = {0.5, 0.125};
     for (int64_t update = 1; update <= UPDATES; update++) {
         OptimizerOptions options = {.learning_rate = 1e-3 * (double)update,
@@ -162,7 +181,7 @@ static void compare_updates(double clip, double weight_decay, double size)
                                     .layer_scale = layer_scale};
         double norms[GROUP_COUNT], expected[GROUP_COUNT];
         draw_gradients(&f, update, size);
-        optimizer_step(f.device, &f.parameters, &options, norms);
+        assert_true(step(&f, &options, norms));
         plain_step(&f, &options, expected);
         assert_norms(norms, expected);
         assert_equal_state(&f);
@@ -196,7 +215,9 @@ static void clipping_is_that_of_the_group(void **state)
 static void main_gradient_never_shrinks_a_compression_step(void **state)
 {
     (void)state;
-    Fixture small = create(), large = create();
+    Fixture small, large;
+    create(&small);
+    create(&large);
     const double layer_scale[LAYERS] = {1.0, 1.0};
     OptimizerOptions options = {.learning_rate = 1e-3,
                                 .clip = 0.1,
@@ -206,16 +227,16 @@ static void main_gradient_never_shrinks_a_compression_step(void **state)
     double norms[GROUP_COUNT], other[GROUP_COUNT];
     draw_gradients(&small, 1, 1e-3);
     draw_gradients(&large, 1, 1e3);
-    optimizer_step(small.device, &small.parameters, &options, norms);
-    optimizer_step(large.device, &large.parameters, &options, other);
+    assert_true(step(&small, &options, norms));
+    assert_true(step(&large, &options, other));
 
     assert_true(norms[GROUP_COMPRESSION] == other[GROUP_COMPRESSION]);
     assert_true(other[GROUP_MAIN] > 1e5 * norms[GROUP_MAIN]);
     const Parameters *a = &small.parameters, *b = &large.parameters;
     assert_same_bits(parameters_group(a, a->value, GROUP_COMPRESSION),
                      parameters_group(b, b->value, GROUP_COMPRESSION));
-    assert_same_bits(parameters_group(a, a->second_moment, GROUP_COMPRESSION),
-                     parameters_group(b, b->second_moment, GROUP_COMPRESSION));
+    assert_same_bits(parameters_group(a, small.optimizer.second_moment, GROUP_COMPRESSION),
+                     parameters_group(b, large.optimizer.second_moment, GROUP_COMPRESSION));
     destroy(&small);
     destroy(&large);
 }
@@ -225,7 +246,8 @@ static void main_gradient_never_shrinks_a_compression_step(void **state)
 static void weights_without_gradient_stay(void **state)
 {
     (void)state;
-    Fixture f = create();
+    Fixture f;
+    create(&f);
     const double layer_scale[LAYERS] = {0.0, 0.0};
     OptimizerOptions options = {.learning_rate = 1.0,
                                 .clip = 0.1,
@@ -234,7 +256,7 @@ static void weights_without_gradient_stay(void **state)
                                 .layer_scale = layer_scale};
     double norms[GROUP_COUNT];
     Tensor before = copy_of(f.parameters.value);
-    assert_true(optimizer_step(f.device, &f.parameters, &options, norms));
+    assert_true(step(&f, &options, norms));
     assert_true(norms[GROUP_MAIN] == 0.0 && norms[GROUP_COMPRESSION] == 0.0);
     assert_same_bits(f.parameters.value, before);
     release(before);
@@ -249,20 +271,79 @@ static void no_step_with_a_gradient_that_is_not_finite(void **state)
     OptimizerOptions options = {
         .learning_rate = 1.0, .update = 1, .main_scale = 1.0, .layer_scale = layer_scale};
     for (int group = 0; group < GROUP_COUNT; group++) {
-        Fixture f = create();
+        Fixture f;
+        create(&f);
         double norms[GROUP_COUNT];
         draw_gradients(&f, 1, 1.0);
         f.parameters.gradient.data[f.parameters.group_first[group]] = (Real)INFINITY;
-        Tensor before = copy_of(f.parameters.value), moment = copy_of(f.parameters.first_moment);
-        assert_false(optimizer_step(f.device, &f.parameters, &options, norms));
+        Tensor before = copy_of(f.parameters.value), moment = copy_of(f.optimizer.first_moment);
+        assert_false(step(&f, &options, norms));
         bool finite = isfinite(norms[group]);
         assert_false(finite);
         assert_same_bits(f.parameters.value, before);
-        assert_same_bits(f.parameters.first_moment, moment);
+        assert_same_bits(f.optimizer.first_moment, moment);
         release(before);
         release(moment);
         destroy(&f);
     }
+}
+
+/* Of the ranks of a tensor group one counts what they share, so that the squares of all of them are
+ * those of the whole; but each updates its own copy. */
+static void what_is_shared_counts_once_in_norms(void **state)
+{
+    (void)state;
+    const double layer_scale[LAYERS] = {1.0, 1.0};
+    OptimizerOptions options = {
+        .learning_rate = 1e-3, .update = 1, .main_scale = 1.0, .layer_scale = layer_scale};
+    for (int part = 0; part < 2; part++) {
+        Placement place = placement_whole(&model, 1);
+        place.tensor_parts = 2;
+        place.tensor_part = part;
+        place.tokens = part == 0 ? 6 : 5;
+        place.first_token = part == 0 ? 0 : 6;
+        Fixture f;
+        create_part(&f, &place);
+        draw_gradients(&f, 1, 1.0);
+
+        double squares[GROUP_COUNT] = {0.0}, norms[GROUP_COUNT], of_all[GROUP_COUNT];
+        const Parameters *p = &f.parameters;
+        for (int r = 0; r < p->count; r++) {
+            const Parameter *row = &p->table[r];
+            bool whole = row->dims[0] == row->whole[0] && row->dims[1] == row->whole[1];
+            if (whole && part == 1) continue;
+            for (int64_t i = row->offset; i < row->offset + elements(row); i++)
+                squares[row->group] += f.gradient[i] * f.gradient[i];
+        }
+        assert_true(step(&f, &options, norms));
+        for (int g = 0; g < GROUP_COUNT; g++)
+            assert_near(norms[g], sqrt(squares[g]), tolerance * sqrt(squares[g]));
+        assert_int_equal(norms[GROUP_COMPRESSION] == 0.0, part == 1); /* f_c is all shared */
+        plain_step(&f, &options, of_all);
+        assert_equal_state(&f);
+        destroy(&f);
+    }
+}
+
+/* In place of a step: the gradients can be formed anew. */
+static void an_abandoned_update_leaves_nothing(void **state)
+{
+    (void)state;
+    const double layer_scale[LAYERS] = {1.0, 1.0};
+    OptimizerOptions options = {
+        .learning_rate = 1e-3, .update = 1, .main_scale = 1.0, .layer_scale = layer_scale};
+    Fixture f;
+    double norms[GROUP_COUNT], expected[GROUP_COUNT];
+    create(&f);
+    draw_gradients(&f, 2, 5.0);
+    optimizer_reduce_begin(&f.optimizer, 0, f.count);
+    optimizer_abandon(&f.optimizer);
+    draw_gradients(&f, 1, 1.0);
+    assert_true(step(&f, &options, norms));
+    plain_step(&f, &options, expected);
+    assert_norms(norms, expected);
+    assert_equal_state(&f);
+    destroy(&f);
 }
 
 int main(void)
@@ -273,6 +354,8 @@ int main(void)
         cmocka_unit_test(clipping_is_that_of_the_group),
         cmocka_unit_test(main_gradient_never_shrinks_a_compression_step),
         cmocka_unit_test(weights_without_gradient_stay),
+        cmocka_unit_test(what_is_shared_counts_once_in_norms),
+        cmocka_unit_test(an_abandoned_update_leaves_nothing),
         cmocka_unit_test(no_step_with_a_gradient_that_is_not_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

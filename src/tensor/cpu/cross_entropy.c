@@ -106,27 +106,30 @@ void cpu_cross_entropy_slice(Device *device, Tensor part, Tensor logits, const i
     }
 }
 
-/* log of the sum of exp over all slices, in the order of the slices; *target: its logit. */
-static double join_row(const Real *parts, int64_t slices, int64_t slice_step, double *target)
+/* Of one row over all slices, in the order of the slices. */
+typedef struct Joined {
+    double highest, sum, target; /* logit; of exp(logit - highest); the target's logit */
+} Joined;
+
+static Joined join_row(const Real *parts, int64_t slices, int64_t slice_step)
 {
-    double highest = -(double)INFINITY, sum = 0.0;
-    *target = -(double)INFINITY;
+    Joined row = {-(double)INFINITY, 0.0, -(double)INFINITY};
     for (int64_t s = 0; s < slices; s++) {
-        highest = fmax(highest, (double)parts[s * slice_step]);
-        *target = fmax(*target, (double)parts[s * slice_step + 2]);
+        row.highest = fmax(row.highest, (double)parts[s * slice_step]);
+        row.target = fmax(row.target, (double)parts[s * slice_step + 2]);
     }
     for (int64_t s = 0; s < slices; s++) {
         const Real *part = parts + s * slice_step;
-        if (part[1] != 0) sum += (double)part[1] * exp((double)part[0] - highest);
+        if (part[1] != 0) row.sum += (double)part[1] * exp((double)part[0] - row.highest);
     }
-    return highest + log(sum);
+    return row;
 }
 
-static void softmax_minus_target(int64_t n, Real *x, double log_sum, int64_t target)
+static void softmax_minus_target(int64_t n, Real *x, Joined row, int64_t target)
 {
-    Real subtracted = (Real)log_sum;
+    Real highest = (Real)row.highest, inverse = (Real)(1.0 / row.sum);
 #pragma omp simd
-    for (int64_t j = 0; j < n; j++) x[j] = vector_exp(x[j] - subtracted);
+    for (int64_t j = 0; j < n; j++) x[j] = vector_exp(x[j] - highest) * inverse;
     if (target >= 0 && target < n) x[target] -= 1;
 }
 
@@ -143,9 +146,9 @@ void cpu_cross_entropy_join(Device *device, Tensor nats, Tensor logits, Tensor p
             Real *row = logits.data + i * n;
             nats.data[i] = 0;
             if (targets[i] >= 0) {
-                double target, log_sum = join_row(parts.data + 3 * i, slices, 3 * rows, &target);
-                nats.data[i] = (Real)(log_sum - target);
-                if (gradient) softmax_minus_target(n, row, log_sum, targets[i] - first_token);
+                Joined joined = join_row(parts.data + 3 * i, slices, 3 * rows);
+                nats.data[i] = (Real)(log(joined.sum) + joined.highest - joined.target);
+                if (gradient) softmax_minus_target(n, row, joined, targets[i] - first_token);
             } else {
                 for (int64_t j = 0; j < n && gradient; j++) row[j] = 0;
             }

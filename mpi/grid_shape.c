@@ -80,13 +80,14 @@ Status grid_shape_choose(GridShape *chosen, GridShape wish, const GridLimits *l)
     }
     char list[LIST_SIZE], texts[3][16];
     list_possible(l, list);
-    PAL_FAIL(PAL_ERROR_CONFIG,
-             "parallel: data %s x pipeline %s x tensor %s does not fit %d ranks; with %d rows "
-             "(data at most), %d layers (pipeline at most), and %d heads, feed_forward %d and "
-             "window / compression_rate %d (tensor divides them) %s%s%s",
-             size_text(wish.data, texts[0]), size_text(wish.pipeline, texts[1]),
-             size_text(wish.tensor, texts[2]), l->ranks, l->rows, l->layers, l->heads,
-             l->feed_forward, l->window_groups,
-             list[0] != '\0' ? "data x pipeline x tensor can be " : "no grid has as many ranks",
-             list, list[0] != '\0' ? "" : "; start fewer");
+    PAL_FAIL(
+        PAL_ERROR_CONFIG,
+        "parallel: data %s x pipeline %s x tensor %s does not fit %d rank%s; with rows = %d "
+        "(data at most), layers = %d (pipeline at most), and heads = %d, feed_forward = %d and "
+        "window / compression_rate = %d (tensor divides them) %s%s%s",
+        size_text(wish.data, texts[0]), size_text(wish.pipeline, texts[1]),
+        size_text(wish.tensor, texts[2]), l->ranks, l->ranks == 1 ? "" : "s", l->rows, l->layers,
+        l->heads, l->feed_forward, l->window_groups,
+        list[0] != '\0' ? "data x pipeline x tensor can be " : "no grid has as many ranks", list,
+        list[0] != '\0' ? "" : "; start fewer");
 }

@@ -49,7 +49,7 @@ static void check_message(const GridLimits *l)
     assert_int_equal(listed, 2 * expected);
     bool none = strstr(status_message(), "no grid has as many ranks; start fewer") != NULL;
     assert_int_equal(none, expected == 0);
-    snprintf(text, sizeof text, "does not fit %d ranks", l->ranks);
+    snprintf(text, sizeof text, "does not fit %d rank", l->ranks);
     assert_non_null(strstr(status_message(), text));
 }
 
@@ -172,7 +172,7 @@ static void refusals_say_what_is_possible(void **state)
     assert_refused(&l, (GridShape){.tensor = 3}, "data auto x pipeline auto x tensor 3 does not");
     assert_refused(&l, (GridShape){.tensor = 3}, "can be 2 x 3 x 1, 1 x 3 x 2");
     assert_refused(&l, (GridShape){3, 2, 1}, "data 3 x pipeline 2 x tensor 1 does not fit 6");
-    assert_refused(&l, (GridShape){2, 2, 2}, "4 heads, feed_forward 8");
+    assert_refused(&l, (GridShape){2, 2, 2}, "heads = 4, feed_forward = 8");
     assert_refused(&l, (GridShape){1 << 20, 1 << 20, 1 << 20}, "does not fit 6 ranks");
     const GridLimits prime = {.ranks = 7,
                               .ranks_per_node = 7,

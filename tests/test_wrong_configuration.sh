@@ -92,10 +92,6 @@ wrong_values() {
 }
 
 wrong_ranks() {
-    on=3 refused 78 "batch.rows = 2" "3 data-parallel ranks" "at most 2 ranks" \
-        "raise batch.rows" -- train "$inputs/tiny.ini" --run r
-    on="1 3" refused 78 "data 2 x pipeline 1 x tensor 1 needs 2 ranks" "were started" \
-        "parallel.data = auto" -- train "$inputs/tiny.ini" --run r --set parallel.data=2
     on=2 refused 64 "started on 2 ranks" "without mpirun" -- generate "$inputs/run" --tokens 3
 }
 

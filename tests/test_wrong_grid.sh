@@ -34,23 +34,23 @@ wrong_products() {
 }
 
 beyond_limits() {
-    refused_grid 3 parallel.data=3 -- "2 rows (data at most)" "start fewer"
+    refused_grid 3 parallel.data=3 -- "rows = 2 (data at most)" "start fewer"
     refused_grid 3 parallel.pipeline=3 model.heads=1 batch.rows=3 -- \
-        "2 layers (pipeline at most)" "can be 3 x 1 x 1"
-    refused_grid 4 parallel.tensor=4 -- "2 heads" "tensor divides them" "1 x 2 x 2"
+        "layers = 2 (pipeline at most)" "can be 3 x 1 x 1"
+    refused_grid 4 parallel.tensor=4 -- "heads = 2" "tensor divides them" "1 x 2 x 2"
     # Heads allow it, the others do not.
     refused_grid 3 parallel.tensor=3 model.width=12 model.heads=3 model.feed_forward=15 \
-        model.layers=3 -- "window / compression_rate 2" "can be 1 x 3 x 1"
-    refused_grid 2 parallel.tensor=2 model.feed_forward=15 -- "feed_forward 15" \
+        model.layers=3 -- "window / compression_rate = 2" "can be 1 x 3 x 1"
+    refused_grid 2 parallel.tensor=2 model.feed_forward=15 -- "feed_forward = 15" \
         "can be 2 x 1 x 1, 1 x 2 x 1"
-    refused_grid 2 parallel.tensor=2 model.heads=1 -- "1 heads" "can be 2 x 1 x 1, 1 x 2 x 1"
+    refused_grid 2 parallel.tensor=2 model.heads=1 -- "heads = 1" "can be 2 x 1 x 1, 1 x 2 x 1"
 }
 
 # A checkpoint is as choosy as the configuration that it came from.
 evaluation() {
     on=2 refused 78 "tensor 4 does not fit 2 ranks" "1 x 2 x 1" -- \
         evaluate "$inputs/run" --set parallel.tensor=4
-    on=3 refused 78 "pipeline 3" "2 layers (pipeline at most)" "can be 3 x 1 x 1" -- \
+    on=3 refused 78 "pipeline 3" "layers = 2 (pipeline at most)" "can be 3 x 1 x 1" -- \
         evaluate "$inputs/run" --set parallel.pipeline=3
     on=2 refused 78 "parallel" "can be 2 x 1 x 1" -- \
         bench "$inputs/tiny.ini" --set parallel.data=3

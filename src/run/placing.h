@@ -11,7 +11,7 @@
 #include "src/tensor/placement.h"
 
 /* Collective over all ranks, with the same configuration: chooses the grid for `rows` rows (the
- * batch; INT_MAX: as many as there are ranks) and builds it. Says it in the log where there is more
+ * batch) and builds it. Says it in the log where there is more
  * than one rank. Error (configuration): nothing fits. */
 Status placing_create_grid(Grid *grid, const Config *config, int rows);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/run/session.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,7 +18,7 @@ static Status share_config(Session *session, Status mine, bool rows_follow)
     PAL_TRY(group_agree(world, mine));
     group_broadcast(world, &session->config, sizeof session->config, 0);
     return placing_create_grid(session->grid, &session->config,
-                               rows_follow ? INT_MAX : session->config.batch.rows);
+                               rows_follow ? world->size : session->config.batch.rows);
 }
 
 Status session_read_config(Session *session, Grid *grid, const char *path, const TextList *sets)

@@ -194,10 +194,24 @@ precious_files() {
 # A checkpoint is the model that it was trained to be.
 another_model() {
     local change
-    for change in layers=1 norm=post activation=gelu tie_embeddings=false; do
+    for change in layers=1 heads=4 norm=post activation=gelu tie_embeddings=false; do
         refused 78 "model.${change%=*}" "was trained with" -- \
             evaluate "$inputs/run" --data "$inputs/data.h5" --set "model.$change"
     done
+    must 1 train "$inputs/tiny.ini" --run "$inputs/plain" --set model.compressed_memory=4,0
+    on="1 2" refused 78 "layer 1" "was trained without compressed memory" "leave it 0" -- \
+        evaluate "$inputs/plain" --set model.compressed_memory=4
+    refused 78 "was trained without compressed memory" -- \
+        generate "$inputs/plain" --set model.compressed_memory=4 --set model.positions=contiguous
+    refused 78 "model.compression_loss" "layer 0" "as it was trained" -- \
+        evaluate "$inputs/plain" --set model.compression_loss=autoencoding
+    refused 78 "model.dilations" "layer 0" -- \
+        evaluate "$inputs/plain" --set model.compression=dilated --set model.dilations=1,2
+    must 1 train "$inputs/tiny.ini" --run "$inputs/mean" --set model.compression=mean \
+        --set model.compression_loss=none --set model.positions=contiguous
+    refused 78 "model.compression " "layer 0" -- evaluate "$inputs/mean" --set model.compression=conv
+    refused 78 "model.positions" "layer 0" -- \
+        evaluate "$inputs/mean" --set model.positions=separate
     printf '[model]\nlayers = 1\n\0[train]\nupdates = 5\n' >"$inputs/zero.ini"
     refused 78 "zero.ini:3" "zero byte" -- train "$inputs/zero.ini" --run r
 }

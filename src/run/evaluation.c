@@ -7,6 +7,7 @@
 #include "mpi/collectives.h"
 #include "src/base/checked.h"
 #include "src/base/progress.h"
+#include "src/base/statistics.h"
 #include "src/run/losses_file.h"
 
 /* Rows beyond total / longest would only wait for the row that reads the longest document. */
@@ -181,7 +182,10 @@ static void total(Evaluation *e, EvaluationResult *result)
 {
     const DataSplit *split = evaluation_split(e);
     group_sum_double(&e->session->grid->data, e->document_nats, checked_int(split->documents));
-    for (int64_t d = 0; d < split->documents; d++) result->nats += e->document_nats[d];
+    for (int64_t d = 0; d < split->documents; d++) {
+        e->document_nats[d] = statistics_printable(e->document_nats[d]);
+        result->nats += e->document_nats[d];
+    }
     result->tokens = split->tokens;
     result->bytes = split->total_bytes;
     result->words = split->total_words;

@@ -11,6 +11,7 @@
 #include "io/dataset.h"
 #include "src/base/checked.h"
 #include "src/base/log.h"
+#include "src/base/statistics.h"
 
 /* --- tensors --------------------------------------------------------------------------------- */
 
@@ -60,7 +61,7 @@ static Status measure_norm(H5File *file, const H5Item *item, double *norm)
         status = add_squares(file, item, first, here, piece, &sum);
     }
     free(piece);
-    *norm = sqrt(sum);
+    *norm = statistics_printable(sqrt(sum));
     return status;
 }
 

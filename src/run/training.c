@@ -5,6 +5,7 @@
 
 #include "mpi/collectives.h"
 #include "src/base/checked.h"
+#include "src/base/statistics.h"
 
 /* One reduction per update carries everything that ranks must agree on, as doubles:
  *
@@ -218,8 +219,9 @@ Status training_update(Training *t, UpdateReport *report)
                  "update %lld: training has diverged (loss %g, gradient norms %g and %g, learning "
                  "rate %g); the weights are those of the update before; try a lower train.lr_peak, "
                  "a longer train.warmup or a smaller train.clip",
-                 (long long)report->update, report->loss, report->norms[GROUP_MAIN],
-                 report->norms[GROUP_COMPRESSION], report->learning_rate);
+                 (long long)report->update, statistics_printable(report->loss),
+                 statistics_printable(report->norms[GROUP_MAIN]),
+                 statistics_printable(report->norms[GROUP_COMPRESSION]), report->learning_rate);
 
     t->update = report->update;
     t->tokens += report->tokens;

@@ -190,8 +190,7 @@ static Status read_format(const char *path, char **format)
     H5File *file = NULL;
     *format = NULL;
     PAL_TRY(h5_open(&file, path, NULL));
-    Status status = PAL_OK;
-    if (h5_has_attribute(file, "/", "format")) status = h5_get_text(file, "/", "format", format);
+    Status status = h5_get_format(file, format);
     h5_abandon(&file); /* nothing was written; keeps the message of a failure */
     return status;
 }

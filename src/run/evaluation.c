@@ -82,7 +82,8 @@ Status evaluation_create(Evaluation *e, Session *session, Arena *arena,
 {
     const Config *config = &session->config;
     *e = (Evaluation){.session = session, .path = path};
-    PAL_TRY(group_agree(&session->grid->world, open_feed(e, arena, split, rows)));
+    Status opened = open_feed(e, arena, split, rows);
+    PAL_TRY(dataset_agree(e->feed.dataset, opened, &session->grid->world));
 
     size_t positions = checked_size(e->feed.rows.count * config->model.window);
     size_t documents = checked_size(evaluation_split(e)->documents);

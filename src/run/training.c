@@ -48,9 +48,10 @@ Status training_check_input(Session *session)
         session->config.model.vocabulary = dataset->vocabulary;
         status = create_order(session, dataset, &order);
     }
+    status = dataset_agree(dataset, status, &session->grid->world);
     batch_order_destroy(&order);
     dataset_close(&dataset);
-    return group_agree(&session->grid->world, status);
+    return status;
 }
 
 static Status create_feed(Training *t)

@@ -104,14 +104,16 @@ static Status write_tensors(H5File *file, const CheckpointTensor *tensors, int n
 }
 
 /* column: room for one number of each row. */
-static Status write_file(const Group *group, const char *path, const CheckpointState *state,
+static Status write_file(const Group *group, const char *final, const CheckpointState *state,
                          int64_t *column, const CheckpointTensor *tensors, int num_tensors)
 {
     H5File *file = NULL;
-    PAL_TRY(h5_create(&file, path, group));
+    char temporary[PAL_PATH_SIZE];
+    PAL_TRY(publish_temporary(final, temporary, sizeof temporary));
+    PAL_TRY(h5_create(&file, temporary, group));
     Status status = write_state(file, state, column);
     if (status == PAL_OK) status = write_tensors(file, tensors, num_tensors);
-    if (status == PAL_OK) return h5_close(&file);
+    if (status == PAL_OK) return h5_publish(&file, final);
     h5_abandon(&file);
     return status;
 }
@@ -125,35 +127,25 @@ static Status prepare_folder(const char *run)
     return make_folders(folder);
 }
 
-/* Local, on the root: the closed file under its name, then `latest`, then old ones. */
-static Status publish(const char *temporary, const char *final, const char *run, int64_t update,
-                      int keep)
-{
-    PAL_TRY(publish_file(temporary, final));
-    return checkpoint_announce(run, update, keep);
-}
-
 Status checkpoint_save(const Group *group, const char *run, const CheckpointState *state,
                        const CheckpointTensor *tensors, int num_tensors, int keep,
                        char path[PAL_PATH_SIZE])
 {
-    char final[PAL_PATH_SIZE], temporary[PAL_PATH_SIZE];
+    char final[PAL_PATH_SIZE];
     PAL_TRY(checkpoint_name(run, state->update, final));
-    PAL_TRY(publish_temporary(final, temporary, sizeof temporary));
 
     int64_t *column = malloc((size_t)(state->rows + 1) * sizeof *column);
     Status status = PAL_OK;
     if (column == NULL)
-        status = out_of_memory(temporary);
+        status = out_of_memory(final);
     else if (group_is_root(group))
         status = prepare_folder(run);
     status = group_agree(group, status);
-    if (status == PAL_OK)
-        status = write_file(group, temporary, state, column, tensors, num_tensors);
+    if (status == PAL_OK) status = write_file(group, final, state, column, tensors, num_tensors);
     free(column);
     PAL_TRY(status);
 
-    if (group_is_root(group)) status = publish(temporary, final, run, state->update, keep);
+    if (group_is_root(group)) status = checkpoint_announce(run, state->update, keep);
     if (path != NULL) snprintf(path, PAL_PATH_SIZE, "%s", final);
     return group_agree(group, status);
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "io/config_keys.h"
 
@@ -39,6 +40,33 @@ typedef struct IniText {
     int failed_at;
 } IniText;
 
+static void remember(IniText *text, Status status)
+{
+    if (text->status != PAL_OK || status == PAL_OK) return;
+    text->status = status;
+    text->failed_at = text->number;
+}
+
+/* inih drops what follows a section's ']' without a word; only a comment may. */
+static Status check_section(const IniText *text)
+{
+    static const char mark[] = "\xef\xbb\xbf"; /* of UTF-8; some editors begin files with it */
+    const char *line = text->line, *end = text->line + text->length;
+    if (text->number == 1 && strncmp(line, mark, strlen(mark)) == 0) line += strlen(mark);
+    if (line == end || *line != '[') return PAL_OK;
+    const char *rest = memchr(line, ']', (size_t)(end - line));
+    if (rest == NULL) return PAL_OK;
+    rest++;
+    size_t name = (size_t)(rest - line);
+    rest += strspn(rest, " \t\r");
+    if (rest >= end || *rest == ';' || *rest == '#') return PAL_OK;
+    PAL_FAIL(
+        PAL_ERROR_CONFIG,
+        "%s:%d: '%.*s' follows %.*s, expected nothing but a comment; put it into the next line",
+        text->name, text->number, end - rest > 60 ? 60 : (int)(end - rest), rest,
+        name > 60 ? 60 : (int)name, line);
+}
+
 /* inih's fgets. Leading blanks go, so that an indented line is not taken for a continuation; a line
  * longer than the buffer is cut, and on_value() looks at the whole one. */
 static char *next_line(char *buffer, int size, void *stream)
@@ -50,6 +78,7 @@ static char *next_line(char *buffer, int size, void *stream)
     text->length = strcspn(text->line, "\n");
     text->next = text->line + text->length;
     if (*text->next == '\n') text->next++;
+    remember(text, check_section(text));
 
     size_t room = (size_t)size - 2;
     text->cut = text->length > room;
@@ -117,8 +146,7 @@ static int on_value(void *user, const char *section, const char *name, const cha
     IniText *text = user;
     if (text->status != PAL_OK) return 1;
     char *whole = text->cut ? long_value(text) : NULL;
-    text->status = take_value(text, section, name, whole != NULL ? whole : value);
-    text->failed_at = text->number;
+    remember(text, take_value(text, section, name, whole != NULL ? whole : value));
     free(whole);
     return 1;
 }
@@ -179,9 +207,22 @@ static int line_of(const char *content, size_t offset)
     return line;
 }
 
+/* Opening a pipe could wait for ever. (A folder cannot be read, which the system says.) */
+static Status check_regular(const char *path)
+{
+    struct stat found;
+    if (stat(path, &found) == 0 && !S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode))
+        PAL_FAIL(PAL_ERROR_CONFIG,
+                 "%s: is a pipe, a device or the like, expected an INI file; write the "
+                 "configuration into one",
+                 path);
+    return PAL_OK;
+}
+
 static Status read_text(const char *path, char **text)
 {
     enum { LARGEST = 1 << 20 };
+    PAL_TRY(check_regular(path));
     FILE *file = fopen(path, "r");
     if (file == NULL)
         PAL_FAIL(PAL_ERROR_NO_INPUT, "%s: the configuration cannot be opened: %s", path,

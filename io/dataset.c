@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/dataset_check.h"
+
 /* Blocks of all rows together stay below 32 MiB, but no block gets shorter than a page of tokens. */
 enum { MOST_BLOCK_TOKENS = 64 * 1024, LEAST_BLOCK_TOKENS = 2048, ALL_BLOCK_TOKENS = 1 << 24 };
 
@@ -40,22 +42,6 @@ static Status read_list(H5File *file, const char *split, const char *name, int64
     return h5_read(file, path, STORED_INT64, (Shape){1, {count}}, *list);
 }
 
-static Status check_offsets(const H5File *file, const char *name, const DataSplit *split)
-{
-    bool good = split->offsets[0] == 0 && split->offsets[split->documents] == split->tokens;
-    if (!good)
-        PAL_FAIL(PAL_ERROR_DATA,
-                 "%s: /%s/offsets run from %lld to %lld, expected from 0 to %lld, the number of "
-                 "tokens; prepare the data again",
-                 h5_path(file), name, (long long)split->offsets[0],
-                 (long long)split->offsets[split->documents], (long long)split->tokens);
-    for (int64_t d = 0; d < split->documents; d++)
-        if (split->offsets[d + 1] <= split->offsets[d])
-            PAL_FAIL(PAL_ERROR_DATA, "%s: /%s: document %lld ('%.60s') is empty", h5_path(file),
-                     name, (long long)d, split->names[d]);
-    return PAL_OK;
-}
-
 static Status read_split(H5File *file, const char *name, DataSplit *split)
 {
     char path[64];
@@ -76,7 +62,7 @@ static Status read_split(H5File *file, const char *name, DataSplit *split)
         split->total_words += split->words[d];
         split->total_bytes += split->bytes[d];
     }
-    return check_offsets(file, name, split);
+    return PAL_OK;
 }
 
 static Status read_header(Dataset *dataset)
@@ -95,7 +81,7 @@ static Status read_header(Dataset *dataset)
     dataset->document_token = (int)document_token;
     for (int s = 0; s < SPLIT_COUNT; s++)
         PAL_TRY(read_split(file, split_names[s], &dataset->splits[s]));
-    return PAL_OK;
+    return dataset_check(dataset);
 }
 
 static Status allocate_blocks(Dataset *dataset, int slots)

@@ -50,9 +50,13 @@ const char *split_name(Split split);
 Status split_parse(const char *name, Split *split);
 
 /* Local; every rank opens the file itself. `slots` >= 1: rows that will be read side by side.
- * Errors: no such file (66); not HDF5, cut short, a checkpoint, another version, inconsistent (65).
- * */
+ * Errors: no such file (66); not HDF5, cut short, a checkpoint, another version, inconsistent
+ * (65). */
 Status dataset_open(Dataset **dataset, const char *path, int slots);
+/* Collective over the group. All ranks have opened it, with status `mine` (NULL where that failed),
+ * and all read the same text: vocabulary, documents, the beginning and the end of every split.
+ * Error on every rank: the first `mine`; the rank that reads another text than rank 0 (65). */
+Status dataset_agree(Dataset *dataset, Status mine, const Group *group);
 /* Local. Accepts NULL, sets NULL. */
 void dataset_close(Dataset **dataset);
 

@@ -131,6 +131,13 @@ bool h5_has_attribute(H5File *file, const char *object, const char *name)
     return H5Aexists_by_name(file->id, object, name, H5P_DEFAULT) > 0;
 }
 
+Status h5_get_format(H5File *file, char **format)
+{
+    *format = NULL;
+    return h5_has_attribute(file, "/", "format") ? h5_get_text(file, "/", "format", format)
+                                                 : PAL_OK;
+}
+
 static const char *format_name(const char *format)
 {
     if (strcmp(format, "palimpsest-data") == 0) return "a data file";

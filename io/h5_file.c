@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "io/h5_internal.h"
+#include "io/publish.h"
 #include "mpi/collectives.h"
 
 const char *shape_text(Shape shape, char text[96])
@@ -37,6 +38,9 @@ bool shape_equal(Shape a, Shape b)
     return true;
 }
 
+/* True for the rank that does what is done once. */
+static bool acts(const H5File *file) { return file->group == NULL || group_is_root(file->group); }
+
 const char *h5_path(const H5File *file) { return file->path; }
 
 /* Collective over the group. A group of one works alone. */
@@ -57,6 +61,7 @@ static Status file_allocate(H5File **file, const char *path, const Group *group,
     PAL_ASSERT(f != NULL && copy != NULL);
     f->path = copy;
     f->id = -1;
+    f->lock = -1;
     f->group = group != NULL && group->size > 1 ? group : NULL;
     f->writing = writing;
     *file = f;
@@ -66,6 +71,7 @@ static Status file_allocate(H5File **file, const char *path, const Group *group,
 
 static void file_free(H5File **file)
 {
+    h5_unlock(*file);
     free((*file)->path);
     free(*file);
     *file = NULL;
@@ -92,44 +98,43 @@ static hid_t access_properties(const Group *group)
     return -1;
 }
 
-/* The system says more clearly than HDF5 why a file cannot be had. */
-static Status check_creatable(const char *path)
-{
-    int file = open(path, O_WRONLY | O_CREAT, 0666);
-    if (file < 0)
-        PAL_FAIL(PAL_ERROR_CANT_CREATE,
-                 "%s: cannot be created: %s; choose a folder that exists and that you may write to",
-                 path, strerror(errno));
-    close(file);
-    return PAL_OK;
-}
-
+/* The system says more clearly than HDF5 why a file cannot be had. What is no regular file is not
+ * opened at all: that could wait for ever. */
 static Status check_readable(const char *path)
 {
     struct stat found;
-    int file = open(path, O_RDONLY);
-    if (file < 0) PAL_FAIL(PAL_ERROR_NO_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
-    int result = fstat(file, &found);
-    close(file);
-    if (result != 0) PAL_FAIL(PAL_ERROR_NO_INPUT, "%s: %s", path, strerror(errno));
+    if (stat(path, &found) != 0)
+        PAL_FAIL(PAL_ERROR_NO_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
     if (S_ISDIR(found.st_mode))
         PAL_FAIL(PAL_ERROR_NO_INPUT, "%s: is a folder, expected an HDF5 file", path);
+    if (!S_ISREG(found.st_mode))
+        PAL_FAIL(PAL_ERROR_DATA,
+                 "%s: is a pipe, a device or the like, expected an HDF5 file; give its own name",
+                 path);
+    int file = open(path, O_RDONLY);
+    if (file < 0) PAL_FAIL(PAL_ERROR_NO_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
+    close(file);
     if (found.st_size == 0) PAL_FAIL(PAL_ERROR_DATA, "%s: is empty, expected an HDF5 file", path);
     return PAL_OK;
+}
+
+/* Collective over the file's group: one rank makes the file, where all can see it. A file that was
+ * there before is not this program's to remove if it cannot be replaced. */
+static Status make_file(H5File *f)
+{
+    bool existed = acts(f) && access(f->path, F_OK) == 0;
+    if (f->group != NULL) group_broadcast(f->group, &existed, sizeof existed, 0);
+    PAL_TRY(h5_agree(f, acts(f) ? h5_lock(f) : PAL_OK));
+    f->made = !existed;
+    return f->group != NULL ? publish_seen(f->path, f->group) : PAL_OK;
 }
 
 Status h5_create(H5File **file, const char *path, const Group *group)
 {
     PAL_TRY(file_allocate(file, path, group, true));
     H5File *f = *file;
-
-    /* A file that was there before is not this program's to remove if it cannot be replaced. */
-    bool acts = f->group == NULL || group_is_root(f->group), existed = false;
-    if (acts) existed = access(path, F_OK) == 0;
-    if (f->group != NULL) group_broadcast(f->group, &existed, sizeof existed, 0);
-    Status status = h5_agree(f, acts ? check_creatable(path) : PAL_OK);
+    Status status = make_file(f);
     if (status == PAL_OK) {
-        f->made = !existed;
         hid_t properties = access_properties(f->group);
         f->id = properties < 0 ? -1 : H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, properties);
         if (f->id < 0) status = h5_fail(path, PAL_ERROR_CANT_CREATE, "cannot be created");
@@ -166,7 +171,7 @@ Status h5_open(H5File **file, const char *path, const Group *group)
 
 void h5_discard(const H5File *file)
 {
-    if (file->group == NULL || group_is_root(file->group)) {
+    if (acts(file)) {
         if (truncate(file->path, 0) == 0) unlink(file->path);
     }
     if (file->group != NULL) group_barrier(file->group);
@@ -189,7 +194,7 @@ static int reserve_blocks(const char *path, int64_t first, int64_t bytes)
 Status h5_reserve(H5File *f, int64_t bytes)
 {
     Status status = PAL_OK;
-    if (bytes > 0 && (f->group == NULL || group_is_root(f->group))) {
+    if (bytes > 0 && acts(f)) {
         int reason = reserve_blocks(f->path, f->reserved, bytes);
         if (reason != 0)
             status =
@@ -228,11 +233,9 @@ static Status flush(H5File *f)
     return h5_agree(f, status);
 }
 
-Status h5_close(H5File **file)
+/* HDF5 is done with the file; the lock is still held. */
+static Status finish(H5File *f)
 {
-    H5File *f = *file;
-    if (f == NULL) return PAL_OK;
-
     Status status = PAL_OK;
     if (f->broken)
         status = PAL_FAILURE(PAL_ERROR_IO, "%s: was not written whole", f->path);
@@ -243,9 +246,24 @@ Status h5_close(H5File **file)
         f->id = -1;
         status = h5_agree(f, status);
     }
+    return status;
+}
+
+static Status end(H5File **file, Status status)
+{
     if (status != PAL_OK)
         h5_abandon(file);
     else
         file_free(file);
     return status;
+}
+
+Status h5_close(H5File **file) { return *file == NULL ? PAL_OK : end(file, finish(*file)); }
+
+Status h5_publish(H5File **file, const char *path)
+{
+    H5File *f = *file;
+    Status status = finish(f);
+    if (status == PAL_OK) status = h5_agree(f, acts(f) ? publish_file(f->path, path) : PAL_OK);
+    return end(file, status);
 }

@@ -55,13 +55,17 @@ typedef struct H5Item {
 const char *shape_text(Shape shape, char text[96]);
 bool shape_equal(Shape a, Shape b);
 
-/* Collective over the group; it must outlive the file. An existing file is replaced. */
+/* Collective over the group; it must outlive the file. An existing file is replaced. Errors
+ * (PAL_ERROR_CANT_CREATE): another process is writing it; not all ranks see it. */
 Status h5_create(H5File **file, const char *path, const Group *group);
 /* Collective over the group; it must outlive the file. For reading only. */
 Status h5_open(H5File **file, const char *path, const Group *group);
 /* Collective over the file's group; accepts NULL, sets NULL. What could not be written to the end
  * (disk full) is reported here at the latest, and such a file is removed. */
 Status h5_close(H5File **file);
+/* Collective over the file's group; sets NULL. As h5_close, and the file is called `path` from then
+ * on, in one step, before anybody else can begin to write it under the old name. */
+Status h5_publish(H5File **file, const char *path);
 /* Collective over the file's group; accepts NULL, sets NULL. For the way out after a failure:
  * closes, removes the file if it was being created, and leaves status_message() as it is. */
 void h5_abandon(H5File **file);
@@ -117,6 +121,10 @@ bool h5_has_attribute(H5File *file, const char *object, const char *name);
 Status h5_write_texts(H5File *file, const char *name, const char *const *texts, int64_t count);
 Status h5_read_texts(H5File *file, const char *name, char ***texts, int64_t *count);
 void h5_texts_free(char ***texts, int64_t count);
+
+/* Collective over the file's group. The root's attribute `format`; NULL where there is none.
+ * *format is the caller's to free. */
+Status h5_get_format(H5File *file, char **format);
 
 /* Collective over the file's group: the root's attributes `format` and `version` are these, else
  * PAL_ERROR_DATA saying what the file is instead ("is a checkpoint, not a data file"). */

@@ -17,6 +17,7 @@ struct H5File {
     bool made;        /* this program created the file, so it may remove it */
     int64_t reserved; /* bytes from the beginning that the file system has promised */
     bool broken;      /* a write failed: what is on the disk is worth nothing */
+    int lock;         /* descriptor that keeps other writers out; -1: this rank holds none */
 };
 
 /* Local, directly after the HDF5 call that failed, before any other. The message is
@@ -31,6 +32,12 @@ hid_t h5_text_type(size_t size);
 /* Local. HDF5's type in memory and in the file. */
 hid_t h5_memory_type(StoredType type);
 hid_t h5_file_type(StoredType type);
+
+/* Local, by the one rank that acts: makes the file if it is not there, leaves what is in it, and
+ * keeps other processes from writing it until h5_unlock(). Error: PAL_ERROR_CANT_CREATE. */
+Status h5_lock(H5File *file);
+/* Local. Fine without a lock. */
+void h5_unlock(H5File *file);
 
 /* Collective over the file's group. Empties and removes the file that is being written: HDF5
  * insists on writing what it still holds, and on the full disk that gives it the room. */

@@ -11,6 +11,7 @@
 
 #include "io/dataset.h"
 #include "io/h5_file.h"
+#include "io/output.h"
 #include "io/publish.h"
 #include "io/text_source.h"
 #include "src/base/log.h"
@@ -136,7 +137,7 @@ static Status write_file(Preparation *p)
     PAL_TRY(h5_set_integer(p->file, "/", "vocabulary", VOCABULARY));
     PAL_TRY(h5_set_integer(p->file, "/", "document_token", DOCUMENT_TOKEN));
     for (int s = 0; s < SPLIT_COUNT; s++) PAL_TRY(write_split(p, (Split)s));
-    return h5_close(&p->file);
+    return PAL_OK;
 }
 
 static void print_table(const Preparation *p, const char *output)
@@ -166,7 +167,7 @@ static Status write_and_publish(Preparation *p, const char *output)
         h5_abandon(&p->file);
         return status;
     }
-    PAL_TRY(publish_file(temporary, output));
+    PAL_TRY(h5_publish(&p->file, output));
     print_table(p, output);
     return PAL_OK;
 }
@@ -174,7 +175,7 @@ static Status write_and_publish(Preparation *p, const char *output)
 Status prepare_data(const PrepareOptions *options)
 {
     PAL_TRY(check_tokenizer(options->tokenizer));
-    PAL_TRY(publish_check(options->output));
+    PAL_TRY(output_check(options->output, PAL_DATA_FORMAT));
     TextSource source;
     Status status = text_source_open(&source, options->input, options->split_at);
     if (status == PAL_OK) {

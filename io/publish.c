@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "mpi/collectives.h"
 
 Status make_folders(const char *path)
 {
@@ -54,46 +57,49 @@ static int sync_path(const char *path, int flags)
     return result;
 }
 
+void publish_folder(const char *path, char *folder, size_t size)
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        snprintf(folder, size, ".");
+    else
+        snprintf(folder, size, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
 static int sync_folder_of(const char *path)
 {
     char folder[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    if (slash == NULL)
-        snprintf(folder, sizeof folder, ".");
-    else
-        snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    publish_folder(path, folder, sizeof folder);
     return sync_path(folder, O_RDONLY | O_DIRECTORY);
 }
 
-static bool is_hdf5(const char *path)
+/* A node may remember for a while that a name was not there; opening the folder makes it look. */
+static bool becomes_visible(const char *path)
 {
-    static const char signature[8] = "\x89HDF\r\n\x1a\n";
-    char found[8] = {0};
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) return false;
-    size_t read = fread(found, 1, sizeof found, file);
-    fclose(file);
-    return read == 0 || (read == sizeof found && memcmp(found, signature, sizeof found) == 0);
+    enum { TRIES = 10, PAUSE = 100000000 /* ns */ };
+    char folder[PATH_MAX];
+    publish_folder(path, folder, sizeof folder);
+    for (int i = 0; i < TRIES; i++) {
+        if (access(path, F_OK) == 0) return true;
+        int look = open(folder, O_RDONLY | O_DIRECTORY);
+        if (look >= 0) close(look);
+        nanosleep(&(struct timespec){0, PAUSE}, NULL);
+    }
+    return false;
 }
 
-Status publish_check(const char *path)
+Status publish_seen(const char *path, const Group *group)
 {
-    struct stat found;
-    if (path[0] == '\0') PAL_FAIL(PAL_ERROR_USAGE, "the name of the file to write is empty");
-    if (stat(path, &found) != 0) return PAL_OK;
-    if (S_ISDIR(found.st_mode))
-        PAL_FAIL(PAL_ERROR_CANT_CREATE,
-                 "%s: is a folder, expected the name of a data file to write, e.g. data.h5", path);
-    if (!S_ISREG(found.st_mode))
-        PAL_FAIL(PAL_ERROR_CANT_CREATE,
-                 "%s: is no regular file and cannot be replaced by one; give another name", path);
-    if (!is_hdf5(path))
-        PAL_FAIL(
-            PAL_ERROR_CANT_CREATE,
-            "%s: is there already and is no HDF5 file; it would be lost: give another name, or "
-            "remove it",
-            path);
-    return PAL_OK;
+    Status status = PAL_OK;
+    char host[256] = "unknown";
+    if (!becomes_visible(path)) {
+        (void)gethostname(host, sizeof host - 1);
+        status = PAL_FAILURE(PAL_ERROR_CANT_CREATE,
+                             "%s: rank 0 has made it, but rank %d on host %s does not see it; is "
+                             "the folder on a file system that all nodes share?",
+                             path, group->rank, host);
+    }
+    return group_agree(group, status);
 }
 
 bool publish_same_file(const char *a, const char *b)

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "mpi/grid.h"
 #include "src/base/status.h"
 
 /* Local. Makes the folder and those above it; fine if it is there. Error: PAL_ERROR_CANT_CREATE. */
@@ -17,10 +18,12 @@ Status make_folders(const char *path);
 /* Local. "a/b.h5" to "a/b.h5.part". Error: PAL_ERROR_USAGE when the name is too long. */
 Status publish_temporary(const char *path, char *temporary, size_t size);
 
-/* Local. Before work whose result goes to `path`: that is not a folder, a device or the like, and not
- * a file of another kind than HDF5, which would be lost. Errors: PAL_ERROR_CANT_CREATE; no name at
- * all: PAL_ERROR_USAGE. */
-Status publish_check(const char *path);
+/* Local. The folder that the file stands in: of "a/b.h5" "a", of "b.h5" ".". */
+void publish_folder(const char *path, char *folder, size_t size);
+
+/* Collective over the group, after its root has made the file or folder: every rank finds it there.
+ * Error on every rank (PAL_ERROR_CANT_CREATE), with the rank and its host that do not. */
+Status publish_seen(const char *path, const Group *group);
 
 /* Local. Both names are there and mean one file. */
 bool publish_same_file(const char *a, const char *b);

@@ -15,10 +15,18 @@ books=${1:+$(realpath "$1")}
 ranks=2
 cd "$(dirname "$0")/.."
 
-if [ $# -gt 1 ] || { [ -n "$books" ] && [ ! -d "$books/train" ]; }; then
-    echo "usage: $0 [BOOKS]    BOOKS: a folder that holds train/ validation/ test/" >&2
+usage() {
+    printf '%s\nusage: %s [BOOKS]    BOOKS: a folder that holds train/ validation/ test/\n' \
+        "$1" "$0" >&2
     exit 64
-fi
+}
+
+[ $# -le 1 ] || usage "quickstart: $# arguments, expected one or none"
+# Training reads the one, the test at the end the other.
+for part in ${books:+train test}; do
+    compgen -G "$books/$part/*.txt" >/dev/null ||
+        usage "quickstart: no books $books/$part/*.txt; expected one .txt file for each book"
+done
 
 step=0
 heading() {
@@ -77,9 +85,16 @@ unused_run_folder() {
     echo "$folder"
 }
 
-# Prints a number from the last line, of JSON, with three decimals: json_number KEY FILE
+# Prints a number from the last line, of JSON, with three decimals, or that there is none (null):
+# json_number KEY FILE WHY_NONE
 json_number() {
-    printf '%.3f' "$(tail -n 1 "$2" | sed -n "s/.*\"$1\": *\([-+.0-9eE]*\).*/\1/p")"
+    local number
+    number=$(tail -n 1 "$2" | sed -n "s/.*\"$1\": *\([-+.0-9eE]*\).*/\1/p")
+    if [ -n "$number" ]; then
+        printf '%.3f' "$number"
+    else
+        printf 'none: %s' "$3"
+    fi
 }
 
 heading "Packages"
@@ -128,11 +143,14 @@ run build/palimpsest generate "$checkpoint" --prompt "And it came to pass" \
     tee "$run_folder/passage.txt"
 echo
 
+bits=$(json_number bits_per_byte "$run_folder/test.txt" "the model is broken")
+perplexity=$(json_number word_perplexity "$run_folder/test.txt" \
+    "too few words are separated by white space")
 cat <<END
 
 == Done in $SECONDS s, $((SECONDS - after_packages)) s of them after the packages
-bits per character of the test books    $(json_number bits_per_byte "$run_folder/test.txt")
-perplexity per word of the test books   $(json_number word_perplexity "$run_folder/test.txt")
+bits per character of the test books    $bits
+perplexity per word of the test books   $perplexity
 
 text          $books
 data file     $data

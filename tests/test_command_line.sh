@@ -158,6 +158,10 @@ evaluate_and_generate() {
     check "the same seed, the same text" cmp "$folder/out" "$folder/text"
     must 1 generate "$inputs/run" --prompt "the whale" --tokens 40 --seed 2
     check "another seed, another text" [ "$(cmp -s "$folder/out" "$folder/text"; echo $?)" = 1 ]
+    must 1 generate "$inputs/run" --prompt --help --tokens 1
+    check "a value may look like an option" [ "$(head -c 6 "$folder/out")" = "--help" ]
+    must 1 generate "$inputs/run" --prompt=--help --help
+    check "help beside a value" grep -q "^palimpsest generate" "$folder/out"
     must 1 generate "$inputs/run" --prompt-file "$inputs/text/train/101.txt" --tokens 5
     check "a prompt longer than window and memory" [ "$(wc -c <"$folder/out")" = 705 ]
 
@@ -170,6 +174,34 @@ evaluate_and_generate() {
     check "inspect: documents" grep -qE '^301 +203 ' "$folder/out"
 }
 
+quickstart() {
+    mkdir -p books/train
+    echo text >books/train/1.txt
+    status=0
+    bash "$sources/jobs/quickstart.sh" books >"$folder/out" 2>"$folder/err" || status=$?
+    check "quickstart without test books ends at once" [ "$status" = 64 ]
+    check "quickstart says what is missing" grep -q "no books .*/books/test/" "$folder/err"
+    check "quickstart begins nothing" [ ! -s "$folder/out" ]
+
+    local numbers
+    echo '{"bits_per_byte": 2.25, "word_perplexity": null}' >figures
+    eval "$(sed -n '/^json_number() {/,/^}/p' "$sources/jobs/quickstart.sh")"
+    numbers=$(json_number bits_per_byte figures why; echo; json_number word_perplexity figures why)
+    check "figures of quickstart" [ "$numbers" = $'2.250\nnone: why' ]
+    rm -r books figures
+}
+
+# A run that diverges, and weights that are no numbers.
+not_a_number() {
+    run 1 train "$inputs/tiny.ini" --run nan --set train.updates=60 --set train.warmup=1 \
+        --set train.lr_peak=100 --set train.lr_end=100 \
+        --set train.weight_decay=1
+    check "a run diverges" [ "$status" = 70 ]
+    check "what is no number is nan" grep -q "nan" "$folder/err"
+    check "and never -nan" [ -z "$(grep -e -nan "$folder/err" "$folder/out")" ]
+    rm -rf nan
+}
+
 prepare_inputs
 help
 version
@@ -179,4 +211,6 @@ step_lines
 progress_bar
 out_of_time
 evaluate_and_generate
+quickstart
+not_a_number
 finish

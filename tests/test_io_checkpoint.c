@@ -12,6 +12,8 @@
 #include <stdlib.h>
 
 #include "io/checkpoint.h"
+#include "io/dataset.h"
+#include "io/prepare.h"
 #include "mpi/collectives.h"
 #include "src/base/log.h"
 #include "tests/test_io_support.h"
@@ -254,6 +256,59 @@ static void other_files_are_refused(void **state)
     end_test();
 }
 
+/* Every rank in a folder of its own: only the root sees what it makes. */
+static void unshared_folders_are_refused(void **state)
+{
+    (void)state;
+    char before[PAL_PATH_SIZE], own[64];
+    snprintf(own, sizeof own, "own%d", grid.world.rank);
+    expect(getcwd(before, sizeof before) != NULL && mkdir(file_name(own), 0777) == 0 &&
+               chdir(file_name(own)) == 0,
+           "own folder");
+    H5File *file = NULL;
+    Status status = h5_create(&file, "x.h5", &grid.world);
+    if (grid.world.size == 1) {
+        expect(status == PAL_OK, "one rank");
+    } else {
+        expect_refused(status, PAL_ERROR_CANT_CREATE, "rank 1 on host ");
+        expect_refused(status, PAL_ERROR_CANT_CREATE, "that all nodes share?");
+        expect(!path_exists("x.h5"), "the root's file is removed");
+    }
+    h5_abandon(&file);
+    expect(chdir(before) == 0, "back");
+    end_test();
+}
+
+/* In each rank's own folder a data file, that of the last rank from another text. */
+static void old_copies_are_refused(void **state)
+{
+    (void)state;
+    char book[512], data[512], name[64];
+    bool last = grid.world.rank == grid.world.size - 1;
+    snprintf(name, sizeof name, "text%d", grid.world.rank);
+    in_folder(folder, name, book);
+    snprintf(name, sizeof name, "data%d.h5", grid.world.rank);
+    in_folder(folder, name, data);
+    const PrepareOptions options = {book, data, "bytes", NULL};
+    for (int same = 1; same >= 0; same--) {
+        Dataset *dataset = NULL;
+        const char *end = last && !same ? "ashore" : "at sea";
+        snprintf(name, sizeof name, "the whale and the old ship %s", end);
+        expect(write_text(book, name) && prepare_data(&options) == PAL_OK, "prepare");
+        Status status = dataset_open(&dataset, data, 1);
+        /* The names of the documents are those of the texts, which differ here. */
+        for (int s = 0; s < SPLIT_COUNT; s++) dataset->splits[s].names[0][4] = '0';
+        status = dataset_agree(dataset, status, &grid.world);
+        snprintf(name, sizeof name, "rank %d on host", grid.world.size - 1);
+        if (same || grid.world.size == 1)
+            expect(status == PAL_OK, "the same text");
+        else
+            expect_refused(status, PAL_ERROR_DATA, name);
+        dataset_close(&dataset);
+    }
+    end_test();
+}
+
 static void truncated_files_are_refused(void **state)
 {
     (void)state;
@@ -354,6 +409,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_is_saved_comes_back),
         cmocka_unit_test(old_ones_are_pruned_and_found),
         cmocka_unit_test(other_files_are_refused),
+        cmocka_unit_test(unshared_folders_are_refused),
+        cmocka_unit_test(old_copies_are_refused),
         cmocka_unit_test(truncated_files_are_refused),
         cmocka_unit_test(listing_shows_everything),
         cmocka_unit_test(a_full_disk_leaves_the_earlier_one),

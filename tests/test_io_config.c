@@ -64,6 +64,8 @@ static const struct {
     {DATA "[batch]\nrows = 99999999999999999999\n", NULL, "batch.rows = 9999", "a whole number"},
     {DATA "[batch]\nrows\n", NULL, "run.ini:4", "expected 'key = value'"},
     {DATA "[batch\nrows=1\n", NULL, "run.ini:3", "expected 'key = value'"},
+    {DATA "[batch] rows=3\n", NULL, "run.ini:3: 'rows=3' follows [batch]", "next line"},
+    {"\xef\xbb\xbf[data] path = data.h5\n", NULL, "run.ini:1: 'path = data.h5' follows [data]", ""},
     {DATA "[train]\nclip = nan\n", NULL, "train.clip = nan", "a number in [0, inf)"},
     {DATA "[train]\nclip = inf\n", NULL, "train.clip = inf", "a number in [0, inf)"},
     {DATA "[train]\nupdates = -1\n", NULL, "train.updates = -1", "[0, 1000000000]"},
@@ -134,6 +136,7 @@ static void these_are_allowed(void **state)
         DATA "[device]\nname = cpu\n[parallel]\npipeline = 3\ntensor = auto\n",
         "\xef\xbb\xbf" DATA,
         "[data]\r\npath = data.h5\r\n",
+        "[data] ; comment\npath = data.h5\n[batch]# comment\n[train] \t\r\nupdates = 3\n",
     };
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++) {
         Config config;
@@ -215,6 +218,9 @@ static void files_are_read(void **state)
     assert_int_equal(config.batch.rows, 5);
     assert_true(write_text(path, ""));
     assert_int_equal(config_read(&config, path, NULL, 0), PAL_ERROR_CONFIG);
+    assert_int_equal(mkfifo(in_folder(folder, "pipe.ini", path), 0666), 0);
+    assert_int_equal(config_read(&config, path, NULL, 0), PAL_ERROR_CONFIG);
+    assert_non_null(strstr(status_message(), "is a pipe"));
     remove_folder(folder);
 }
 

@@ -15,6 +15,7 @@
 
 #include "io/dataset.h"
 #include "io/metrics.h"
+#include "io/output.h"
 #include "io/prepare.h"
 #include "io/reader.h"
 #include "src/base/log.h"
@@ -208,7 +209,7 @@ static void wrong_text_is_refused(void **state)
     write_text(path, "short");
     assert_refused(prepare_named("empty/train/7.txt", "x.h5", NULL), PAL_ERROR_DATA, "too short");
     assert_refused(prepare_named("books", "no/such/x.h5", NULL), PAL_ERROR_CANT_CREATE,
-                   "x.h5.part");
+                   "x.h5: cannot be created");
     assert_refused(prepare_named("no-books", "empty", NULL), PAL_ERROR_CANT_CREATE, "is a folder");
     assert_false(path_exists(in_folder(folder, "empty.part", path)));
     assert_false(path_exists(in_folder(folder, "x.h5", path)));
@@ -273,6 +274,143 @@ static void other_files_are_refused(void **state)
     assert_int_equal(h5_set_integer(file, "/", "version", 2), PAL_OK);
     assert_int_equal(h5_close(&file), PAL_OK);
     assert_refused(dataset_open(&data, path, 1), PAL_ERROR_DATA, "version 2");
+}
+
+/* A pipe would wait for a writer that never comes; the test would end by its time limit. */
+static void pipes_are_refused(void **state)
+{
+    (void)state;
+    char path[512];
+    Dataset *data;
+    assert_int_equal(mkfifo(in_folder(folder, "pipe.h5", path), 0666), 0);
+    assert_refused(dataset_open(&data, path, 1), PAL_ERROR_DATA, "pipe.h5: is a pipe");
+    assert_refused(output_check(path, PAL_DATA_FORMAT), PAL_ERROR_CANT_CREATE, "no regular file");
+}
+
+/* A data file of two documents in each split, ten bytes each, with one thing wrong. */
+typedef struct Defect {
+    int64_t vocabulary, document_token;
+    const char *names[2];
+    int64_t bytes, words; /* of the second document */
+    const char *piece;    /* of the message; NULL: nothing is wrong */
+} Defect;
+
+static void write_split(H5File *file, const char *name, const Defect *defect)
+{
+    uint16_t tokens[20] = {0};
+    const int64_t offsets[] = {0, 10, 20}, bytes[] = {10, defect->bytes},
+                  words[] = {1, defect->words};
+    char path[64];
+    snprintf(path, sizeof path, "/%s/tokens", name);
+    assert_int_equal(h5_write(file, path, STORED_UINT16, (Shape){1, {20}}, tokens), PAL_OK);
+    snprintf(path, sizeof path, "/%s/offsets", name);
+    assert_int_equal(h5_write(file, path, STORED_INT64, (Shape){1, {3}}, offsets), PAL_OK);
+    snprintf(path, sizeof path, "/%s/bytes", name);
+    assert_int_equal(h5_write(file, path, STORED_INT64, (Shape){1, {2}}, bytes), PAL_OK);
+    snprintf(path, sizeof path, "/%s/words", name);
+    assert_int_equal(h5_write(file, path, STORED_INT64, (Shape){1, {2}}, words), PAL_OK);
+    snprintf(path, sizeof path, "/%s/names", name);
+    assert_int_equal(h5_write_texts(file, path, defect->names, 2), PAL_OK);
+}
+
+static void write_data(const char *path, const Defect *defect)
+{
+    H5File *file;
+    assert_int_equal(h5_create(&file, path, NULL), PAL_OK);
+    assert_int_equal(h5_set_text(file, "/", "format", PAL_DATA_FORMAT), PAL_OK);
+    assert_int_equal(h5_set_integer(file, "/", "version", PAL_DATA_VERSION), PAL_OK);
+    assert_int_equal(h5_set_text(file, "/", "tokenizer", "bytes"), PAL_OK);
+    assert_int_equal(h5_set_integer(file, "/", "vocabulary", defect->vocabulary), PAL_OK);
+    assert_int_equal(h5_set_integer(file, "/", "document_token", defect->document_token), PAL_OK);
+    for (int s = 0; s < SPLIT_COUNT; s++) write_split(file, split_name((Split)s), defect);
+    assert_int_equal(h5_close(&file), PAL_OK);
+}
+
+static void impossible_contents_are_refused(void **state)
+{
+    (void)state;
+    static const Defect defects[] = {
+        {257, 256, {"a", "b.c"}, 10, 10, NULL},
+        {300, 256, {"a", "b"}, 10, 1, "vocabulary 300"},
+        {257, 10, {"a", "b"}, 10, 1, "document token 10"},
+        {257, 256, {"a", "b"}, 9, 1, "'b' has 9 bytes and 10 tokens"},
+        {257, 256, {"a", "b"}, 10, 11, "'b' has 11 words"},
+        {257, 256, {"a", "b"}, 10, -1, "'b' has -1 words"},
+        {257, 256, {"a", "a"}, 10, 1, "two documents are called 'a'"},
+        {257, 256, {"a/b", "b"}, 10, 1, "called 'a/b'"},
+        {257, 256, {"a", "."}, 10, 1, "called '.'"},
+        {257, 256, {"", "b"}, 10, 1, "called ''"},
+    };
+    char path[512];
+    in_folder(folder, "defect.h5", path);
+    for (size_t i = 0; i < sizeof defects / sizeof *defects; i++) {
+        Dataset *data;
+        write_data(path, &defects[i]);
+        Status status = dataset_open(&data, path, 1);
+        if (defects[i].piece == NULL)
+            assert_int_equal(status, PAL_OK);
+        else
+            assert_refused(status, PAL_ERROR_DATA, defects[i].piece);
+        dataset_close(&data);
+    }
+}
+
+static void write_format(const char *path, const char *format)
+{
+    H5File *file;
+    assert_int_equal(h5_create(&file, path, NULL), PAL_OK);
+    if (format != NULL) assert_int_equal(h5_set_text(file, "/", "format", format), PAL_OK);
+    assert_int_equal(h5_close(&file), PAL_OK);
+}
+
+/* What prepare (a data file) and evaluate --losses (no format) may replace. */
+static void other_files_are_not_replaced(void **state)
+{
+    (void)state;
+    char path[512], missing[512];
+    in_folder(folder, "output.h5", path);
+    assert_int_equal(output_check(path, NULL), PAL_OK);
+    write_text(path, "");
+    assert_int_equal(output_check(path, PAL_DATA_FORMAT), PAL_OK);
+    write_format(path, "palimpsest-checkpoint");
+    assert_refused(output_check(path, PAL_DATA_FORMAT), PAL_ERROR_CANT_CREATE, "is a checkpoint");
+    assert_refused(output_check(path, NULL), PAL_ERROR_CANT_CREATE, "is a checkpoint; it would be");
+    write_format(path, PAL_DATA_FORMAT);
+    assert_int_equal(output_check(path, PAL_DATA_FORMAT), PAL_OK);
+    assert_refused(output_check(path, NULL), PAL_ERROR_CANT_CREATE, "is a data file");
+    write_format(path, NULL);
+    assert_int_equal(output_check(path, NULL), PAL_OK);
+    assert_refused(output_check(path, PAL_DATA_FORMAT), PAL_ERROR_CANT_CREATE, "did not prepare");
+    assert_refused(output_check(in_folder(folder, "no/l.h5", missing), NULL), PAL_ERROR_CANT_CREATE,
+                   "folder that exists");
+    assert_int_equal(unlink(path), 0);
+}
+
+static void two_processes_do_not_write_one_file(void **state)
+{
+    (void)state;
+    char part[512], path[512];
+    struct stat before, after;
+    H5File *file;
+    in_folder(folder, "twice.h5", path);
+    assert_int_equal(h5_create(&file, in_folder(folder, "twice.h5.part", part), NULL), PAL_OK);
+    assert_int_equal(h5_set_text(file, "/", "format", PAL_DATA_FORMAT), PAL_OK);
+    assert_int_equal(stat(part, &before), 0);
+    pid_t other = fork();
+    if (other == 0) {
+        Status status = prepare_named("books", "twice.h5", NULL);
+        bool said = strstr(status_message(), "another process is writing it") != NULL;
+        _exit(status == PAL_ERROR_CANT_CREATE && said ? 0 : 1);
+    }
+    int result = -1;
+    assert_int_equal(waitpid(other, &result, 0), other);
+    assert_int_equal(result, 0);
+    assert_int_equal(stat(part, &after), 0);
+    assert_int_equal(after.st_ino, before.st_ino);
+    assert_int_equal(after.st_size, before.st_size);
+    assert_int_equal(h5_publish(&file, path), PAL_OK);
+    assert_false(path_exists(part));
+    assert_int_equal(prepare_named("books", "twice.h5", NULL), PAL_OK);
 }
 
 static void truncated_files_are_refused(void **state)
@@ -431,6 +569,10 @@ int main(void)
         cmocka_unit_test(wrong_text_is_refused),
         cmocka_unit_test(leftovers_are_overwritten),
         cmocka_unit_test(other_files_are_refused),
+        cmocka_unit_test(pipes_are_refused),
+        cmocka_unit_test(impossible_contents_are_refused),
+        cmocka_unit_test(other_files_are_not_replaced),
+        cmocka_unit_test(two_processes_do_not_write_one_file),
         cmocka_unit_test(truncated_files_are_refused),
         cmocka_unit_test(a_full_disk_is_reported),
         cmocka_unit_test(metrics_are_json_lines),

@@ -28,6 +28,17 @@ wrong_use() {
         evaluate "$inputs/run" --split dev
     refused 64 "--updates" "1 to" -- bench "$inputs/tiny.ini" --updates 0
     refused 64 "--sweep" "0,512,1024" "many" -- bench "$inputs/tiny.ini" --sweep many
+    on="1 2" refused 78 "--sweep: M + N = 18" "does not divide model.memory = 9" -- \
+        bench "$inputs/tiny.ini" --updates 1 --sweep 0,16,18
+    check "no size is timed before all are checked" [ ! -s "$folder/out" ]
+}
+
+# refused_text TEXT WORDS...: of a configuration.
+refused_text() {
+    # shellcheck disable=SC2059
+    printf "$1" >"$inputs/wrong.ini"
+    shift
+    refused 78 "$@" -- train "$inputs/wrong.ini" --run r
 }
 
 wrong_keys() {
@@ -39,12 +50,13 @@ wrong_keys() {
     refused 78 "--set" "unknown key train.lr_pek" "did you mean train.lr_peak?" -- \
         train "$inputs/tiny.ini" --run r --set train.lr_pek=1
     refused 78 "rows" "batch.rows" -- train "$inputs/tiny.ini" --run r --set rows=4
-    refused 78 "unknown section [modle]" "model, data, batch" -- \
-        train <(printf '[modle]\nlayers = 2\n') --run r
-    refused 78 ":1:" "outside a section" "[model]" -- train <(echo 'layers = 2') --run r
-    refused 78 ":2:" "key = value" -- train <(printf '[model]\nlayers\n') --run r
-    refused 78 "data.path is missing" "palimpsest prepare" -- \
-        train <(printf '[model]\nlayers = 2\n') --run r
+    refused_text '[modle]\nlayers = 2\n' "unknown section [modle]" "model, data, batch"
+    refused_text 'layers = 2\n' ":1:" "outside a section" "[model]"
+    refused_text '[model]\nlayers\n' ":2:" "key = value"
+    refused_text '[model]\nlayers = 2\n' "data.path is missing" "palimpsest prepare"
+    refused_text '[data]\npath = d.h5\n[batch] rows=3\n' ":3:" "'rows=3' follows [batch]"
+    mkfifo "$inputs/pipe.ini"
+    refused 78 "pipe.ini" "is a pipe" "INI file" -- train "$inputs/pipe.ini" --run r
 
     { cat "$inputs/tiny.ini"; printf '\n[model]\nheads = 4\n'; } >"$inputs/repeated.ini"
     local first last

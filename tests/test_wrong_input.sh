@@ -150,6 +150,10 @@ wrong_vocabulary() {
     "$python" -c 'import h5py, sys
 with h5py.File(sys.argv[1], "r+") as file:
     file.attrs["vocabulary"] = file.attrs["vocabulary"] + 43' "$inputs/other.h5"
+    refused 65 "other.h5" "vocabulary 300" "257" -- inspect "$inputs/other.h5"
+    "$python" -c 'import h5py, sys
+with h5py.File(sys.argv[1], "r+") as file:
+    file.attrs["tokenizer"] = "words"' "$inputs/other.h5"
     on=2 refused 65 "other.h5" "vocabulary of 300" "step-00000003.h5" "257" "tokenizer" -- \
         evaluate "$inputs/run" --data "$inputs/other.h5"
 }
@@ -185,7 +189,17 @@ precious_files() {
         prepare "$inputs/long.txt" -o "$inputs/long.txt"
     refused 73 "long.txt" "no HDF5 file" -- \
         evaluate "$inputs/kept-run.h5" --data "$inputs/kept.h5" --losses "$inputs/long.txt"
+    on="1 2" refused 73 "kept-run.h5" "is a checkpoint" "would be lost" -- \
+        evaluate "$inputs/run" --data "$inputs/data.h5" --losses "$inputs/kept-run.h5"
+    refused 73 "kept.h5" "is a data file" -- \
+        evaluate "$inputs/run" --data "$inputs/data.h5" --losses "$inputs/kept.h5"
+    refused 73 "kept-run.h5" "is a checkpoint" -- \
+        prepare "$inputs/long.txt" -o "$inputs/kept-run.h5"
+    refused 73 "losses.h5" "did not prepare" -- prepare "$inputs/long.txt" -o "$inputs/losses.h5"
     mkfifo "$inputs/pipe"
+    refused 65 "pipe" "is a pipe" -- inspect "$inputs/pipe"
+    on="1 2" refused 65 "pipe" "is a pipe" -- evaluate "$inputs/run" --data "$inputs/pipe"
+    refused 65 "pipe" "is a pipe" -- generate "$inputs/pipe"
     refused 73 "pipe" "no regular file" -- prepare "$inputs/long.txt" -o "$inputs/pipe"
     check "what is read stays as it is" \
         test "$before" = "$(cat "$inputs/kept.h5" "$inputs/kept-run.h5" "$inputs/long.txt" | cksum)"
@@ -194,12 +208,80 @@ precious_files() {
 # A checkpoint is the model that it was trained to be.
 another_model() {
     local change
-    for change in layers=1 norm=post activation=gelu tie_embeddings=false; do
+    for change in layers=1 heads=4 norm=post activation=gelu tie_embeddings=false; do
         refused 78 "model.${change%=*}" "was trained with" -- \
             evaluate "$inputs/run" --data "$inputs/data.h5" --set "model.$change"
     done
+    must 1 train "$inputs/tiny.ini" --run "$inputs/plain" --set model.compressed_memory=4,0
+    on="1 2" refused 78 "layer 1" "was trained without compressed memory" "leave it 0" -- \
+        evaluate "$inputs/plain" --set model.compressed_memory=4
+    refused 78 "was trained without compressed memory" -- \
+        generate "$inputs/plain" --set model.compressed_memory=4 --set model.positions=contiguous
+    refused 78 "model.compression_loss" "layer 0" "as it was trained" -- \
+        evaluate "$inputs/plain" --set model.compression_loss=autoencoding
+    refused 78 "model.dilations" "layer 0" -- \
+        evaluate "$inputs/plain" --set model.compression=dilated --set model.dilations=1,2
+    must 1 train "$inputs/tiny.ini" --run "$inputs/mean" --set model.compression=mean \
+        --set model.compression_loss=none --set model.positions=contiguous
+    refused 78 "model.compression " "layer 0" -- evaluate "$inputs/mean" --set model.compression=conv
+    refused 78 "model.positions" "layer 0" -- \
+        evaluate "$inputs/mean" --set model.positions=separate
     printf '[model]\nlayers = 1\n\0[train]\nupdates = 5\n' >"$inputs/zero.ini"
     refused 78 "zero.ini:3" "zero byte" -- train "$inputs/zero.ini" --run r
+}
+
+# on_nodes ARGUMENTS...: two ranks, each in a folder of its own, as on nodes that share no disk.
+on_nodes() {
+    status=0
+    # shellcheck disable=SC2016
+    timeout --kill-after=5 "$longest_seconds" "${launcher[@]}" -n 2 \
+        sh -c 'cd "$0/h$OMPI_COMM_WORLD_RANK" && exec "$@"' "$inputs" "$palimpsest" "$@" \
+        >"$folder/out" 2>"$folder/err" </dev/null || status=$?
+}
+
+# refused_on_nodes STATUS WORDS... -- ARGUMENTS...
+refused_on_nodes() {
+    local expected=$1 words=()
+    shift
+    while [ "$1" != -- ]; do
+        words+=("$1")
+        shift
+    done
+    shift
+    on_nodes "$@"
+    checks=$((checks + 1))
+    if [ "$status" != "$expected" ]; then
+        bad "status $status instead of $expected on two nodes: $*"
+    else
+        has_one_message "${words[@]}" || bad "message on two nodes: $*"
+    fi
+}
+
+nodes_that_share_no_disk() {
+    if [ -n "${OMPI_COMM_WORLD_RANK:-}" ] || ! mpirun --version 2>/dev/null | grep -q 'Open MPI'; then
+        skip "two nodes: not Open MPI"
+        return
+    fi
+    mkdir "$inputs/h0" "$inputs/h1"
+    refused_on_nodes 73 "r/checkpoints" "rank 1 on host" "that all nodes share?" -- \
+        train "$inputs/tiny.ini" --run r
+    check "nothing is written there" [ -z "$(find "$inputs/h0" -type f)" ]
+    refused_on_nodes 73 "l.h5.part" "rank 1 on host" "that all nodes share?" -- \
+        evaluate "$inputs/run" --data "$inputs/data.h5" --losses l.h5
+    check "no losses are left" [ -z "$(find "$inputs/h0" -type f)" ]
+
+    # Copies of the data, one of them old.
+    cp "$inputs/data.h5" "$inputs/h0/d.h5"
+    cp "$inputs/data.h5" "$inputs/h1/d.h5"
+    on_nodes evaluate "$inputs/run" --data d.h5
+    check "equal copies are read" [ "$status" = 0 ]
+    some_text 500 | tr w v >"$inputs/h1/new.txt"
+    must 1 prepare "$inputs/h1/new.txt" -o "$inputs/h1/d.h5"
+    refused_on_nodes 65 "d.h5" "rank 1 on host" "another text" "old copy" -- \
+        evaluate "$inputs/run" --data d.h5
+    refused_on_nodes 65 "d.h5" "rank 1 on host" "another text" "old copy" -- \
+        train "$inputs/tiny.ini" --run "$inputs/r" --set data.path=d.h5
+    check "no run begins" [ ! -e "$inputs/r" ]
 }
 
 prepare_inputs
@@ -212,4 +294,5 @@ wrong_vocabulary
 wrong_prompts
 precious_files
 another_model
+nodes_that_share_no_disk
 finish

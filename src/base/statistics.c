@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/base/statistics.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static int ascending(const void *left, const void *right)
@@ -14,3 +15,5 @@ double statistics_median(double *values, int64_t count)
     qsort(values, (size_t)count, sizeof *values, ascending);
     return values[count / 2];
 }
+
+double statistics_printable(double x) { return isnan(x) ? fabs(x) : x; }

@@ -91,19 +91,27 @@ static Status parse_option(const Command *command, const Option *options, int nu
     return store(command, option, argv[++*at]);
 }
 
+/* --help as an option; behind an option that wants a value it is that value. */
+static bool asks_for_help(const Option *options, int num_options, int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
+        bool is_option = argv[i][0] == '-' && argv[i][1] != '\0';
+        const Option *option = is_option ? find_option(options, num_options, argv[i]) : NULL;
+        if (option != NULL && option->type != OPTION_FLAG && strchr(argv[i], '=') == NULL) i++;
+    }
+    return false;
+}
+
 Status arguments_parse(const Command *command, const Option *options, int num_options, int argc,
                        char **argv, const char **positional, int num_positional, bool speaks,
                        bool *helped)
 {
-    *helped = false;
+    *helped = asks_for_help(options, num_options, argc, argv);
+    if (*helped && speaks) print_help(command, options, num_options);
+    if (*helped) return PAL_OK;
+
     int found = 0;
-    for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            if (speaks) print_help(command, options, num_options);
-            *helped = true;
-            return PAL_OK;
-        }
-    }
     for (int i = 0; i < argc; i++) {
         if (argv[i][0] == '-' && argv[i][1] != '\0') {
             PAL_TRY(parse_option(command, options, num_options, argc, argv, &i));

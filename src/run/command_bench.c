@@ -211,6 +211,37 @@ static Status parse_sizes(const char *list, long sizes[MOST_SWEEP], int *count)
     return PAL_OK;
 }
 
+/* The keys that make M + N this size, half of it compressed memory. */
+typedef struct SizeKeys {
+    char memory[64], compressed[64];
+    TextList sets; /* those of the command line, and these two */
+} SizeKeys;
+
+static void set_size(SizeKeys *keys, const TextList *sets, long size)
+{
+    snprintf(keys->memory, sizeof keys->memory, "model.memory=%ld", size - size / 2);
+    snprintf(keys->compressed, sizeof keys->compressed, "model.compressed_memory=%ld", size / 2);
+    keys->sets = *sets;
+    keys->sets.texts[keys->sets.count++] = keys->memory;
+    keys->sets.texts[keys->sets.count++] = keys->compressed;
+}
+
+/* Local. Before the first run, so that none is made in vain. */
+static Status check_sizes(const BenchArguments *arguments, const long *sizes, int count)
+{
+    for (int i = 0; i < count; i++) {
+        SizeKeys keys;
+        Config config;
+        set_size(&keys, &arguments->sets, sizes[i]);
+        Status status = config_read(&config, arguments->config, keys.sets.texts, keys.sets.count);
+        if (status == PAL_OK) continue;
+        char message[1024];
+        snprintf(message, sizeof message, "%s", status_message());
+        PAL_FAIL(status, "bench: --sweep: M + N = %ld: %s", sizes[i], message);
+    }
+    return PAL_OK;
+}
+
 /* One bench for every size in the list, half of it memory and half compressed memory. */
 static Status bench_sweep(Grid *grid, const BenchArguments *arguments)
 {
@@ -220,17 +251,15 @@ static Status bench_sweep(Grid *grid, const BenchArguments *arguments)
     PAL_TRY(parse_sizes(arguments->sweep, sizes, &count));
     if (arguments->sets.count > PAL_MAX_LISTED - 2)
         PAL_FAIL(PAL_ERROR_USAGE, "bench: too many --set beside --sweep");
+    bool checks = group_is_root(&grid->world);
+    PAL_TRY(group_agree(&grid->world, checks ? check_sizes(arguments, sizes, count) : PAL_OK));
 
     for (int i = 0; i < count; i++) {
-        char memory[64], compressed[64];
-        TextList sets = arguments->sets;
-        snprintf(memory, sizeof memory, "model.memory=%ld", sizes[i] - sizes[i] / 2);
-        snprintf(compressed, sizeof compressed, "model.compressed_memory=%ld", sizes[i] / 2);
-        sets.texts[sets.count++] = memory;
-        sets.texts[sets.count++] = compressed;
+        SizeKeys keys;
+        set_size(&keys, &arguments->sets, sizes[i]);
         log_info("--- M + N = %ld", sizes[i]);
         BenchResult result;
-        PAL_TRY(bench_one(grid, arguments, &sets, &result));
+        PAL_TRY(bench_one(grid, arguments, &keys.sets, &result));
         slots[i] = (double)sizes[i];
         products[i] = result.products;
         seconds[i] = result.seconds;

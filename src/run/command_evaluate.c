@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "io/output.h"
 #include "io/publish.h"
 #include "mpi/collectives.h"
 #include "src/base/checked.h"
@@ -73,13 +74,12 @@ static Status check_files(const Trained *trained, const EvaluateArguments *argum
                  "--data",
                  data, strerror(errno), trained->path);
     if (losses == NULL) return PAL_OK;
-    PAL_TRY(publish_check(losses));
     for (int i = 0; i < 2; i++)
         if (publish_same_file(losses, inputs[i]))
             PAL_FAIL(PAL_ERROR_USAGE,
                      "evaluate: --losses %s is the file that is read (%s); give another name",
                      losses, inputs[i]);
-    return PAL_OK;
+    return output_check(losses, NULL);
 }
 
 static Status evaluate(Trained *trained, const EvaluateArguments *arguments)

@@ -7,6 +7,7 @@
 #include "mpi/collectives.h"
 #include "src/base/checked.h"
 #include "src/base/progress.h"
+#include "src/base/statistics.h"
 #include "src/run/losses_file.h"
 #include "src/run/placing.h"
 
@@ -83,7 +84,8 @@ Status evaluation_create(Evaluation *e, Session *session, Arena *arena,
 {
     const Config *config = &session->config;
     *e = (Evaluation){.session = session, .path = path};
-    PAL_TRY(group_agree(&session->grid->world, open_feed(e, arena, split, rows)));
+    Status opened = open_feed(e, arena, split, rows);
+    PAL_TRY(dataset_agree(e->feed.dataset, opened, &session->grid->world));
 
     size_t positions = checked_size((int64_t)e->feed.slots * config->model.window);
     size_t documents = checked_size(evaluation_split(e)->documents);
@@ -195,7 +197,10 @@ static void total(Evaluation *e, EvaluationResult *result)
 {
     const DataSplit *split = evaluation_split(e);
     group_sum_double(&e->session->grid->world, e->document_nats, checked_int(split->documents));
-    for (int64_t d = 0; d < split->documents; d++) result->nats += e->document_nats[d];
+    for (int64_t d = 0; d < split->documents; d++) {
+        e->document_nats[d] = statistics_printable(e->document_nats[d]);
+        result->nats += e->document_nats[d];
+    }
     result->tokens = split->tokens;
     result->bytes = split->total_bytes;
     result->words = split->total_words;

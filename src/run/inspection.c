@@ -11,6 +11,7 @@
 #include "io/dataset.h"
 #include "src/base/checked.h"
 #include "src/base/log.h"
+#include "src/base/statistics.h"
 
 /* --- tensors --------------------------------------------------------------------------------- */
 
@@ -60,7 +61,7 @@ static Status measure_norm(H5File *file, const H5Item *item, double *norm)
         status = add_squares(file, item, first, here, piece, &sum);
     }
     free(piece);
-    *norm = sqrt(sum);
+    *norm = statistics_printable(sqrt(sum));
     return status;
 }
 
@@ -189,8 +190,7 @@ static Status read_format(const char *path, char **format)
     H5File *file = NULL;
     *format = NULL;
     PAL_TRY(h5_open(&file, path, NULL));
-    Status status = PAL_OK;
-    if (h5_has_attribute(file, "/", "format")) status = h5_get_text(file, "/", "format", format);
+    Status status = h5_get_format(file, format);
     h5_abandon(&file); /* nothing was written; keeps the message of a failure */
     return status;
 }

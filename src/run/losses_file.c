@@ -6,7 +6,6 @@
 #include "io/config.h"
 #include "io/h5_file.h"
 #include "io/publish.h"
-#include "mpi/collectives.h"
 
 static Status write_document(H5File *file, const DataSplit *split, int64_t d, const float *nats)
 {
@@ -18,24 +17,17 @@ static Status write_document(H5File *file, const DataSplit *split, int64_t d, co
     return h5_write_slab(file, name, STORED_FLOAT32, &slab, nats);
 }
 
-static Status write_documents(const char *path, const Group *group, const DataSplit *split,
-                              float *const *nats)
-{
-    H5File *file = NULL;
-    PAL_TRY(h5_create(&file, path, group));
-    Status status = PAL_OK;
-    for (int64_t d = 0; status == PAL_OK && d < split->documents; d++)
-        status = write_document(file, split, d, nats[d]);
-    if (status == PAL_OK) return h5_close(&file);
-    h5_abandon(&file);
-    return status;
-}
-
 Status losses_file_write(const char *path, const Group *group, const DataSplit *split,
                          float *const *nats)
 {
+    H5File *file = NULL;
     char temporary[PAL_PATH_SIZE];
     PAL_TRY(publish_temporary(path, temporary, sizeof temporary));
-    PAL_TRY(write_documents(temporary, group, split, nats));
-    return group_agree(group, group_is_root(group) ? publish_file(temporary, path) : PAL_OK);
+    PAL_TRY(h5_create(&file, temporary, group));
+    Status status = PAL_OK;
+    for (int64_t d = 0; status == PAL_OK && d < split->documents; d++)
+        status = write_document(file, split, d, nats[d]);
+    if (status == PAL_OK) return h5_publish(&file, path);
+    h5_abandon(&file);
+    return status;
 }

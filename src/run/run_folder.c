@@ -51,12 +51,15 @@ static Status write_config(const Config *config, const char *folder)
     return PAL_OK;
 }
 
+static Status create_folders(const char *folder, const char *checkpoints)
+{
+    PAL_TRY(refuse_other_run(folder));
+    return make_folders(checkpoints);
+}
+
 static Status create_files(const Session *session, const char *folder, Metrics **metrics)
 {
     char path[PAL_PATH_SIZE + 32];
-    snprintf(path, sizeof path, "%s/checkpoints", folder);
-    PAL_TRY(refuse_other_run(folder));
-    PAL_TRY(make_folders(path));
     snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
     PAL_TRY(metrics_open(metrics, path, false)); /* first: it keeps out a second run */
     PAL_TRY(write_config(&session->config, folder));
@@ -68,7 +71,12 @@ Status run_folder_create(const Session *session, const char *wanted, const char 
                          char folder[PAL_PATH_SIZE], Metrics **metrics)
 {
     const Group *world = &session->grid->world;
-    Status status = choose_name(wanted, config_path, folder);
-    if (status == PAL_OK && group_is_root(world)) status = create_files(session, folder, metrics);
-    return group_agree(world, status);
+    char checkpoints[PAL_PATH_SIZE + 32];
+    PAL_TRY(choose_name(wanted, config_path, folder)); /* every rank the same */
+    snprintf(checkpoints, sizeof checkpoints, "%s/checkpoints", folder);
+    PAL_TRY(
+        group_agree(world, group_is_root(world) ? create_folders(folder, checkpoints) : PAL_OK));
+    PAL_TRY(publish_seen(checkpoints, world));
+    return group_agree(world,
+                       group_is_root(world) ? create_files(session, folder, metrics) : PAL_OK);
 }

@@ -35,6 +35,51 @@ static Status own_ranks(const TextList *sets, TextList *all)
     return PAL_OK;
 }
 
+/* What a layer with compressed memory has weights for. */
+typedef struct CompressedWeights {
+    bool positions, function, decoder;
+    int dilations;
+} CompressedWeights;
+
+static CompressedWeights weights_of(const ModelOptions *model, int layer)
+{
+    CompressionKind kind = model->compression;
+    if (model->compressed_memory[layer] == 0) return (CompressedWeights){0};
+    return (CompressedWeights){
+        .positions = model->positions == POSITIONS_SEPARATE,
+        .function = kind == COMPRESSION_CONV || kind == COMPRESSION_DILATED,
+        .decoder = model->compression_loss == COMPRESSION_LOSS_AUTOENCODING,
+        .dilations = kind == COMPRESSION_DILATED ? model->num_dilations : 0,
+    };
+}
+
+/* The key by which the model wants weights now that nobody trained; NULL when it has all. */
+static const char *lacking_key(CompressedWeights now, CompressedWeights then)
+{
+    if (now.positions && !then.positions) return "positions";
+    if (now.function && !then.function) return "compression";
+    if (now.dilations > then.dilations) return "dilations";
+    return now.decoder && !then.decoder ? "compression_loss" : NULL;
+}
+
+static Status check_compression(const char *path, const ModelOptions *now, const ModelOptions *then)
+{
+    for (int l = 0; l < now->layers; l++) {
+        const char *key = lacking_key(weights_of(now, l), weights_of(then, l));
+        if (key == NULL) continue;
+        if (then->compressed_memory[l] == 0)
+            PAL_FAIL(PAL_ERROR_CONFIG,
+                     "--set model.compressed_memory = %d: layer %d of %s was trained without "
+                     "compressed memory and has no weights for it; leave it 0 there",
+                     now->compressed_memory[l], l, path);
+        PAL_FAIL(PAL_ERROR_CONFIG,
+                 "--set model.%s wants weights in layer %d that %s does not have; leave it as it "
+                 "was trained",
+                 key, l, path);
+    }
+    return PAL_OK;
+}
+
 /* Memory and window may differ from training; what the weights were trained to be may not. */
 static Status check_changes(const Trained *trained, const TextList *own)
 {
@@ -47,6 +92,7 @@ static Status check_changes(const Trained *trained, const TextList *own)
         bool differs, refused;
     } changes[] = {
         {"layers", now->layers != then->layers, true},
+        {"heads", now->heads != then->heads, true},
         {"norm", now->norm != then->norm, true},
         {"activation", now->activation != then->activation, true},
         {"tie_embeddings", now->tie_embeddings != then->tie_embeddings, true},
@@ -64,7 +110,7 @@ static Status check_changes(const Trained *trained, const TextList *own)
             log_warn("model.%s differs from what %s was trained with", changes[i].key,
                      trained->path);
     }
-    return PAL_OK;
+    return check_compression(trained->path, now, then);
 }
 
 Status trained_open(Trained *trained, Grid *grid, const char *path, const TextList *sets)

@@ -6,6 +6,7 @@
 #include "mpi/collectives.h"
 #include "src/base/checked.h"
 #include "src/base/log.h"
+#include "src/base/statistics.h"
 #include "src/run/placing.h"
 
 /* One reduction per update carries everything that ranks must agree on, as doubles:
@@ -38,9 +39,10 @@ Status training_check_input(Session *session)
         session->config.model.vocabulary = dataset->vocabulary;
         status = create_order(session, dataset, &order);
     }
+    status = dataset_agree(dataset, status, &session->grid->world);
     batch_order_destroy(&order);
     dataset_close(&dataset);
-    return group_agree(&session->grid->world, status);
+    return status;
 }
 
 static Status create_feed(Training *t)
@@ -292,8 +294,9 @@ Status training_update(Training *t, UpdateReport *report)
                  "update %lld: training has diverged (loss %g, gradient norms %g and %g, learning "
                  "rate %g); the weights are those of the update before; try a lower train.lr_peak, "
                  "a longer train.warmup or a smaller train.clip",
-                 (long long)report->update, report->loss, report->norms[GROUP_MAIN],
-                 report->norms[GROUP_COMPRESSION], report->learning_rate);
+                 (long long)report->update, statistics_printable(report->loss),
+                 statistics_printable(report->norms[GROUP_MAIN]),
+                 statistics_printable(report->norms[GROUP_COMPRESSION]), report->learning_rate);
 
     t->update = report->update;
     t->tokens += report->tokens;

@@ -45,8 +45,8 @@ static void expected(const ModelOptions *o, double B, double numbers[PURPOSE_COU
     numbers[PURPOSE_MEMORY] = B * L * (M + N + (M > 0 ? T : 0) + (N > 0 ? T / c : 0)) * D;
     numbers[PURPOSE_ACTIVATIONS] =
         L * B * (6 * T * D + T * F + 2 * K * D + H * T + 4 * T) + B * T * (3 * D + 3);
-    numbers[PURPOSE_POSITIONS] = (L + 1) * P * D;
-    numbers[PURPOSE_WORKSPACE] = B * (5 * T * D + (M + N) * D + 2 * K * D + T * F) + P * D + logits;
+    numbers[PURPOSE_POSITIONS] = (2 * L + 1) * P * D;
+    numbers[PURPOSE_WORKSPACE] = B * (5 * T * D + (M + N) * D + 2 * K * D + T * F) + logits;
     if (N > 0) numbers[PURPOSE_WORKSPACE] += B * (T * D + 2 * T / c * D);
     if (N > 0 && o->compression_loss == COMPRESSION_LOSS_ATTENTION)
         numbers[PURPOSE_WORKSPACE] += B * (4 * T * D + 4 * T / c * D + 2 * H * T);

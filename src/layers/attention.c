@@ -38,7 +38,8 @@ static void find_weights(AttentionLayer *layer, const Parameters *parameters,
 /* One axis' projected positions are the same in every window, so layers that differ in their window
  * alone share them. */
 static void take_positions(AttentionLayer *layer, Arena *arena, PositionTables *tables,
-                           const ModelOptions *options, int64_t width, const AttentionLayer *like)
+                           const ModelOptions *options, int64_t width, const AttentionLayer *like,
+                           bool training)
 {
     PositionAxis recent = positions_recent(options, layer->layer);
     bool compressed = layer->compressed_axis.rows > 0;
@@ -49,18 +50,24 @@ static void take_positions(AttentionLayer *layer, Arena *arena, PositionTables *
     if (like != NULL) {
         layer->r = like->r;
         layer->r_compressed = like->r_compressed;
+        layer->dr = like->dr;
+        layer->dr_compressed = like->dr_compressed;
         return;
     }
+    int64_t compressed_rows = layer->compressed_axis.rows;
     layer->r = arena_tensor_2d(arena, PURPOSE_POSITIONS, recent.rows, width);
     if (compressed)
-        layer->r_compressed =
-            arena_tensor_2d(arena, PURPOSE_POSITIONS, layer->compressed_axis.rows, width);
+        layer->r_compressed = arena_tensor_2d(arena, PURPOSE_POSITIONS, compressed_rows, width);
+    if (!training) return;
+    layer->dr = arena_tensor_2d(arena, PURPOSE_POSITIONS, recent.rows, width);
+    if (compressed)
+        layer->dr_compressed = arena_tensor_2d(arena, PURPOSE_POSITIONS, compressed_rows, width);
 }
 
 void attention_create(AttentionLayer *layer, Arena *arena, PositionTables *tables,
                       const Parameters *parameters, const ModelOptions *options,
                       const Placement *place, const Activations *activations, int number,
-                      const AttentionLayer *like)
+                      const AttentionLayer *like, bool training)
 {
     int heads = placement_heads(place, options);
     *layer = (AttentionLayer){
@@ -75,7 +82,7 @@ void attention_create(AttentionLayer *layer, Arena *arena, PositionTables *table
     if (place->tensor_part != 0) layer->output_bias = weight_none;
 
     int64_t width = placement_width(place, options), window = options->window, rows = place->rows;
-    take_positions(layer, arena, tables, options, width, like);
+    take_positions(layer, arena, tables, options, width, like, training);
     layer->q = activations_take(activations, ACTIVATION_QUERIES, arena, rows, window, width);
     layer->o = activations_take(activations, ACTIVATION_ATTENDED, arena, rows, window, width);
     layer->lse = activations_take(activations, ACTIVATION_LSE, arena, rows, heads, window);
@@ -92,16 +99,12 @@ void attention_workspace_create(AttentionWorkspace *work, Arena *arena, const Mo
                                 const Placement *place)
 {
     int64_t width = placement_width(place, options), window = options->window, rows = place->rows;
-    int64_t slots[SOURCE_COUNT] = {0}, recent = 0, compressed = 0;
+    int64_t slots[SOURCE_COUNT] = {0};
     for (int l = place->first_layer; l < place->first_layer + place->layers; l++) {
         for (int s = 0; s < SOURCE_COUNT; s++) {
             int64_t here = source_slots(options, l, (SourceKind)s);
             if (here > slots[s]) slots[s] = here;
         }
-        int64_t recent_rows = positions_recent(options, l).rows;
-        int64_t compressed_rows = positions_compressed(options, l).rows;
-        if (recent_rows > recent) recent = recent_rows;
-        if (compressed_rows > compressed) compressed = compressed_rows;
     }
     work->dq = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, window, width);
     work->dout = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, window, width);
@@ -109,8 +112,6 @@ void attention_workspace_create(AttentionWorkspace *work, Arena *arena, const Mo
         work->dk[s] = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, slots[s], width);
         work->dv[s] = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, slots[s], width);
     }
-    work->dr = arena_tensor_2d(arena, PURPOSE_WORKSPACE, recent, width);
-    work->dr_compressed = arena_tensor_2d(arena, PURPOSE_WORKSPACE, compressed, width);
 }
 
 void attention_project_positions(Device *device, AttentionLayer *layer)
@@ -197,15 +198,13 @@ static void prepare_gradients(Device *device, const AttentionLayer *layer, Atten
 {
     queries->dq = cleared(device, work->dq, layer->q);
     queries->dcontent_bias = layer->content_bias.gradient;
-    Tensor dr = cleared(device, work->dr, layer->r);
-    Tensor dr_compressed = cleared(device, work->dr_compressed, layer->r_compressed);
     for (int s = 0; s < SOURCE_COUNT; s++) {
         sources[s].dk = cleared(device, work->dk[s], layer->k[s]);
         sources[s].dv = cleared(device, work->dv[s], layer->v[s]);
-        sources[s].dr = dr;
+        sources[s].dr = layer->dr;
         sources[s].dposition_bias = layer->position_bias.gradient;
     }
-    sources[SOURCE_COMPRESSED].dr = dr_compressed;
+    sources[SOURCE_COMPRESSED].dr = layer->dr_compressed;
     sources[SOURCE_COMPRESSED].dposition_bias = layer->position_bias_compressed.gradient;
 }
 
@@ -244,16 +243,23 @@ void attention_backward(Device *device, AttentionLayer *layer, AttentionWorkspac
     device->op->attention_backward(device, &queries, sources, SOURCE_COUNT, layer->o, layer->lse,
                                    dout);
 
-    /* r = sinusoids Wr */
-    phase_begin(device->times, PHASE_POSITION);
-    linear_backward(device, tensor_none, sources[SOURCE_MEMORY].dr, layer->sinusoids,
-                    layer->position, weight_none);
-    if (tensor_exists(layer->r_compressed))
-        linear_backward(device, tensor_none, sources[SOURCE_COMPRESSED].dr,
-                        layer->sinusoids_compressed, layer->position_compressed, weight_none);
-
     phase_begin(device->times, PHASE_PROJECTION);
     projections_backward(device, layer, da, dcompressed, &queries, sources, input);
+}
+
+void attention_begin_update(Device *device, AttentionLayer *layer)
+{
+    device->op->fill(device, layer->dr, 0.0);
+    if (tensor_exists(layer->dr_compressed)) device->op->fill(device, layer->dr_compressed, 0.0);
+}
+
+void attention_positions_backward(Device *device, AttentionLayer *layer)
+{
+    phase_begin(device->times, PHASE_POSITION);
+    linear_backward(device, tensor_none, layer->dr, layer->sinusoids, layer->position, weight_none);
+    if (tensor_exists(layer->dr_compressed))
+        linear_backward(device, tensor_none, layer->dr_compressed, layer->sinusoids_compressed,
+                        layer->position_compressed, weight_none);
 }
 
 void attention_usage(Device *device, AttentionLayer *layer, Tensor usage, SourceKind source,

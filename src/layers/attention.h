@@ -51,21 +51,22 @@ typedef struct AttentionLayer {
     Tensor q;                                /* (B,T,D') */
     Tensor k[SOURCE_COUNT], v[SOURCE_COUNT]; /* (B,S,D') */
     Tensor r, r_compressed;                  /* (P,D') */
-    Tensor o, lse;                           /* (B,T,D'), (B,H',T) */
+    Tensor dr, dr_compressed; /* (P,D') gradients, adding up over the windows of an update */
+    Tensor o, lse;            /* (B,T,D'), (B,H',T) */
 } AttentionLayer;
 
 /* Gradients that live within one backward call, shared by all layers. */
 typedef struct AttentionWorkspace {
     Tensor dq, dout;                           /* (B,T,D') */
     Tensor dk[SOURCE_COUNT], dv[SOURCE_COUNT]; /* of the largest layer */
-    Tensor dr, dr_compressed;
 } AttentionWorkspace;
 
-/* `like`: a layer of the same number whose projected positions are shared, or NULL. */
+/* `like`: a layer of the same number whose projected positions are shared, or NULL. With `training`
+ * there is room for their gradients. */
 void attention_create(AttentionLayer *layer, Arena *arena, PositionTables *tables,
                       const Parameters *parameters, const ModelOptions *options,
                       const Placement *place, const Activations *activations, int number,
-                      const AttentionLayer *like);
+                      const AttentionLayer *like, bool training);
 
 void attention_workspace_create(AttentionWorkspace *work, Arena *arena, const ModelOptions *options,
                                 const Placement *place);
@@ -87,10 +88,15 @@ void attention_project_sources(Device *device, AttentionLayer *layer, const Atte
 void attention_forward(Device *device, AttentionLayer *layer, Tensor y, const AttentionInput *input,
                        const Window *window, bool training);
 
-/* Adds into da (B,T,D), the weights' gradients and, unless none, dcompressed (B,N,D). */
+/* Adds into da (B,T,D), the weights' gradients, dr and, unless none, dcompressed (B,N,D). */
 void attention_backward(Device *device, AttentionLayer *layer, AttentionWorkspace *work, Tensor da,
                         Tensor dcompressed, Tensor dy, const AttentionInput *input,
                         const Window *window);
+
+/* r = sinusoids Wr does not depend on the window, so the gradient of Wr is one product an update: the
+ * first clears dr, the second adds the product of what has gathered there. */
+void attention_begin_update(Device *device, AttentionLayer *layer);
+void attention_positions_backward(Device *device, AttentionLayer *layer);
 
 /* usage (B,S): mean weight, over this rank's heads and counted queries, on each slot of one source
  * in the window that forward saw last. */

@@ -181,6 +181,7 @@ void model_backward(Model *model, int number, void (*after_layer)(void *context,
     Device *device = model->device;
     Flight *flight = &model->flights[number];
     const Window *window = &flight->window;
+    model->layers_told = after_layer != NULL;
     gather_layer(model, flight, model->place.layers - 1);
     for (int l = model->place.layers - 1; l >= 0; l--) {
         MemoryView view = gathered(model);
@@ -194,7 +195,9 @@ void model_backward(Model *model, int number, void (*after_layer)(void *context,
         if (tensor_exists(dcompressed))
             bptt_collect(device, &model->bptt[l], &model->compressors[l], &flight->marks[l],
                          window);
-        if (after_layer != NULL) after_layer(context, l);
+        if (after_layer == NULL) continue;
+        attention_positions_backward(device, &flight->layers[l].attention);
+        after_layer(context, l);
     }
     if (model->place.has_embedding) embed_backward(model, flight);
     phase_end(device->times);
@@ -212,11 +215,17 @@ void model_remember(Model *model, int number)
 void model_begin_update(Model *model)
 {
     model->device->op->fill(model->device, model->parameters->gradient, 0.0);
-    for (int l = 0; l < model->place.layers; l++) model->compression_sums[l] = (LossSum){0};
+    model->layers_told = false;
+    for (int l = 0; l < model->place.layers; l++) {
+        model->compression_sums[l] = (LossSum){0};
+        attention_begin_update(model->device, &model->flights[0].layers[l].attention);
+    }
 }
 
 void model_finish_update(Model *model)
 {
+    for (int l = 0; l < model->place.layers && !model->layers_told; l++)
+        attention_positions_backward(model->device, &model->flights[0].layers[l].attention);
     phase_begin(model->device->times, PHASE_COMPRESSION);
     for (int l = 0; l < model->place.layers; l++)
         bptt_finish(model->device, &model->bptt[l], &model->compressors[l]);

@@ -72,6 +72,7 @@ typedef struct Model {
     LayerWorkspace work;
     CompressionWorkspace compression_work;
     CompressionLossWorkspace loss_work;
+    bool layers_told;       /* the last backward had an after_layer */
     bool positions_current; /* r of every layer belongs to the present weights */
 } Model;
 
@@ -96,15 +97,16 @@ void model_empty_memory(Model *model);
  * flight->h is there before forward; on stages before the last one flight->dh before backward.
  * Without `remember` the memory does not move on: model_remember does it later. */
 void model_forward(Model *model, int flight, const Window *window, int first_row, bool remember);
-/* after_layer (NULL: nothing) is told each layer of the stage, from the last one down, when its own
- * gradients of this micro-batch are there. */
+/* after_layer is for the last micro-batch of an update (else NULL): it is told each layer of the stage,
+ * from the last one down, when the layer's gradients are complete but for f_c's. */
 void model_backward(Model *model, int flight, void (*after_layer)(void *context, int layer),
                     void *context);
 void model_remember(Model *model, int flight);
 
 /* Local. Clears gradients and compression sums. */
 void model_begin_update(Model *model);
-/* Local. The last gradients of f_c (compression_loss = task). */
+/* Local. The last gradients of f_c (compression_loss = task), and those of positions where
+ * after_layer was not asked for. */
 void model_finish_update(Model *model);
 
 /* What attention of this layer of the stage reads, before the window's own a is known. */

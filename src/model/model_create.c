@@ -69,7 +69,7 @@ static Status create_flight(Model *model, Arena *arena, int number)
         transformer_layer_create(&flight->layers[l], arena, &model->positions, model->parameters,
                                  options, place, &model->sequence, &model->activations,
                                  number_of(model, l), h,
-                                 number > 0 ? &model->flights[0].layers[l] : NULL);
+                                 number > 0 ? &model->flights[0].layers[l] : NULL, model->training);
         memory_mark_create(&flight->marks[l], arena, place->rows);
         h = flight->layers[l].next;
     }

@@ -9,7 +9,7 @@ void transformer_layer_create(TransformerLayer *layer, Arena *arena, PositionTab
                               const Parameters *parameters, const ModelOptions *options,
                               const Placement *place, const Sequence *sequence,
                               const Activations *activations, int number, Tensor h,
-                              const TransformerLayer *like)
+                              const TransformerLayer *like, bool training)
 {
     int positions = placement_positions(place, options), rows = place->rows;
     int64_t width = options->width;
@@ -27,7 +27,7 @@ void transformer_layer_create(TransformerLayer *layer, Arena *arena, PositionTab
     snprintf(name, sizeof name, "layers/%02d/feed_forward_norm", number);
     layer_norm_create(&layer->feed_forward_norm, arena, parameters, name, rows, positions);
     attention_create(&layer->attention, arena, tables, parameters, options, place, activations,
-                     number, like != NULL ? &like->attention : NULL);
+                     number, like != NULL ? &like->attention : NULL, training);
     feed_forward_create(&layer->feed_forward, arena, parameters, options, place, activations,
                         number);
 

@@ -54,7 +54,7 @@ void transformer_layer_create(TransformerLayer *layer, Arena *arena, PositionTab
                               const Parameters *parameters, const ModelOptions *options,
                               const Placement *place, const Sequence *sequence,
                               const Activations *activations, int number, Tensor h,
-                              const TransformerLayer *like);
+                              const TransformerLayer *like, bool training);
 
 void layer_workspace_create(LayerWorkspace *work, Arena *arena, const ModelOptions *options,
                             const Placement *place, const Sequence *sequence, bool training);

@@ -106,9 +106,9 @@ void group_broadcast(const Group *group, void *bytes, size_t count, int root)
     }
 }
 
-void group_barrier(const Group *group)
+void group_meet(const Group *group, TrafficKind kind)
 {
-    if (group->size > 1) PAL_COUNTED(group, TRAFFIC_SCALARS, 0.0, MPI_Barrier(group->comm));
+    if (group->size > 1) PAL_COUNTED(group, kind, 0.0, MPI_Barrier(group->comm));
 }
 
 static void begin(const Group *group, TrafficKind kind, Transfer *transfer, double bytes)

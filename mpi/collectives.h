@@ -33,7 +33,9 @@ void group_max_double(const Group *group, double *values, int count);
 void group_or(const Group *group, unsigned char *bytes, int count);
 /* Everyone gets the root's bytes. */
 void group_broadcast(const Group *group, void *bytes, size_t count, int root);
-void group_barrier(const Group *group);
+/* Waits until all have come; group_barrier counts it as waiting for scalars. */
+void group_meet(const Group *group, TrafficKind kind);
+static inline void group_barrier(const Group *group) { group_meet(group, TRAFFIC_SCALARS); }
 
 /* No rank decides alone: when any rank brings a failure, every rank returns the failure of the
  * lowest such rank, with its message. */

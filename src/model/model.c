@@ -79,7 +79,7 @@ static void embed(Model *model, Flight *flight)
 {
     Device *device = model->device;
     phase_begin(device->times, PHASE_EMBEDDING);
-    Tensor whole = tensor_exists(model->partial) ? model->partial : flight->h;
+    Tensor whole = tensor_exists(model->work.partial) ? model->work.partial : flight->h;
     embedding_forward(device, &model->embedding, whole, &flight->window);
     phase_begin(device->times, PHASE_EXCHANGE);
     sequence_scatter(&model->sequence, TRAFFIC_ACTIVATIONS, flight->h, whole);
@@ -93,7 +93,7 @@ static void embed_backward(Model *model, Flight *flight)
     Device *device = model->device;
     phase_begin(device->times, PHASE_EMBEDDING);
     drop_embedding(model, &flight->window, flight->dh);
-    Tensor whole = tensor_exists(model->partial) ? model->partial : flight->dh;
+    Tensor whole = tensor_exists(model->work.partial) ? model->work.partial : flight->dh;
     phase_begin(device->times, PHASE_EXCHANGE);
     sequence_gather(&model->sequence, TRAFFIC_ACTIVATIONS, whole, flight->dh);
     phase_begin(device->times, PHASE_EMBEDDING);

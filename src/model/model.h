@@ -68,7 +68,7 @@ typedef struct Model {
     const CompressionLoss *compression_loss;
     LossSum *compression_sums; /* (layers of this stage) of the running update: this rank's share */
 
-    Tensor partial, dtop, whole_dtop; /* (B,T,D), (B,n,D), (B,T,D) of embedding and output */
+    Tensor dtop, whole_dtop; /* (B,n,D), (B,T,D) gradient of what the output layer reads */
     LayerWorkspace work;
     CompressionWorkspace compression_work;
     CompressionLossWorkspace loss_work;

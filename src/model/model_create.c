@@ -111,7 +111,6 @@ static void create_workspaces(Model *model, Arena *arena)
     const Placement *place = &model->place;
     int positions = placement_positions(place, options);
     layer_workspace_create(&model->work, arena, options, place, &model->sequence, model->training);
-    model->partial = model->work.partial;
     gather_create(&model->gather, model->sequence.group, model->device, arena, options, place);
     if (compresses(model)) {
         compression_workspace_create(&model->compression_work, arena, options, place);

@@ -126,6 +126,20 @@ static void print_traffic(const BenchResult *result)
              1e3 * traffic_seconds(traffic), 100.0 * traffic_seconds(traffic) / result->seconds);
 }
 
+/* What stages wait for each other, beside what the schedule alone would have them wait. */
+static void print_pipeline(const Training *training, const BenchResult *result)
+{
+    const Session *session = training->session;
+    int stages = session->grid->pipeline.size;
+    int micro_batches = training->place.row_groups * session->config.train.update_every;
+    if (stages == 1) return;
+    log_info(
+        "pipeline: %d stages, %d micro-batches: idle %.1f%% of an update, %.1f%% by the schedule",
+        stages, micro_batches,
+        100.0 * result->traffic.wait_seconds[TRAFFIC_PIPELINE] / result->seconds,
+        100.0 * pipeline_idle_share(stages, micro_batches));
+}
+
 static void print_result(const Session *session, const BenchResult *result)
 {
     print_phases(result);
@@ -155,6 +169,7 @@ static Status bench_one(Grid *grid, const BenchArguments *arguments, const TextL
         status = time_updates(&training, arguments->updates, result);
     }
     if (status == PAL_OK) print_result(&session, result);
+    if (status == PAL_OK) print_pipeline(&training, result);
     training_destroy(&training);
     session_stop(&session);
     return status;

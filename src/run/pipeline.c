@@ -121,5 +121,6 @@ void pipeline_finish(Pipeline *p)
         group_wait(&p->send[f]);
         group_wait(&p->gradient_send[f]);
     }
+    group_meet(p->group, TRAFFIC_PIPELINE); /* the idle end belongs to the pipeline */
     phase_end(p->model->device->times);
 }

@@ -41,7 +41,7 @@ void pipeline_run(Pipeline *pipeline, int windows, const PipelineHooks *hooks);
 /* Collective over the pipeline and tensor groups: one window, forward only. */
 void pipeline_forward(Pipeline *pipeline, const Window *window);
 
-/* Local. Waits until nothing is under way any more. */
+/* Collective over the pipeline group. Waits until nothing is under way any more. */
 void pipeline_finish(Pipeline *pipeline);
 
 #endif

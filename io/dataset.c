@@ -7,7 +7,8 @@
 
 #include "io/dataset_check.h"
 
-/* Blocks of all rows together stay below 32 MiB, but no block gets shorter than a page of tokens. */
+/* Blocks of all rows together stay below 32 MiB, but no block gets shorter than a page of
+ * tokens. */
 enum { MOST_BLOCK_TOKENS = 64 * 1024, LEAST_BLOCK_TOKENS = 2048, ALL_BLOCK_TOKENS = 1 << 24 };
 
 struct TokenBlock {

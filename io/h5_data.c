@@ -85,8 +85,8 @@ static void transfer_end(BoxTransfer *t)
 }
 
 /* Adds one box to the selection; *elements grows by its size. */
-static Status select_box(const BoxTransfer *t, const H5File *file, const char *name, const Slab *slab,
-                         hsize_t *elements)
+static Status select_box(const BoxTransfer *t, const H5File *file, const char *name,
+                         const Slab *slab, hsize_t *elements)
 {
     hsize_t first[PAL_MAX_DIMS], count[PAL_MAX_DIMS], dims[PAL_MAX_DIMS], size = 1;
     int num_dims = H5Sget_simple_extent_dims(t->in_file, dims, NULL);
@@ -123,8 +123,8 @@ static Status select_boxes(BoxTransfer *t, const H5File *file, const char *name,
     return PAL_OK;
 }
 
-static Status transfer_begin(BoxTransfer *t, const H5File *file, const char *name, const Slab *slabs,
-                             int count)
+static Status transfer_begin(BoxTransfer *t, const H5File *file, const char *name,
+                             const Slab *slabs, int count)
 {
     *t = (BoxTransfer){-1, -1, -1, -1, false};
     t->dataset = H5Dopen2(file->id, name, H5P_DEFAULT);

@@ -82,8 +82,8 @@ Status h5_define(H5File *file, const char *name, StoredType type, Shape shape);
  * of different ranks are disjoint. `data` has the slab's elements, row-major. */
 Status h5_write_slab(H5File *file, const char *name, StoredType type, const Slab *slab,
                      const void *data);
-/* The same for any number of boxes that do not overlap; `data` has the elements of all of them in the
- * order in which they lie in the dataset. */
+/* The same for any number of boxes that do not overlap; `data` has the elements of all of them in
+ * the order in which they lie in the dataset. */
 Status h5_write_slabs(H5File *file, const char *name, StoredType type, const Slab *slabs, int count,
                       const void *data);
 /* Collective over the file's group: define, and the first rank writes all of it. */

@@ -2,10 +2,11 @@
  *
  * One writer a file: two processes that write the same one would mix their bytes.
  *
- * The lock belongs to a descriptor (F_OFD_SETLK), so HDF5, which opens and closes the file by itself,
- * neither meets nor ends it, and the system ends it with the process. It is on a byte that no file
- * reaches, away from what MPI-IO may lock for its own sake. File systems without locks go on, and so
- * does NFS below MPI-IO, which locks whole files there and would wait for this program's own lock.
+ * The lock belongs to a descriptor (F_OFD_SETLK), so HDF5, which opens and closes the file by
+ * itself, neither meets nor ends it, and the system ends it with the process. It is on a byte that
+ * no file reaches, away from what MPI-IO may lock for its own sake. File systems without locks go
+ * on, and so does NFS below MPI-IO, which locks whole files there and would wait for this program's
+ * own lock.
  */
 #define _GNU_SOURCE /* F_OFD_SETLK */
 #include <errno.h>

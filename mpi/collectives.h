@@ -41,7 +41,7 @@ static inline void group_barrier(const Group *group) { group_meet(group, TRAFFIC
  * lowest such rank, with its message. */
 Status group_agree(const Group *group, Status mine);
 
-/* --- begun now, waited for later --------------------------------------------------------------- */
+/* --- begun now, waited for later -------------------------------------------------------------- */
 
 /* A transfer under way; its buffers stay untouched until group_wait. {0}: none. */
 typedef struct Transfer {

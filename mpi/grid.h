@@ -39,8 +39,8 @@ void mpi_stop(void);
  * Used before the configuration is known. */
 void grid_create_flat(Grid *grid);
 
-/* Collective over all ranks; replaces a flat grid by one of this shape (grid_shape.h), whose product
- * is the number of ranks. */
+/* Collective over all ranks; replaces a flat grid by one of this shape (grid_shape.h), whose
+ * product is the number of ranks. */
 void grid_create(Grid *grid, GridShape shape);
 
 /* Collective over all ranks. Whether every tensor group lies within one node. */

@@ -93,8 +93,8 @@ void attention_backward(Device *device, AttentionLayer *layer, AttentionWorkspac
                         Tensor dcompressed, Tensor dy, const AttentionInput *input,
                         const Window *window);
 
-/* r = sinusoids Wr does not depend on the window, so the gradient of Wr is one product an update: the
- * first clears dr, the second adds the product of what has gathered there. */
+/* r = sinusoids Wr does not depend on the window, so the gradient of Wr is one product an update:
+ * the first clears dr, the second adds the product of what has gathered there. */
 void attention_begin_update(Device *device, AttentionLayer *layer);
 void attention_positions_backward(Device *device, AttentionLayer *layer);
 

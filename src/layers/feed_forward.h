@@ -4,8 +4,8 @@
  *
  *     y = dropout(act(x W1 + b1)) W2 + b2        act: relu or gelu (tanh form)
  *
- * In a tensor group each rank has F' = F/P columns of W1 and rows of W2; its y and dx are then partial
- * sums over the group, and one rank adds b2.
+ * In a tensor group each rank has F' = F/P columns of W1 and rows of W2; its y and dx are then
+ * partial sums over the group, and one rank adds b2.
  */
 #ifndef PAL_LAYERS_FEED_FORWARD_H
 #define PAL_LAYERS_FEED_FORWARD_H

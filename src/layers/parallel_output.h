@@ -33,8 +33,8 @@ typedef struct OutputLayer {
 void output_create(OutputLayer *layer, Arena *arena, const Parameters *parameters,
                    const ModelOptions *options, const Placement *place, const Group *group);
 
-/* Collective over the tensor group. nats (B,T), 0 where not counted. Unless dx (B,T,D) is none, adds the gradient of the SUM of
- * the nats into dx and into the weights' gradients. */
+/* Collective over the tensor group. nats (B,T), 0 where not counted. Unless dx (B,T,D) is none,
+ * adds the gradient of the SUM of the nats into dx and into the weights' gradients. */
 void output_loss(Device *device, OutputLayer *layer, Tensor nats, Tensor dx, Tensor x,
                  const Window *window);
 

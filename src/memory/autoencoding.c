@@ -29,8 +29,8 @@ static double mark_groups(CompressionLossWorkspace *work, const CompressionLossI
     return counted;
 }
 
-/* The evicted slots that this rank's fresh ones stand for: the last ones of what f_c read, or, where
- * it reads the whole block, those in between. */
+/* The evicted slots that this rank's fresh ones stand for: the last ones of what f_c read, or,
+ * where it reads the whole block, those in between. */
 static Tensor own_evicted(Device *device, CompressionLossWorkspace *work,
                           const CompressionWorkspace *compression, int rate)
 {

@@ -4,8 +4,8 @@
  * memories, output (last stage). What ranks of a tensor group do together happens inside; stages
  * meet in src/run/pipeline.
  *
- * A micro-batch is one window of one group of rows. What it needs between forward and backward lies in
- * a `flight`; other micro-batches may come between:
+ * A micro-batch is one window of one group of rows. What it needs between forward and backward lies
+ * in a `flight`; other micro-batches may come between:
  *
  *     model_forward    loss of every token, and (training) the gradients of the output layer; layer
  *                      by layer the memory moves on: evicts, compresses, adds the compression loss
@@ -97,8 +97,8 @@ void model_empty_memory(Model *model);
  * flight->h is there before forward; on stages before the last one flight->dh before backward.
  * Without `remember` the memory does not move on: model_remember does it later. */
 void model_forward(Model *model, int flight, const Window *window, int first_row, bool remember);
-/* after_layer is for the last micro-batch of an update (else NULL): it is told each layer of the stage,
- * from the last one down, when the layer's gradients are complete but for f_c's. */
+/* after_layer is for the last micro-batch of an update (else NULL): it is told each layer of the
+ * stage, from the last one down, when the layer's gradients are complete but for f_c's. */
 void model_backward(Model *model, int flight, void (*after_layer)(void *context, int layer),
                     void *context);
 void model_remember(Model *model, int flight);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What happens to the memory of a layer after a window (Rae et al. 2019, Algorithm 1, lines 7 to 12).
+ * What happens to the memory of a layer after a window (Rae et al. 2019, Algorithm 1, lines 7 to
+ * 12).
  */
 #ifndef PAL_MODEL_REMEMBER_H
 #define PAL_MODEL_REMEMBER_H

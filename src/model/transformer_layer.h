@@ -7,9 +7,9 @@
  *
  * a is what the memory stores. y and mlp stand for the sub-layers with dropout after them.
  *
- * In a tensor group each rank holds its positions of the residual stream; what the sub-layers read is
- * gathered first, and what they give is summed and scattered (layers/parallel_sequence.h). n below
- * is T/P. In a group of one, whole tensors are the parts themselves.
+ * In a tensor group each rank holds its positions of the residual stream; what the sub-layers read
+ * is gathered first, and what they give is summed and scattered (layers/parallel_sequence.h). n
+ * below is T/P. In a group of one, whole tensors are the parts themselves.
  */
 #ifndef PAL_MODEL_TRANSFORMER_LAYER_H
 #define PAL_MODEL_TRANSFORMER_LAYER_H
@@ -63,8 +63,8 @@ void layer_workspace_create(LayerWorkspace *work, Arena *arena, const ModelOptio
 void transformer_layer_forward(Device *device, TransformerLayer *layer, LayerWorkspace *work,
                                AttentionInput *input, const Window *window, bool training);
 
-/* Collective over the tensor group. dh (B,n,D): in, the gradient of h'; out, the gradient of h. Adds
- * into the weights' gradients and, unless none, dcompressed (B,N,D), this rank's share. */
+/* Collective over the tensor group. dh (B,n,D): in, the gradient of h'; out, the gradient of h.
+ * Adds into the weights' gradients and, unless none, dcompressed (B,N,D), this rank's share. */
 void transformer_layer_backward(Device *device, TransformerLayer *layer, LayerWorkspace *work,
                                 Tensor dh, Tensor dcompressed, AttentionInput *input,
                                 const Window *window);

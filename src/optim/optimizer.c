@@ -10,7 +10,7 @@ static const double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
 /* Large enough for the network, small enough that the first sums begin while backward runs. */
 enum { BUCKET_NUMBERS = 1 << 22, ALIGNMENT = 16 };
 
-/* --- which pieces of which parameters are this rank's ------------------------------------------ */
+/* --- which pieces of which parameters are this rank's ----------------------------------------- */
 
 /* The numbers of a parameter that lie in a range of the flat buffer. */
 static Range common(const Parameter *row, Range range)
@@ -69,7 +69,7 @@ void optimizer_reduce_begin(Optimizer *o, int64_t first, int64_t end)
 
 void optimizer_abandon(Optimizer *o) { buckets_wait(&o->buckets); }
 
-/* --- the step ------------------------------------------------------------------------------------ */
+/* --- the step --------------------------------------------------------------------------------- */
 
 /* The main group has one scale, so it is left to Adam; the compression group has one a layer. */
 static double group_scale(const OptimizerOptions *options, ParameterGroup group)

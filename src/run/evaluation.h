@@ -34,8 +34,8 @@ typedef struct EvaluationResult {
 
 /* Collective over all ranks, with the same arguments. Takes memory from the arena (before it is
  * sealed). At most `rows` documents are read side by side on every rank; fewer where the longest
- * one takes longer anyway. `path` is borrowed. Errors: those of the data file. evaluation_destroy is
- * due in any case. */
+ * one takes longer anyway. `path` is borrowed. Errors: those of the data file. evaluation_destroy
+ * is due in any case. */
 Status evaluation_create(Evaluation *evaluation, Session *session, Arena *arena,
                          const Parameters *parameters, const char *path, Split split, int rows);
 

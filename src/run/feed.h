@@ -25,8 +25,9 @@ typedef struct Feed {
     int64_t windows; /* read so far */
 } Feed;
 
-/* Local; the same arguments but `rows` on every rank. slots >= rows.count. Takes over the dataset, which was opened
- * with a slot for each of these rows, and the order, which may refer to the dataset's offsets. */
+/* Local; the same arguments but `rows` on every rank. slots >= rows.count. Takes over the dataset,
+ * which was opened with a slot for each of these rows, and the order, which may refer to the
+ * dataset's offsets. */
 void feed_create(Feed *feed, Arena *arena, Dataset *dataset, Split split, BatchOrder *order,
                  Range rows, int slots);
 

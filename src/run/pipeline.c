@@ -53,8 +53,8 @@ static void forward(Pipeline *p, int number, const Window *window, int first_row
     part.starts += first_row;
     part.first_row += first_row;
 
-    /* What the flight's last micro-batch sent must have left: forward writes `last`, and on the last
-     * stage already dh. */
+    /* What the flight's last micro-batch sent must have left: forward writes `last`, and on the
+     * last stage already dh. */
     phase_begin(model->device->times, PHASE_PIPELINE);
     group_wait(&p->send[number]);
     if (is_last(p)) group_wait(&p->gradient_send[number]);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One rank's work on an update: forward and backward of its stage for every micro-batch, in the order
- * of mpi/pipeline_schedule.h, and what passes between neighbouring stages. With one stage it is
- * forward, backward, forward, backward, ... and nothing passes.
+ * One rank's work on an update: forward and backward of its stage for every micro-batch, in the
+ * order of mpi/pipeline_schedule.h, and what passes between neighbouring stages. With one stage it
+ * is forward, backward, forward, backward, ... and nothing passes.
  */
 #ifndef PAL_RUN_PIPELINE_H
 #define PAL_RUN_PIPELINE_H
@@ -26,8 +26,8 @@ typedef struct PipelineHooks {
     void (*next_window)(void *context, Window *window);
     /* After a micro-batch's forward. */
     void (*after_forward)(void *context, const Flight *flight);
-    /* After the last micro-batch's backward through a layer of this stage: its gradients of the main
-     * group that are split over the tensor group are final. */
+    /* After the last micro-batch's backward through a layer of this stage: its gradients of the
+     * main group that are split over the tensor group are final. */
     void (*after_layer)(void *context, int layer);
 } PipelineHooks;
 

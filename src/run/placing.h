@@ -19,8 +19,8 @@ Status placing_create_grid(Grid *grid, const Config *config, int rows);
  * that the pipeline is well filled. most_rows: of the replica that has most. */
 int placing_row_groups(const Grid *grid, const Config *config, int most_rows);
 
-/* Local. What this rank holds of a model whose micro-batches have `rows` rows; micro_batches: of the
- * longest update, 0 without backward. */
+/* Local. What this rank holds of a model whose micro-batches have `rows` rows; micro_batches: of
+ * the longest update, 0 without backward. */
 Placement placing_make(const Grid *grid, const Config *config, int rows, int row_groups,
                        int micro_batches);
 

@@ -63,7 +63,7 @@ static Slab *take_boxes(Snapshot *list, int64_t most)
     return boxes;
 }
 
-/* --- parameters ---------------------------------------------------------------------------------- */
+/* --- parameters ------------------------------------------------------------------------------- */
 
 static Shape whole_shape(const Parameter *row)
 {
@@ -137,7 +137,7 @@ static void append_moments(Snapshot *list, const char *folder, const Parameters 
     }
 }
 
-/* --- memory -------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 /* Numbers (rows, kept, D) of this rank's shard, with zeros where nothing is held. */
 static Real *read_shards(Device *device, const LayerMemory *memory, const SlotRing *ring,
@@ -209,7 +209,7 @@ static void append_layer_memory(Snapshot *list, Model *model, int layer, bool co
     if (here && model->place.tensor_part == 0) fill_valid(list, tensor, memory, ring, rows);
 }
 
-/* --- saving and loading -------------------------------------------------------------------------- */
+/* --- saving and loading ----------------------------------------------------------------------- */
 
 static void describe_whole(Parameters *whole, const ModelOptions *options)
 {

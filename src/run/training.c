@@ -128,7 +128,7 @@ void training_start(Training *t)
 
 void training_destroy(Training *t) { feed_destroy(&t->feed); }
 
-/* --- what the pipeline asks for, with the Training as context ------------------------------------ */
+/* --- what the pipeline asks for, with the Training as context --------------------------------- */
 
 static void next_window(void *context, Window *window)
 {
@@ -159,7 +159,7 @@ static void after_layer(void *context, int layer)
     t->reduced_from = first;
 }
 
-/* --- reduction and step ------------------------------------------------------------------------- */
+/* --- reduction and step ----------------------------------------------------------------------- */
 
 static void sum_in_group(const Group *group, TrafficKind kind, const Parameters *p, int64_t first,
                          int64_t end)

@@ -31,8 +31,8 @@ typedef struct AttentionQueries {
     const int *counted; /* (B) host: queries from this one on are padding and left out */
 
     /* Dropout on attention weights: weight (head, query i, slot s) of row b, s counted over all
-     * sources in order (K in all), is element ((first_head + head) * T + i) * Kpad + s, Kpad = K rounded up to a
-     * multiple of 4, of the row's stream as in DeviceOps.dropout. */
+     * sources in order (K in all), is element ((first_head + head) * T + i) * Kpad + s, Kpad = K
+     * rounded up to a multiple of 4, of the row's stream as in DeviceOps.dropout. */
     double dropout_rate;
     RandomStream dropout_stream;
     int64_t first_row;

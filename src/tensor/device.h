@@ -41,8 +41,8 @@ typedef struct AdamOptions {
     int64_t update;        /* 1, 2, ... for the bias correction */
 } AdamOptions;
 
-/* Which elements of a row's stream a tensor's numbers draw in dropout: x[b,t,j] of row first_row + b
- * is element (first_position + t) channels + first_channel + j. So a slice draws what it would
+/* Which elements of a row's stream a tensor's numbers draw in dropout: x[b,t,j] of row first_row +
+ * b is element (first_position + t) channels + first_channel + j. So a slice draws what it would
  * draw as a part of the whole. */
 typedef struct DropoutPlace {
     int64_t first_row, first_position, first_channel, channels;

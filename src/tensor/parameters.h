@@ -91,8 +91,8 @@ Tensor parameter_view(const Parameter *row, Tensor flat);
 /* The flat range of one group. */
 Tensor parameters_group(const Parameters *parameters, Tensor flat, ParameterGroup group);
 
-/* Where a layer's main parameters that are split over the tensor group begin; above them are those of
- * later layers. */
+/* Where a layer's main parameters that are split over the tensor group begin; above them are those
+ * of later layers. */
 int64_t parameters_layer_first(const Parameters *parameters, int layer);
 
 /* The number of weights in the table, padding not counted. */

@@ -96,7 +96,7 @@ step_lines() {
     must 2 train "$inputs/tiny.ini" --run lines --set train.updates=25 --set train.log_every=10
     local number='[0-9.e+-]+'
     local line="^update [0-9]+/25  loss $number  compression $number  norms $number $number  "
-    line+="lr $number  [0-9]+ tok/s  [0-9]+% of product rate  [0-9:]+ left$"
+    line+="lr $number  [0-9]+ tok/s  [0-9]+% of product rate  wait [0-9]+%  [0-9:]+ left$"
     check "step lines at 10, 20 and the end" \
         [ "$(grep -oE '^update [0-9]+/25' "$folder/out" | tr '\n' ' ')" = \
         "update 10/25 update 20/25 update 25/25 " ]

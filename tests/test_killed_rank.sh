@@ -84,7 +84,7 @@ ends "terminated"
 
 # ---- data that only some ranks cannot read -------------------------------------------------------
 
-# Writes a token beyond the vocabulary where one row begins its document, in all splits.
+# spoil FILE SPLIT TOKEN: writes a token beyond the vocabulary.
 spoil() {
     local python
     for python in python3 /usr/bin/python3; do
@@ -92,36 +92,29 @@ spoil() {
         python=
     done
     [ -n "$python" ] || return 1
-    cp "$inputs/data.h5" "$inputs/bad.h5"
     "$python" -c 'import h5py, sys
 with h5py.File(sys.argv[1], "r+") as file:
-    for split in ("train", "validation", "test"):
-        file[split]["tokens"][0] = 300' "$inputs/bad.h5"
+    file[sys.argv[2]]["tokens"][int(sys.argv[3])] = 300' "$@"
 }
 
-# stops_together GRID...: some updates, then every rank ends with the message of those that met the
-# token.
-stops_together() {
-    local grid data pipeline tensor
-    for grid in "$@"; do
+# Two lanes of 90000 tokens. What ranks compare when they open the file is far from the spoilt token,
+# which the row in the second lane meets, and with it one replica of two.
+some_text 200000 >"$inputs/long.txt"
+must 1 prepare "$inputs/long.txt" -o "$inputs/lanes.h5"
+# In a short file all ranks meet it at once.
+cp "$inputs/data.h5" "$inputs/bad.h5"
+
+if spoil "$inputs/lanes.h5" train 100000 && spoil "$inputs/bad.h5" test 0; then
+    for grid in 2.2.1 2.1.2; do
         IFS=. read -r data pipeline tensor <<<"$grid"
-        run $((data * pipeline * tensor)) train "$inputs/tiny.ini" --run "bad.$grid" \
-            --set data.path="$inputs/bad.h5" --set train.updates=1000 --set train.seed="$late" \
+        run 4 train "$inputs/tiny.ini" --run "bad.$grid" --set data.path="$inputs/lanes.h5" \
             --set parallel.data="$data" --set parallel.pipeline="$pipeline" \
             --set parallel.tensor="$tensor"
         check "bad token on $grid: status $status" [ "$status" = 65 ]
         check "bad token on $grid: message" \
-            has_one_message bad.h5 "/train/tokens[0] is 300" "vocabulary has 257" prepare
-        check "bad token on $grid: met after some updates" [ -s "bad.$grid/metrics.jsonl" ]
-        check "bad token on $grid: as many updates as on one rank" \
-            [ "$(wc -l <"bad.$grid/metrics.jsonl")" = "$(wc -l <bad.1.1.1/metrics.jsonl)" ]
+            has_one_message lanes.h5 "/train/tokens[100000] is 300" "vocabulary has 257" prepare
+        check "bad token on $grid: training had begun" [ -e "bad.$grid/metrics.jsonl" ]
     done
-}
-
-late=3 # a seed with which the first document is not among the first that are read
-if spoil; then
-    stops_together 1.1.1 2.2.1 2.1.2
-    # The longest document, which the first replica reads.
     for size in pipeline tensor; do
         on=4 refused 65 "/test/tokens[0] is 300" -- \
             evaluate "$inputs/run" --data "$inputs/bad.h5" --set parallel.$size=2

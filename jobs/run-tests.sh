@@ -15,7 +15,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 release_seconds=660
-sanitizer_seconds=720
+sanitizer_seconds=1200
 
 passed=0
 failed=0

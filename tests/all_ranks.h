@@ -15,20 +15,38 @@
 #include "mpi/check.h"
 #include "mpi/grid.h"
 
+static Grid grid;
+
+/* For cmocka_run_group_tests: all ranks of MPI in the flat grid `grid`. */
+static inline int start_ranks(void **state)
+{
+    (void)state;
+    mpi_start(NULL, NULL);
+    grid_create_flat(&grid);
+    return 0;
+}
+
+static inline int stop_ranks(void **state)
+{
+    (void)state;
+    grid_destroy(&grid);
+    mpi_stop();
+    return 0;
+}
+
 /* The verdict does not go through the functions that are tested. */
-static inline bool on_all_ranks(const Grid *grid, bool good)
+static inline bool on_all_ranks(bool good)
 {
     int all = good;
-    PAL_MPI(MPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_LAND, grid->world.comm));
+    PAL_MPI(MPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_LAND, grid.world.comm));
     return all != 0;
 }
 
-/* Of the Grid `grid`. */
 #define assert_on_all_ranks(condition)                                                  \
     do {                                                                                \
         bool holds_here = (condition);                                                  \
         if (!holds_here) fprintf(stderr, "rank %d: %s\n", grid.world.rank, #condition); \
-        assert_true(on_all_ranks(&grid, holds_here));                                   \
+        assert_true(on_all_ranks(holds_here));                                          \
     } while (0)
 
 static inline bool same_bytes(const void *a, const void *b, size_t count)

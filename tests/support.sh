@@ -113,25 +113,43 @@ has_one_message() {
     done
 }
 
-# refused STATUS WORDS... -- ARGUMENTS...: on every number of ranks in $on (default 1) the program
-# ends with this status, says so once with these words, and leaves all files as they were.
-refused() {
-    local expected=$1 words=() before ranks
-    shift
+# take_words WORDS... -- ANYTHING...: into the array $words of the caller, who then shifts.
+take_words() {
+    words=()
     while [ "$1" != -- ]; do
         words+=("$1")
         shift
     done
+}
+
+# ended STATUS WHERE ARGUMENTS...: the last run, of these arguments, ended so, with a message that
+# has all $words.
+ended() {
+    local expected=$1 where=$2
+    shift 2
+    checks=$((checks + 1))
+    if [ "$status" != "$expected" ]; then
+        bad "status $status instead of $expected on $where: $*"
+    elif ! has_one_message "${words[@]}"; then
+        bad "message on $where: $*"
+    else
+        return 0
+    fi
+    return 1
+}
+
+# refused STATUS WORDS... -- ARGUMENTS...: on every number of ranks in $on (default 1) the program
+# ends with this status, says so once with these words, and leaves all files as they were.
+refused() {
+    local expected=$1 words before ranks
     shift
+    take_words "$@"
+    shift $((${#words[@]} + 1))
     for ranks in ${on:-1}; do
-        checks=$((checks + 1))
         before=$(listing)
         run "$ranks" "$@"
-        if [ "$status" != "$expected" ]; then
-            bad "status $status instead of $expected on $ranks ranks: $*"
-        elif ! has_one_message "${words[@]}"; then
-            bad "message on $ranks ranks: $*"
-        elif [ "$(listing)" != "$before" ]; then
+        ended "$expected" "$ranks ranks" "$@" || continue
+        if [ "$(listing)" != "$before" ]; then
             diff <(echo "$before") <(listing)
             bad "left something behind on $ranks ranks: $*"
         fi

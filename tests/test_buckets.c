@@ -20,8 +20,6 @@
 #include "src/tensor/device.h"
 #include "tests/all_ranks.h"
 
-static Grid grid;
-
 /* --- how a buffer is cut --------------------------------------------------------------------- */
 
 typedef struct Cut {
@@ -243,7 +241,7 @@ static void pieces_return_to_all_ranks(void **state)
     }
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buckets_and_pieces_make_the_whole),
@@ -251,10 +249,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(only_the_range_that_is_final_is_summed),
         cmocka_unit_test(pieces_return_to_all_ranks),
     };
-    mpi_start(&argc, &argv);
-    grid_create_flat(&grid);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    grid_destroy(&grid);
-    mpi_stop();
-    return failed;
+    return cmocka_run_group_tests(tests, start_ranks, stop_ranks);
 }

@@ -18,8 +18,6 @@
 #include "src/base/random.h"
 #include "tests/all_ranks.h"
 
-static Grid grid;
-
 static double number(int rank, int64_t i)
 {
     RandomStream stream = random_substream(random_stream(1, "test"), (uint64_t)rank, 0);
@@ -203,7 +201,7 @@ static void shapes_with_the_right_product_are_made(void **state)
     assert_on_all_ranks(stands_right((GridShape){ranks, 1, 1}));
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_are_those_of_all_ranks),
@@ -217,10 +215,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_flat_grid_is_all_data),
         cmocka_unit_test(shapes_with_the_right_product_are_made),
     };
-    mpi_start(&argc, &argv);
-    grid_create_flat(&grid);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    grid_destroy(&grid);
-    mpi_stop();
-    return failed;
+    return cmocka_run_group_tests(tests, start_ranks, stop_ranks);
 }

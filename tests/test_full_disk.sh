@@ -21,20 +21,12 @@ small_disk() {
 
 # filled STATUS WORDS... -- ARGUMENTS...: as `refused`, but files may have changed.
 filled() {
-    local expected=$1 words=()
+    local expected=$1 words
     shift
-    while [ "$1" != -- ]; do
-        words+=("$1")
-        shift
-    done
-    shift
+    take_words "$@"
+    shift $((${#words[@]} + 1))
     run "${on:-1}" "$@"
-    checks=$((checks + 1))
-    if [ "$status" != "$expected" ]; then
-        bad "status $status instead of $expected on ${on:-1} ranks: $*"
-    else
-        has_one_message "${words[@]}" || bad "message on ${on:-1} ranks: $*"
-    fi
+    ended "$expected" "${on:-1} ranks" "$@"
 }
 
 empty_disk() { [ -z "$(ls -A "$disk")" ]; }

@@ -19,8 +19,6 @@
 #include "src/base/random.h"
 #include "tests/all_ranks.h"
 
-static Grid grid;
-
 enum { MOST_RANKS = 8, MOST_NUMBERS = 4096 };
 
 /* Element i of what rank `rank` has; integers, so that sums are exact in any order. */
@@ -281,7 +279,7 @@ static void kinds_have_names_and_differences(void **state)
     assert_on_all_ranks(named && strcmp(traffic_name(TRAFFIC_PIPELINE), "pipeline") == 0);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_are_gathered),
@@ -294,10 +292,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_message_counts_for_its_sender),
         cmocka_unit_test(kinds_have_names_and_differences),
     };
-    mpi_start(&argc, &argv);
-    grid_create_flat(&grid);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    grid_destroy(&grid);
-    mpi_stop();
-    return failed;
+    return cmocka_run_group_tests(tests, start_ranks, stop_ranks);
 }

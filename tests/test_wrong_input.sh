@@ -241,20 +241,12 @@ on_nodes() {
 
 # refused_on_nodes STATUS WORDS... -- ARGUMENTS...
 refused_on_nodes() {
-    local expected=$1 words=()
+    local expected=$1 words
     shift
-    while [ "$1" != -- ]; do
-        words+=("$1")
-        shift
-    done
-    shift
+    take_words "$@"
+    shift $((${#words[@]} + 1))
     on_nodes "$@"
-    checks=$((checks + 1))
-    if [ "$status" != "$expected" ]; then
-        bad "status $status instead of $expected on two nodes: $*"
-    else
-        has_one_message "${words[@]}" || bad "message on two nodes: $*"
-    fi
+    ended "$expected" "two nodes" "$@"
 }
 
 nodes_that_share_no_disk() {

@@ -175,21 +175,23 @@ static Status bench_one(Grid *grid, const BenchArguments *arguments, const TextL
     return status;
 }
 
-/* How far the times are from the straight line through them (least squares). Times are counted in
- * 1024^3 products measured beside them, so that a machine that others slow down does not bend the
- * line. */
+/* How far the times are from the straight line through them (least squares of the distances
+ * relative to the times, as they are printed). Times are counted in 1024^3 products measured beside
+ * them, so that a machine that others slow down does not bend the line. */
 static void print_line(const double *slots, const double *products, const double *seconds,
                        int count)
 {
-    double sx = 0, sy = 0, sxx = 0, sxy = 0, worst = 0;
+    double s1 = 0, sx = 0, sy = 0, sxx = 0, sxy = 0, worst = 0;
     for (int i = 0; i < count; i++) {
-        sx += slots[i];
-        sy += products[i];
-        sxx += slots[i] * slots[i];
-        sxy += slots[i] * products[i];
+        double weight = 1.0 / (products[i] * products[i]);
+        s1 += weight;
+        sx += weight * slots[i];
+        sy += weight * products[i];
+        sxx += weight * slots[i] * slots[i];
+        sxy += weight * slots[i] * products[i];
     }
-    double slope = (count * sxy - sx * sy) / (count * sxx - sx * sx);
-    double start = (sy - slope * sx) / count;
+    double slope = (s1 * sxy - sx * sy) / (s1 * sxx - sx * sx);
+    double start = (sy - slope * sx) / s1;
     log_info("%8s %14s %16s %16s %8s", "M + N", "ms (median)", "1024^3 products", "straight line",
              "off by");
     for (int i = 0; i < count; i++) {

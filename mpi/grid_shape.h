@@ -26,6 +26,6 @@ typedef struct GridLimits {
  * number of ranks and that fit the wish and the limits: the one with the most data ranks, of these
  * the one with the most tensor ranks.
  * Error (configuration): there is none; the message lists those that the limits allow. */
-Status grid_shape_choose(GridShape *shape, GridShape wish, const GridLimits *limits);
+Status grid_shape_choose(GridShape *chosen, GridShape wish, const GridLimits *l);
 
 #endif

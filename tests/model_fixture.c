@@ -181,8 +181,8 @@ Window fixture_part(const Fixture *fixture, const Window *window, int group)
     Window part = *window;
     int first = fixture_first_row(fixture, group);
     part.rows = fixture->model.place.rows;
-    part.inputs += first * window->length;
-    part.targets += first * window->length;
+    part.inputs += (ptrdiff_t)first * window->length;
+    part.targets += (ptrdiff_t)first * window->length;
     part.counted += first;
     part.starts += first;
     part.first_row += first;

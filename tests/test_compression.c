@@ -81,7 +81,7 @@ static double content_weight(const Fixture *fixture, const Real *slot)
     return exp(logit / sqrt(width));
 }
 
-/* Mean weight on every evicted slot: of full memory, then (M < T) of the window itself. */
+/* Adds the mean weight on every slot: of full memory, then (M < T) of the window itself. */
 static void expected_usage(const Fixture *fixture, Tensor held, int row, int counted, double *usage)
 {
     const Real *a = fixture->model.flights[0].layers[0].a.data;
@@ -93,7 +93,6 @@ static void expected_usage(const Fixture *fixture, Tensor held, int row, int cou
         const Real *window = a + (row * length + j - slots) * width;
         weight[j] = content_weight(fixture, j < slots ? recent : window);
         if (j < slots) memory += weight[j];
-        usage[j] = 0.0;
     }
     double sum = memory;
     for (int i = 0; i < counted; i++) {
@@ -133,7 +132,7 @@ static void check_measured_usage(int slots)
 
     int64_t width = fixture.options.width;
     for (int b = 0; b < window.view.rows; b++) {
-        double usage[2 * FIXTURE_WINDOW];
+        double usage[2 * FIXTURE_WINDOW] = {0};
         expected_usage(&fixture, recent, b, window.counted[b], usage);
         int kept = 0;
         for (int j = 0; j < SLOTS; j++) {

@@ -93,7 +93,8 @@ static void mark_window(Model *model, int64_t window)
     for (int l = 0; l < LAYERS; l++) {
         Tensor a = model->flights[0].layers[l].a;
         for (int i = 0; i < FIXTURE_ROWS * LENGTH; i++)
-            write_slot(a.data + i * WIDTH, marked_slot(window, l, i / LENGTH, i % LENGTH));
+            write_slot(a.data + (ptrdiff_t)i * WIDTH,
+                       marked_slot(window, l, i / LENGTH, i % LENGTH));
     }
 }
 
@@ -353,7 +354,7 @@ static void read_window(Shared *s, int64_t window, int g)
     for (int b = 0; b < GROUP_ROWS; b++) {
         int row = g * GROUP_ROWS + b;
         if (random_uniform(stream, (uint64_t)row) < 0.15) empty_row(s, row);
-        push[b] = random_uniform(stream, (uint64_t)(FIXTURE_ROWS + row)) < 0.8;
+        push[b] = random_uniform(stream, (uint64_t)FIXTURE_ROWS + (uint64_t)row) < 0.8;
         seen->lists[b] = s->now[row];
     }
     memory_mark(&s->memory[0], &seen->mark, g * GROUP_ROWS);

@@ -20,7 +20,7 @@ void output_create(OutputLayer *layer, Arena *arena, const Parameters *parameter
     };
     /* The same number of rows on every rank, however long its slice. */
     int64_t most = (int64_t)place->rows * options->window;
-    int64_t piece = MOST_LOGITS / options->vocabulary * group->size;
+    int64_t piece = (int64_t)MOST_LOGITS / options->vocabulary * group->size;
     if (piece < LEAST_PIECE) piece = LEAST_PIECE;
     if (piece > most) piece = most;
     layer->logits = arena_tensor_2d(arena, PURPOSE_WORKSPACE, piece, place->tokens);

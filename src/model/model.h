@@ -92,16 +92,17 @@ void model_weights_changed(Model *model);
 /* Local. Every row starts anew. */
 void model_empty_memory(Model *model);
 
-/* Both are collective over the tensor group; the same flight and micro-batch on all of its ranks.
+/* Both are collective over the tensor group; the same flight, by its number, and micro-batch on all
+ * of its ranks.
  * first_row: of the micro-batch among the rows of this rank. On stages after the first one
  * flight->h is there before forward; on stages before the last one flight->dh before backward.
  * Without `remember` the memory does not move on: model_remember does it later. */
-void model_forward(Model *model, int flight, const Window *window, int first_row, bool remember);
+void model_forward(Model *model, int number, const Window *window, int first_row, bool remember);
 /* after_layer is for the last micro-batch of an update (else NULL): it is told each layer of the
  * stage, from the last one down, when the layer's gradients are complete but for f_c's. */
-void model_backward(Model *model, int flight, void (*after_layer)(void *context, int layer),
+void model_backward(Model *model, int number, void (*after_layer)(void *context, int layer),
                     void *context);
-void model_remember(Model *model, int flight);
+void model_remember(Model *model, int number);
 
 /* Local. Clears gradients and compression sums. */
 void model_begin_update(Model *model);

@@ -46,7 +46,7 @@ void optimizer_create(Optimizer *o, const Group *data, Arena *arena, const Param
     *o = (Optimizer){.parameters = parameters};
     const Parameters *p = parameters;
     int64_t edges[2 * GROUP_COUNT];
-    for (int g = 0; g < GROUP_COUNT; g++) {
+    for (ptrdiff_t g = 0; g < GROUP_COUNT; g++) {
         edges[2 * g] = p->group_first[g];
         edges[2 * g + 1] = p->shared_first[g];
     }

@@ -64,8 +64,8 @@ static void draw_tokens(Feed *feed)
                              (uint64_t)(feed->rows.first + b));
         for (int64_t t = 0; t < length; t++) {
             double drawn = random_uniform(stream, (uint64_t)t) * feed->vocabulary;
-            feed->batch.inputs[b * length + t] = (int32_t)drawn;
-            feed->batch.targets[b * length + t] = (int32_t)drawn;
+            int64_t at = (int64_t)b * length + t;
+            feed->batch.inputs[at] = feed->batch.targets[at] = (int32_t)drawn;
         }
         feed->batch.counted[b] = length;
         feed->batch.starts[b] = feed->windows == 0;

@@ -28,7 +28,7 @@ static void snapshot_begin(Snapshot *list, int most)
     list->tensors = fatal_calloc(count, sizeof *list->tensors, "a list of tensors");
     list->names = fatal_calloc(count, sizeof *list->names, "a list of tensors");
     list->owned = fatal_calloc(count, sizeof *list->owned, "a list of tensors");
-    list->boxes = fatal_calloc(count, sizeof *list->boxes, "a list of tensors");
+    list->boxes = fatal_calloc(count, sizeof(Slab *), "a list of tensors");
 }
 
 static void snapshot_end(Snapshot *list)

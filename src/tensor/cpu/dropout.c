@@ -13,7 +13,7 @@ typedef struct Line {
 /* Blocks of elements, counted from element 0, that a line of this length can touch. */
 static int64_t blocks_of(int64_t count)
 {
-    return (count + 2 * PAL_RANDOM_BLOCK - 2) / PAL_RANDOM_BLOCK;
+    return (count + 2 * (int64_t)PAL_RANDOM_BLOCK - 2) / PAL_RANDOM_BLOCK;
 }
 
 /* The block-th block of elements that the line touches. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Datasets: defining, writing and reading boxes of numbers, and listing.
+ * Datasets: defining, writing and reading boxes of numbers.
  */
 #include "io/h5_internal.h"
 #include "mpi/collectives.h"

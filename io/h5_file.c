@@ -139,8 +139,8 @@ Status h5_create(H5File **file, const char *path, const Group *group)
         f->id = properties < 0 ? -1 : H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, properties);
         if (f->id < 0) status = h5_fail(path, PAL_ERROR_CANT_CREATE, "cannot be created");
         if (properties >= 0) H5Pclose(properties);
-        f->made = f->made || f->id >= 0;
         status = h5_agree(f, status);
+        if (status == PAL_OK) f->made = true;
     }
     if (status != PAL_OK) h5_abandon(file);
     return status;

@@ -122,7 +122,7 @@ Status h5_write_texts(H5File *file, const char *name, const char *const *texts, 
 Status h5_read_texts(H5File *file, const char *name, char ***texts, int64_t *count);
 void h5_texts_free(char ***texts, int64_t count);
 
-/* Collective over the file's group. The root's attribute `format`; NULL where there is none.
+/* Local, on a file opened alone. The root's attribute `format`; NULL where there is none.
  * *format is the caller's to free. */
 Status h5_get_format(H5File *file, char **format);
 

@@ -13,8 +13,9 @@
 
 #include "mpi/partition.h"
 #include "src/base/status.h"
+#include "src/tensor/model_options.h"
 
-enum { BALANCE_MOST_LAYERS = 256 };
+enum { BALANCE_MOST_LAYERS = PAL_MAX_LAYERS };
 
 /* Fills ranges[stages] so that the largest cost of a stage is the least possible, exactly (dynamic
  * programming over all cuts). Costs have any unit and are not negative. Of several best choices,

@@ -66,6 +66,7 @@ void buckets_reduce_begin(Buckets *buckets, const Real *flat, Real *owned, int64
 {
     for (int i = buckets->count - 1; i >= 0; i--) {
         Bucket *bucket = &buckets->list[i];
+        group_progress(&bucket->transfer);
         if (bucket->flat.first < first || bucket->flat.first >= end) continue;
         group_reduce_scatter_begin(buckets->group, TRAFFIC_GRADIENTS, &bucket->transfer,
                                    owned + bucket->owned, flat + bucket->flat.first,

@@ -39,8 +39,8 @@ void buckets_create(Buckets *buckets, const Group *group, Arena *arena, int64_t 
                     const int64_t *edges, int num_edges, int64_t size, int alignment);
 
 /* Collective over the group, the same buckets in the same order on every rank. Begins the sums of
- * all buckets within [first, end) of the flat buffer, highest first. owned (owned numbers) receives
- * this rank's pieces; it is not touched in a group of one. */
+ * all buckets within [first, end) of the flat buffer, highest first, and lets those begun before go
+ * on. owned (owned numbers) receives this rank's pieces; it is not touched in a group of one. */
 void buckets_reduce_begin(Buckets *buckets, const Real *flat, Real *owned, int64_t first,
                           int64_t end);
 /* Collective over the group: owned pieces to everyone's flat buffer. */

@@ -189,6 +189,17 @@ Window fixture_part(const Fixture *fixture, const Window *window, int group)
     return part;
 }
 
+static void ignore_layer(void *context, int layer)
+{
+    (void)context;
+    (void)layer;
+}
+
+void fixture_backward(Model *model, int flight, bool last)
+{
+    model_backward(model, flight, last ? ignore_layer : NULL, NULL);
+}
+
 void fixture_run_window(Fixture *fixture, const Window *window)
 {
     Model *model = &fixture->model;
@@ -196,7 +207,7 @@ void fixture_run_window(Fixture *fixture, const Window *window)
     for (int g = 0; g < model->place.row_groups; g++) {
         Window part = fixture_part(fixture, window, g);
         model_forward(model, 0, &part, fixture_first_row(fixture, g), true);
-        if (model->training) model_backward(model, 0, NULL, NULL);
+        if (model->training) fixture_backward(model, 0, g == model->place.row_groups - 1);
     }
     if (model->training) model_finish_update(model);
 }

@@ -61,6 +61,9 @@ void fixture_window(const Fixture *fixture, TestWindow *window, int64_t index);
 Window fixture_part(const Fixture *fixture, const Window *window, int group);
 int fixture_first_row(const Fixture *fixture, int group);
 
+/* model_backward where nobody waits for the layers' gradients; last: of an update. */
+void fixture_backward(Model *model, int flight, bool last);
+
 /* Every row group's forward and, with training, backward; as one update. */
 void fixture_run_window(Fixture *fixture, const Window *window);
 

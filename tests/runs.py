@@ -115,6 +115,10 @@ class Run:
             lines = [json.loads(line) for line in file]
         return [line for line in lines if kind in (None, line["kind"])]
 
+    def log(self):
+        with open(os.path.join(self.folder, "log.txt")) as file:
+            return file.read()
+
     def checkpoint(self):
         return os.path.realpath(os.path.join(self.folder, "checkpoints", "latest"))
 

@@ -89,7 +89,7 @@ static void run_update(Fixture *fixture, Tensor nats, int64_t update)
         if (actions[i].work == PIPELINE_FORWARD)
             forward(fixture, nats, actions[i].flight, update, place);
         else
-            model_backward(model, actions[i].flight, NULL, NULL);
+            fixture_backward(model, actions[i].flight, i == count - 1);
     }
     model_finish_update(model);
 }

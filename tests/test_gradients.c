@@ -157,7 +157,7 @@ static void task_loss_matches_differences(void **state)
         begin(&p, &model_settings[i]);
         model_begin_update(&p.fixture.model);
         model_forward(&p.fixture.model, 0, &p.windows[0].view, 0, true);
-        model_backward(&p.fixture.model, 0, NULL, NULL);
+        fixture_backward(&p.fixture.model, 0, true);
         model_finish_update(&p.fixture.model);
         keep_gradient(&p);
         check_group(&p, window_nats, GROUP_MAIN);
@@ -263,7 +263,7 @@ static void task_loss_through_slots_matches_differences(void **state)
         for (int i = 0; i < UPDATE_WINDOWS; i++) {
             model_forward(model, 0, &p.windows[i].view, 0, true);
             copy_a(&p, i, true);
-            model_backward(model, 0, NULL, NULL);
+            fixture_backward(model, 0, i == UPDATE_WINDOWS - 1);
         }
         model_finish_update(model);
         keep_gradient(&p);
@@ -292,7 +292,7 @@ static void check_task_loss_alone(Problem *p, const Window *window)
     Model *model = &p->fixture.model;
     model_begin_update(model);
     model_forward(model, 0, window, 0, false);
-    model_backward(model, 0, NULL, NULL);
+    fixture_backward(model, 0, true);
     model_finish_update(model);
     assert_true(group_is_zero(&p->fixture.parameters, GROUP_COMPRESSION));
     assert_false(group_is_zero(&p->fixture.parameters, GROUP_MAIN));
@@ -311,7 +311,7 @@ static void check_both_losses(Problem *p, const Window *window, bool trains)
     Tensor f_c = parameters_group(parameters, parameters->gradient, GROUP_COMPRESSION);
     memcpy(p->gradient + parameters->group_first[GROUP_COMPRESSION], f_c.data,
            checked_size(tensor_count(f_c)) * sizeof(Real));
-    model_backward(model, 0, NULL, NULL);
+    fixture_backward(model, 0, true);
     assert_unchanged(p, GROUP_COMPRESSION);
     model_finish_update(model);
     assert_unchanged(p, GROUP_MAIN);

@@ -62,7 +62,7 @@ CASES = {
                               "train.update_every": "2"}, ("1.1.2",)),
     "autoencoding": ({**DROPOUT, "model.compression_loss": "autoencoding", "model.norm": "post",
                       "model.activation": "gelu", "model.positions": "temporal",
-                      "model.empty_memory": "zeros"}, TENSOR_AND_BOTH),
+                      "model.empty_memory": "zeros"}, ("2.1.1", *TENSOR_AND_BOTH)),
     "task": ({**DROPOUT, "model.compression_loss": "task", "model.bptt_windows": "2",
               "train.update_every": "3"}, TENSOR_AND_BOTH),
     "untrained": ({**NO_LOSS, "model.norm": "post", "model.empty_memory": "zeros"},

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes that ranks send, from metrics.jsonl, against the formulas of mpi/README.md.
+"""Bytes that ranks send, from metrics.jsonl, and the share of rolling memory that one rank holds,
+against the formulas of mpi/README.md.
 
     tests/test_traffic.py build/palimpsest [MPIRUN...]
 """
+import re
+
 import runs
 
 # Sizes of slices are multiples of 16, as tensors in the flat buffers are.
@@ -83,6 +86,15 @@ def mean_sent(grid, changes):
             for kind in ranks[0]}
 
 
+def memory_share(grid):
+    """Of the rank with the most: 1 / (data pipeline tensor) where rows and layers divide."""
+    data, stages, parts = grid
+    ends = [sum(STAGES[stages][:stage]) for stage in range(stages + 1)]
+    slots = [m + n for m, n in zip(MEMORY, COMPRESSED)]
+    most = max(sum(slots[first:end]) for first, end in zip(ends, ends[1:]))
+    return -(-ROWS // data) * most / parts / (ROWS * sum(slots))
+
+
 def main():
     test = runs.Test()
     for name, changes in CASES.items():
@@ -93,6 +105,10 @@ def main():
                         "parallel.layers_per_stage": ",".join(map(str, STAGES[stages]))}
             label = f"{name}, data {data} x pipeline {stages} x tensor {parts}"
             run = test.train(label.replace(" ", "_"), settings, ranks=data * stages * parts)
+            share = re.search(r"rolling memory: .* on one rank \(1/([0-9.]+)\)", run.log())
+            test.check(share and abs(float(share[1]) * memory_share(grid) - 1) <= TOLERANCE,
+                       f"{label}: of the memory one rank has {share and share[0]}, not "
+                       f"1/{1 / memory_share(grid):.4g}")
             found = run.metrics("train")[-1]  # every memory is full by now
             for kind, expected in mean_sent(grid, changes).items():
                 measured = found[f"bytes_{kind}"]

@@ -159,10 +159,11 @@ void attention_describe_sources(const AttentionLayer *layer, const AttentionInpu
     sources[SOURCE_COMPRESSED].row_offset = layer->compressed_axis.stride * (compressed_slots - 1);
 }
 
-void attention_project_sources(Device *device, AttentionLayer *layer, const AttentionInput *input)
+void attention_project_sources(Device *device, AttentionLayer *layer, const AttentionInput *input,
+                               int num_sources)
 {
     phase_begin(device->times, PHASE_PROJECTION);
-    for (int s = 0; s < SOURCE_COUNT; s++) {
+    for (int s = 0; s < num_sources; s++) {
         linear_forward(device, layer->k[s], input->source[s], layer->key, weight_none);
         linear_forward(device, layer->v[s], input->source[s], layer->value, weight_none);
     }
@@ -173,7 +174,7 @@ void attention_forward(Device *device, AttentionLayer *layer, Tensor y, const At
 {
     phase_begin(device->times, PHASE_PROJECTION);
     linear_forward(device, layer->q, input->source[SOURCE_WINDOW], layer->query, weight_none);
-    attention_project_sources(device, layer, input);
+    attention_project_sources(device, layer, input, SOURCE_COUNT);
 
     phase_begin(device->times, PHASE_ATTENTION_FORWARD);
     AttentionQueries queries = attention_describe_queries(layer, window, training);

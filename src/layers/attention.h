@@ -45,13 +45,13 @@ typedef struct AttentionLayer {
     Weight position_compressed, position_bias_compressed; /* the shared ones, or their own */
     PositionAxis compressed_axis;
     int memory_slots;
-    Tensor sinusoids, sinusoids_compressed; /* (P,D) borrowed */
+    Tensor sinusoids, sinusoids_compressed; /* (rows of positions,D) borrowed */
 
     /* Saved by forward. */
     Tensor q;                                /* (B,T,D') */
     Tensor k[SOURCE_COUNT], v[SOURCE_COUNT]; /* (B,S,D') */
-    Tensor r, r_compressed;                  /* (P,D') */
-    Tensor dr, dr_compressed; /* (P,D') gradients, adding up over the windows of an update */
+    Tensor r, r_compressed;                  /* (rows of positions,D') */
+    Tensor dr, dr_compressed; /* (as r) gradients, adding up over the windows of an update */
     Tensor o, lse;            /* (B,T,D'), (B,H',T) */
 } AttentionLayer;
 
@@ -80,9 +80,10 @@ void attention_describe_sources(const AttentionLayer *layer, const AttentionInpu
 /* r of both axes; once after every change of the weights. */
 void attention_project_positions(Device *device, AttentionLayer *layer);
 
-/* Keys and values of all sources, again, for a backward whose forward lies before those of other
- * layers that share them. */
-void attention_project_sources(Device *device, AttentionLayer *layer, const AttentionInput *input);
+/* Keys and values of the first sources: of all, again, for a backward whose forward lies before
+ * those of other layers that share them; of all before the window, for steps in it. */
+void attention_project_sources(Device *device, AttentionLayer *layer, const AttentionInput *input,
+                               int num_sources);
 
 /* y (B,T,D) */
 void attention_forward(Device *device, AttentionLayer *layer, Tensor y, const AttentionInput *input,

@@ -3,14 +3,6 @@
 
 #include "src/layers/linear.h"
 
-void attention_project_memory(Device *device, AttentionLayer *layer, const AttentionInput *input)
-{
-    for (int s = 0; s < SOURCE_WINDOW; s++) {
-        linear_forward(device, layer->k[s], input->source[s], layer->key, weight_none);
-        linear_forward(device, layer->v[s], input->source[s], layer->value, weight_none);
-    }
-}
-
 /* The first n slots of (1,S,D). */
 static Tensor first_slots(Tensor x, int n) { return tensor_3d(x.data, 1, n, x.dims[2]); }
 

@@ -20,9 +20,6 @@ static inline Tensor window_position(Tensor x, int i)
     return tensor_3d(x.data + i * x.dims[2], 1, 1, x.dims[2]);
 }
 
-/* Keys and values of compressed memory and memory; once per window, before its first step. */
-void attention_project_memory(Device *device, AttentionLayer *layer, const AttentionInput *input);
-
 /* y (1,1,D) of the token at position i, whose a stands in the window source. `token`: a window of
  * this one token. lse (1,H,1): workspace. */
 void attention_step(Device *device, AttentionLayer *layer, Tensor y, Tensor lse,

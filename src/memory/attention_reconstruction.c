@@ -14,14 +14,15 @@
 #include "src/layers/linear.h"
 #include "src/memory/compression_loss.h"
 
-/* Which slots count, and which queries: none in rows without a valid fresh slot; when M < T the
- * evicted block reaches into the window itself, and the queries before i = T - M are left out. */
+/* When M < T the evicted block reaches into the window itself, and the queries before i = T - M are
+ * left out. */
 static int first_query(const LayerMemory *memory)
 {
     int64_t reach = memory->window - memory_slots(memory);
     return reach > 0 ? (int)reach : 0;
 }
 
+/* Which slots and queries count: none in rows without a valid fresh slot. */
 static double count_terms(CompressionLossWorkspace *work, const CompressionLossInput *input,
                           int64_t width)
 {

@@ -8,8 +8,8 @@
 #include "src/layers/linear.h"
 #include "src/memory/compression_loss.h"
 
-/* A group counts when its slots are valid and none of them is padding of a partial window (which
- * M < T can evict at once). */
+/* A group counts when its slots are valid and none of them is padding: of a partial window (which
+ * M < T can evict at once), or of a row that has no tokens at all. */
 static double mark_groups(CompressionLossWorkspace *work, const CompressionLossInput *input)
 {
     const LayerMemory *memory = input->memory;
@@ -18,7 +18,8 @@ static double mark_groups(CompressionLossWorkspace *work, const CompressionLossI
     double counted = 0.0;
     for (int b = 0; b < input->mark->rows; b++) {
         int64_t valid = memory_valid_fresh(memory, input->mark, b);
-        int64_t present = memory_slots(memory) + input->window->counted[b];
+        int64_t counted_tokens = input->window->counted[b];
+        int64_t present = counted_tokens > 0 ? memory_slots(memory) + counted_tokens : 0;
         for (int64_t i = 0; i < own.count; i++) {
             int64_t g = own.first + i;
             bool counts = g >= groups - valid && (g + 1) * rate <= present;

@@ -7,27 +7,23 @@
  * of windows whose own backward is still to come. */
 static int blocks_per_group(const ModelOptions *options, const Placement *place)
 {
-    return options->bptt_windows + (place->flights + place->row_groups - 1) / place->row_groups;
+    return options->bptt_windows + placement_windows_in_flight(place);
 }
 
 void bptt_create(Bptt *bptt, Arena *arena, const ModelOptions *options, const Placement *place,
-                 const Sequence *sequence, int layer)
+                 const Sequence *sequence, const CompressionWorkspace *work, int layer)
 {
     *bptt = (Bptt){.sequence = sequence};
     int64_t slots = options->compressed_memory[layer];
     if (options->compression_loss != COMPRESSION_LOSS_TASK || slots == 0) return;
 
     int64_t width = options->width, rows = place->rows;
-    int64_t fresh = options->window / options->compression_rate;
-    CompressionWorkspace ranges;
-    compression_ranges(&ranges, options, place);
     int num_blocks = blocks_per_group(options, place) * place->row_groups;
     bptt->blocks =
         arena_host(arena, PURPOSE_WORKSPACE, checked_size(num_blocks) * sizeof *bptt->blocks);
     bptt->dcompressed = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, slots, width);
-    bptt->dpart = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, ranges.makes.count, width);
+    bptt->dpart = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, work->makes.count, width);
     bptt->dblock = sequence_whole(sequence, arena, PURPOSE_WORKSPACE, bptt->dpart);
-    PAL_ASSERT(!tensor_exists(bptt->dblock) || bptt->dblock.dims[1] == fresh);
     if (bptt->blocks == NULL) return;
     bptt->windows = options->bptt_windows;
     bptt->num_blocks = num_blocks;
@@ -35,8 +31,8 @@ void bptt_create(Bptt *bptt, Arena *arena, const ModelOptions *options, const Pl
         BpttBlock *block = &bptt->blocks[i];
         block->number =
             arena_host(arena, PURPOSE_WORKSPACE, checked_size(rows) * sizeof *block->number);
-        block->evicted = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, ranges.reads.count, width);
-        block->dfresh = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, ranges.makes.count, width);
+        block->evicted = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, work->reads.count, width);
+        block->dfresh = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, work->makes.count, width);
     }
 }
 
@@ -63,7 +59,7 @@ static void collect_row(Device *device, const Bptt *bptt, const BpttBlock *block
 {
     int64_t slots = bptt->dcompressed.dims[1], width = bptt->dcompressed.dims[2];
     int64_t fresh = bptt->dblock.dims[1], shift = mark->pushed[row] - block->number[row] - 1;
-    if (block->number[row] < 0 || shift < 0) return;
+    if (block->number[row] < 0) return;
     int64_t start = slots - fresh * (shift + 1), first_held = slots - mark->held_compressed[row];
     int64_t gone = start < first_held ? first_held - start : 0;
     if (gone >= fresh) return;

@@ -35,10 +35,11 @@ typedef struct Bptt {
     Tensor dblock, dpart; /* (B,T/c,D), (B,T/(cP),D): of one block; the sum over the group */
 } Bptt;
 
+/* Local. work: of the layer's compressor. */
 void bptt_create(Bptt *bptt, Arena *arena, const ModelOptions *options, const Placement *place,
-                 const Sequence *sequence, int layer);
+                 const Sequence *sequence, const CompressionWorkspace *work, int layer);
 
-/* Before a window's backward: clears dcompressed, or returns a tensor without data when no
+/* Local. Before a window's backward: clears dcompressed, or returns a tensor without data when no
  * gradient is wanted. */
 Tensor bptt_begin(Device *device, Bptt *bptt, const MemoryMark *mark, const Window *window);
 
@@ -47,11 +48,12 @@ Tensor bptt_begin(Device *device, Bptt *bptt, const MemoryMark *mark, const Wind
 void bptt_collect(Device *device, Bptt *bptt, const Compressor *compressor, const MemoryMark *mark,
                   const Window *window);
 
-/* After compression and before the memory's push: the workspace's evicted slots become a block. */
+/* Local. After compression and before the memory's push: the workspace's evicted slots become a
+ * block. */
 void bptt_push(Device *device, Bptt *bptt, const Compressor *compressor, const MemoryMark *mark,
                const Window *window, const bool *push);
 
-/* At the end of an update: every block goes into the weights' gradients. */
+/* Local. At the end of an update: every block goes into the weights' gradients. */
 void bptt_finish(Device *device, Bptt *bptt, const Compressor *compressor);
 
 #endif

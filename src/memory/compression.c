@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/memory/compression.h"
 
+#include "src/base/checked.h"
+
 static const Compression compressions[] = {
     [COMPRESSION_MEAN] = {false, pool_mean_compress, NULL},
     [COMPRESSION_MAX] = {false, pool_max_compress, NULL},
@@ -9,8 +11,7 @@ static const Compression compressions[] = {
     [COMPRESSION_MOST_USED] = {true, most_used_compress, NULL},
 };
 
-/* Slots of the block before this rank's own that f_c looks back to: all a dilated stack sees, and
- * everything for the choice of the most used. */
+/* Slots before this rank's own that f_c looks back to: all that a dilated stack sees. */
 static int64_t look_back(const ModelOptions *options, int64_t first)
 {
     int64_t reach = 0;
@@ -19,8 +20,8 @@ static int64_t look_back(const ModelOptions *options, int64_t first)
     return reach < first ? reach : first;
 }
 
-void compression_ranges(CompressionWorkspace *work, const ModelOptions *options,
-                        const Placement *place)
+static void choose_ranges(CompressionWorkspace *work, const ModelOptions *options,
+                          const Placement *place)
 {
     int64_t window = options->window, own = placement_positions(place, options);
     int64_t first = placement_first_position(place, options), back = look_back(options, first);
@@ -37,10 +38,11 @@ static void create_most_used(CompressionWorkspace *work, Arena *arena, const Mod
         if (options->memory[l] > most) most = options->memory[l];
     work->usage = arena_tensor_2d(arena, PURPOSE_WORKSPACE, rows, window);
     work->source_usage = arena_tensor_2d(arena, PURPOSE_WORKSPACE, rows, most);
-    size_t slots = (size_t)rows * (size_t)window;
-    work->usage_on_host = arena_host(arena, PURPOSE_WORKSPACE, slots * sizeof(Real));
-    work->slots = arena_host(arena, PURPOSE_WORKSPACE, (size_t)window * sizeof *work->slots);
-    work->chosen = arena_host(arena, PURPOSE_WORKSPACE, slots * sizeof(int32_t));
+    work->usage_on_host = arena_host(arena, PURPOSE_WORKSPACE,
+                                     checked_size(rows * window) * sizeof *work->usage_on_host);
+    work->slots = arena_host(arena, PURPOSE_WORKSPACE, checked_size(window) * sizeof *work->slots);
+    work->chosen = arena_host(arena, PURPOSE_WORKSPACE,
+                              checked_size(rows * work->makes.count) * sizeof *work->chosen);
 }
 
 static void create_dilated(CompressionWorkspace *work, Arena *arena, const ModelOptions *options,
@@ -63,7 +65,7 @@ void compression_workspace_create(CompressionWorkspace *work, Arena *arena,
                                   const ModelOptions *options, const Placement *place)
 {
     *work = (CompressionWorkspace){0};
-    compression_ranges(work, options, place);
+    choose_ranges(work, options, place);
     int64_t rows = place->rows, made = work->makes.count, width = options->width;
     work->evicted = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, work->reads.count, width);
     work->fresh = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, made, width);

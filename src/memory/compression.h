@@ -59,10 +59,6 @@ typedef struct Compression {
     void (*backward)(Device *device, const Compressor *compressor, Tensor evicted);
 } Compression;
 
-/* Sets reads and makes alone. */
-void compression_ranges(CompressionWorkspace *work, const ModelOptions *options,
-                        const Placement *place);
-
 void compression_workspace_create(CompressionWorkspace *work, Arena *arena,
                                   const ModelOptions *options, const Placement *place);
 

@@ -3,6 +3,8 @@
 
 #include "src/base/checked.h"
 
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
 /* What all rows of a shard take, of both rings. */
 static int64_t shard_numbers(const MemoryGather *g, ShardOrder recent, ShardOrder compressed,
                              int part)
@@ -22,15 +24,11 @@ void gather_create(MemoryGather *g, const Group *group, Device *device, Arena *a
     for (int l = place->first_layer; l < place->first_layer + place->layers; l++) {
         ShardOrder orders[] = {{options->memory[l], window, parts},
                                {options->compressed_memory[l], fresh, parts}};
-        int64_t all = 0;
-        for (int p = 0; p < parts; p++) {
-            int64_t numbers = shard_numbers(g, orders[0], orders[1], p);
-            all += numbers;
-            if (p == place->tensor_part && numbers > sent) sent = numbers;
-        }
-        if (all > received) received = all;
-        if (orders[0].slots > recent) recent = orders[0].slots;
-        if (orders[1].slots > compressed) compressed = orders[1].slots;
+        int64_t all = orders[0].slots + orders[1].slots;
+        sent = larger(sent, shard_numbers(g, orders[0], orders[1], place->tensor_part));
+        received = larger(received, place->rows * options->width * all);
+        recent = larger(recent, orders[0].slots);
+        compressed = larger(compressed, orders[1].slots);
     }
     g->recent = arena_tensor_3d(arena, PURPOSE_WORKSPACE, place->rows, recent, options->width);
     g->compressed =
@@ -85,9 +83,9 @@ void gather_begin(MemoryGather *g, const LayerMemory *memory, const MemoryMark *
     g->mark = mark;
     if (g->group->size == 1) return;
 
-    int first = 0;
+    int64_t first = 0;
     for (int p = 0; p < g->group->size; p++) {
-        g->firsts[p] = first;
+        g->firsts[p] = checked_int(first);
         g->counts[p] =
             checked_int(shard_numbers(g, memory->recent.order, memory->compressed.order, p));
         first += g->counts[p];

@@ -5,7 +5,7 @@
  * while this layer computes.
  *
  *     gather_begin(g, memory of layer l + 1, mark);
- *     ... layer l computes, gather_progress(g) now and then ...
+ *     ... layer l computes; its own collectives move the transfer on ...
  *     MemoryView view = gather_end(g);       valid until the next gather_end
  */
 #ifndef PAL_MEMORY_GATHER_H
@@ -36,8 +36,5 @@ void gather_create(MemoryGather *gather, const Group *group, Device *device, Are
 /* Collective over the tensor group. Memory and mark stay as they are until gather_end. */
 void gather_begin(MemoryGather *gather, const LayerMemory *memory, const MemoryMark *mark);
 MemoryView gather_end(MemoryGather *gather);
-
-/* Local. */
-static inline void gather_progress(MemoryGather *gather) { group_progress(&gather->transfer); }
 
 #endif

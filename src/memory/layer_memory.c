@@ -89,7 +89,6 @@ static void ring_copy(Device *device, const SlotRing *ring, int row, int64_t num
 /* Slots from before the first window have numbers below zero; nobody looks at what they read. */
 void memory_read_shard(Device *device, const SlotRing *ring, int row, int64_t pushed, Real *to)
 {
-    if (ring->kept == 0) return;
     int64_t number = pushed * ring->entering - ring->kept, width = ring->slots.dims[2];
     int64_t missing = number < 0 ? -number : 0;
     ring_copy(device, ring, row, number + missing, ring->kept - missing, to + missing * width,
@@ -137,11 +136,10 @@ int memory_valid_fresh(const LayerMemory *memory, const MemoryMark *mark, int ro
 static void ring_push(Device *device, const SlotRing *ring, const LayerMemory *memory, int row,
                       Tensor entering, int64_t b)
 {
-    int64_t length = ring->slots.dims[1], count = ring->entering, width = ring->slots.dims[2];
-    int64_t skipped = larger(0, count - length), number = memory->pushed[row] * count;
-    if (length == 0) return;
-    ring_copy(device, ring, row, number + skipped, count - skipped,
-              entering.data + (b * count + skipped) * width, true);
+    int64_t count = ring->entering, width = ring->slots.dims[2];
+    if (ring->slots.dims[1] == 0) return;
+    ring_copy(device, ring, row, memory->pushed[row] * count, count,
+              entering.data + b * count * width, true);
 }
 
 static void enter(int *count, int64_t entering, const SlotRing *ring)
@@ -156,11 +154,10 @@ void memory_push(Device *device, LayerMemory *memory, const MemoryMark *mark, Te
         int row = mark->first_row + b;
         if (!push[b]) continue;
         ring_push(device, &memory->recent, memory, row, a, b);
-        if (tensor_exists(fresh)) ring_push(device, &memory->compressed, memory, row, fresh, b);
+        ring_push(device, &memory->compressed, memory, row, fresh, b);
 
-        int64_t evicted =
-            larger(0, memory->recent.held[row] + memory->window - memory_slots(memory));
-        enter(&memory->valid_compressed[row], evicted / memory->rate, &memory->compressed);
+        enter(&memory->valid_compressed[row], memory_valid_fresh(memory, mark, b),
+              &memory->compressed);
         enter(&memory->compressed.held[row], memory->compressed.order.block, &memory->compressed);
         enter(&memory->recent.held[row], memory->window, &memory->recent);
         memory->pushed[row]++;

@@ -87,7 +87,7 @@ int memory_valid_evicted(const LayerMemory *memory, const MemoryMark *mark, int 
 int memory_valid_fresh(const LayerMemory *memory, const MemoryMark *mark, int row);
 
 /* Rows of the mark with push[row] move on: this rank's positions of a (B,T/P,D) and fresh slots
- * (B,T/(cP),D; none when N = 0) enter. */
+ * (B,T/(cP),D; nobody looks at them when N = 0) enter. */
 void memory_push(Device *device, LayerMemory *memory, const MemoryMark *mark, Tensor a,
                  Tensor fresh, const bool *push);
 

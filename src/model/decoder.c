@@ -67,7 +67,8 @@ static void project_memory(Decoder *decoder)
         gather_begin(&model->gather, &model->memory[l], &flight->marks[l]);
         MemoryView view = gather_end(&model->gather);
         AttentionInput input = model_attention_input(model, 0, l, view);
-        attention_project_memory(model->device, &flight->layers[l].attention, &input);
+        attention_project_sources(model->device, &flight->layers[l].attention, &input,
+                                  SOURCE_WINDOW);
     }
     decoder->memory_projected = true;
 }

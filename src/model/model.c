@@ -18,6 +18,17 @@ void model_empty_memory(Model *model)
             memory_empty_row(&model->memory[l], row);
 }
 
+size_t model_memory_bytes(const Model *model)
+{
+    size_t slots = 0;
+    for (int l = 0; l < model->place.layers; l++) {
+        const LayerMemory *memory = &model->memory[l];
+        slots += checked_size(memory->rows) *
+                 checked_size(memory->recent.kept + memory->compressed.kept);
+    }
+    return slots * checked_size(model->options.width) * sizeof(Real);
+}
+
 AttentionInput model_attention_input(const Model *model, int flight, int layer, MemoryView view)
 {
     const Flight *f = &model->flights[flight];
@@ -34,14 +45,10 @@ static void keep_window(Flight *flight, const Window *window)
 {
     size_t rows = checked_size(window->rows), tokens = rows * checked_size(window->length);
     memcpy(flight->inputs, window->inputs, tokens * sizeof *window->inputs);
-    memcpy(flight->targets, window->targets, tokens * sizeof *window->targets);
     memcpy(flight->counted, window->counted, rows * sizeof *window->counted);
-    memcpy(flight->starts, window->starts, rows * sizeof *window->starts);
     flight->window = *window;
     flight->window.inputs = flight->inputs;
-    flight->window.targets = flight->targets;
     flight->window.counted = flight->counted;
-    flight->window.starts = flight->starts;
 }
 
 /* Where documents start memory is empty; what the window then sees stays readable by its marks. */
@@ -129,13 +136,13 @@ static void finish_loss(Model *model, Flight *flight)
 }
 
 /* What layers share has been overwritten by other layers since this one's forward. */
-static void recompute(Model *model, Flight *flight, int l, AttentionInput *input)
+static void recompute(Model *model, Flight *flight, int l, const AttentionInput *input)
 {
     TransformerLayer *layer = &flight->layers[l];
     if (model->place.recompute == RECOMPUTE_LAYER)
         transformer_layer_forward(model->device, layer, &model->work, input, &flight->window, true);
     if (model->place.recompute == RECOMPUTE_ATTENTION)
-        attention_project_sources(model->device, &layer->attention, input);
+        attention_project_sources(model->device, &layer->attention, input, SOURCE_COUNT);
 }
 
 /* Begins the gather of a layer's memory, if there is such a layer. */
@@ -181,7 +188,6 @@ void model_backward(Model *model, int number, void (*after_layer)(void *context,
     Device *device = model->device;
     Flight *flight = &model->flights[number];
     const Window *window = &flight->window;
-    model->layers_told = after_layer != NULL;
     gather_layer(model, flight, model->place.layers - 1);
     for (int l = model->place.layers - 1; l >= 0; l--) {
         MemoryView view = gathered(model);
@@ -192,9 +198,7 @@ void model_backward(Model *model, int number, void (*after_layer)(void *context,
         transformer_layer_backward(device, &flight->layers[l], &model->work, flight->dh,
                                    dcompressed, &input, window);
         phase_begin(device->times, PHASE_COMPRESSION);
-        if (tensor_exists(dcompressed))
-            bptt_collect(device, &model->bptt[l], &model->compressors[l], &flight->marks[l],
-                         window);
+        bptt_collect(device, &model->bptt[l], &model->compressors[l], &flight->marks[l], window);
         if (after_layer == NULL) continue;
         attention_positions_backward(device, &flight->layers[l].attention);
         after_layer(context, l);
@@ -215,7 +219,6 @@ void model_remember(Model *model, int number)
 void model_begin_update(Model *model)
 {
     model->device->op->fill(model->device, model->parameters->gradient, 0.0);
-    model->layers_told = false;
     for (int l = 0; l < model->place.layers; l++) {
         model->compression_sums[l] = (LossSum){0};
         attention_begin_update(model->device, &model->flights[0].layers[l].attention);
@@ -224,8 +227,6 @@ void model_begin_update(Model *model)
 
 void model_finish_update(Model *model)
 {
-    for (int l = 0; l < model->place.layers && !model->layers_told; l++)
-        attention_positions_backward(model->device, &model->flights[0].layers[l].attention);
     phase_begin(model->device->times, PHASE_COMPRESSION);
     for (int l = 0; l < model->place.layers; l++)
         bptt_finish(model->device, &model->bptt[l], &model->compressors[l]);

@@ -38,10 +38,9 @@ typedef struct Flight {
     Tensor dh;                /* (B,n,D) gradient: before backward of `last`, after it of `h` */
     bool *push;               /* (B) rows whose memory moves on with this window */
 
-    Window window; /* a copy; its lists are: */
-    int32_t *inputs, *targets;
+    Window window; /* a copy; targets and starts are the caller's, for forward only */
+    int32_t *inputs;
     int *counted;
-    bool *starts;
 } Flight;
 
 typedef struct Model {
@@ -72,7 +71,6 @@ typedef struct Model {
     LayerWorkspace work;
     CompressionWorkspace compression_work;
     CompressionLossWorkspace loss_work;
-    bool layers_told;       /* the last backward had an after_layer */
     bool positions_current; /* r of every layer belongs to the present weights */
 } Model;
 
@@ -92,25 +90,28 @@ void model_weights_changed(Model *model);
 /* Local. Every row starts anew. */
 void model_empty_memory(Model *model);
 
-/* Both are collective over the tensor group; the same flight, by its number, and micro-batch on all
- * of its ranks.
+/* All three are collective over the tensor group: the same flight, by its number, and micro-batch
+ * on all of its ranks.
  * first_row: of the micro-batch among the rows of this rank. On stages after the first one
  * flight->h is there before forward; on stages before the last one flight->dh before backward.
  * Without `remember` the memory does not move on: model_remember does it later. */
 void model_forward(Model *model, int number, const Window *window, int first_row, bool remember);
-/* after_layer is for the last micro-batch of an update (else NULL): it is told each layer of the
- * stage, from the last one down, when the layer's gradients are complete but for f_c's. */
+/* after_layer belongs to the last micro-batch of an update and to no other (NULL): it is told each
+ * layer of the stage, from the last one down, when the layer's gradients are complete but for
+ * f_c's. */
 void model_backward(Model *model, int number, void (*after_layer)(void *context, int layer),
                     void *context);
 void model_remember(Model *model, int number);
 
 /* Local. Clears gradients and compression sums. */
 void model_begin_update(Model *model);
-/* Local. The last gradients of f_c (compression_loss = task), and those of positions where
- * after_layer was not asked for. */
+/* Local. The last gradients of f_c (compression_loss = task). */
 void model_finish_update(Model *model);
 
-/* What attention of this layer of the stage reads, before the window's own a is known. */
+/* Bytes of rolling memory of this rank's rows, layers and positions, without room for flights. */
+size_t model_memory_bytes(const Model *model);
+
+/* What attention of this layer of the stage reads: the view, and where the window's own a lies. */
 AttentionInput model_attention_input(const Model *model, int flight, int layer, MemoryView view);
 
 #endif

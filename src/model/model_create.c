@@ -21,14 +21,12 @@ static Status take_lists(Model *model, Arena *arena)
     return PAL_OK;
 }
 
-/* Copies of the window's lists: the reader goes on while the micro-batch waits. */
+/* Copies of what backward reads of the window: the reader goes on while the micro-batch waits. */
 static void take_window(Flight *flight, Arena *arena, const ModelOptions *options, int rows)
 {
     size_t row_count = checked_size(rows), tokens = row_count * checked_size(options->window);
     flight->inputs = arena_host(arena, PURPOSE_DATA, tokens * sizeof(int32_t));
-    flight->targets = arena_host(arena, PURPOSE_DATA, tokens * sizeof(int32_t));
     flight->counted = arena_host(arena, PURPOSE_DATA, row_count * sizeof(int));
-    flight->starts = arena_host(arena, PURPOSE_DATA, row_count * sizeof(bool));
     flight->push = arena_host(arena, PURPOSE_DATA, row_count * sizeof(bool));
 }
 
@@ -78,24 +76,19 @@ static Status create_flight(Model *model, Arena *arena, int number)
     return PAL_OK;
 }
 
-/* Windows of one row group that may enter a memory between a window's forward and its backward. */
-static int later_windows(const Model *model)
-{
-    int groups = model->place.row_groups;
-    return model->training ? (model->place.flights + groups - 1) / groups : 0;
-}
-
 static void create_layer(Model *model, Arena *arena, int l)
 {
     const ModelOptions *options = &model->options;
     int number = number_of(model, l);
-    memory_create(&model->memory[l], arena, options, &model->place, number, later_windows(model));
+    int later_windows = model->training ? placement_windows_in_flight(&model->place) : 0;
+    memory_create(&model->memory[l], arena, options, &model->place, number, later_windows);
     compressor_create(&model->compressors[l], model->parameters, options, number,
                       &model->compression_work);
     model->decoders[l] =
         parameters_get(model->parameters, "layers/%02d/compression/decoder", number);
     if (model->training)
-        bptt_create(&model->bptt[l], arena, options, &model->place, &model->sequence, number);
+        bptt_create(&model->bptt[l], arena, options, &model->place, &model->sequence,
+                    &model->compression_work, number);
 }
 
 static bool compresses(const Model *model)
@@ -160,9 +153,9 @@ Status model_create(Model *model, Device *device, Arena *arena, const ModelOptio
                     options->width);
     activations_create(&model->activations, arena, options, place);
     for (int f = 0; f < place->flights; f++) PAL_TRY(create_flight(model, arena, f));
+    create_workspaces(model, arena);
     for (int l = 0; l < place->layers; l++) create_layer(model, arena, l);
     if (place->has_output) output_create(&model->output, arena, parameters, options, place, tensor);
-    create_workspaces(model, arena);
     if (reserve_scratch(model) == PAL_OK) return PAL_OK;
     PAL_TRY(arena_seal(arena)); /* what was missing first */
     return arena_exhausted(arena, device->scratch_bytes, "attention's scratch");

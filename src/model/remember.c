@@ -77,14 +77,11 @@ void remember_layer(Model *model, int number, int l, MemoryView view)
     Flight *flight = &model->flights[number];
     LayerMemory *memory = &model->memory[l];
     const MemoryMark *mark = &flight->marks[l];
-    bool compressed = memory_compressed_slots(memory) > 0;
     choose_rows(flight);
-    if (compressed) compress(model, number, l, view);
+    if (memory_compressed_slots(memory) > 0) compress(model, number, l, view);
 
     phase_begin(device->times, PHASE_MEMORY);
-    if (compressed && model->training)
-        bptt_push(device, &model->bptt[l], &model->compressors[l], mark, &flight->window,
-                  flight->push);
-    memory_push(device, memory, mark, flight->layers[l].a,
-                compressed ? model->compression_work.fresh : tensor_none, flight->push);
+    bptt_push(device, &model->bptt[l], &model->compressors[l], mark, &flight->window, flight->push);
+    memory_push(device, memory, mark, flight->layers[l].a, model->compression_work.fresh,
+                flight->push);
 }

@@ -103,14 +103,13 @@ static void finish_branch(Device *device, const TransformerLayer *layer, Tensor 
 }
 
 void transformer_layer_forward(Device *device, TransformerLayer *layer, LayerWorkspace *work,
-                               AttentionInput *input, const Window *window, bool training)
+                               const AttentionInput *input, const Window *window, bool training)
 {
     bool pre = layer->norm == NORM_PRE;
 
     phase_begin(device->times, PHASE_NORM);
     if (pre) layer_norm_forward(device, &layer->attention_norm, layer->a, layer->h);
     gather(device, layer, layer->whole_a, layer->a);
-    input->source[SOURCE_WINDOW] = layer->whole_a;
     attention_forward(device, &layer->attention, share_of(work, layer->sum), input, window,
                       training);
     scatter(device, layer, work, layer->sum);
@@ -175,10 +174,9 @@ static void norm_in_place(Device *device, LayerWorkspace *work, const LayerNorm 
 }
 
 void transformer_layer_backward(Device *device, TransformerLayer *layer, LayerWorkspace *work,
-                                Tensor dh, Tensor dcompressed, AttentionInput *input,
+                                Tensor dh, Tensor dcompressed, const AttentionInput *input,
                                 const Window *window)
 {
-    input->source[SOURCE_WINDOW] = layer->whole_a;
     if (layer->norm == NORM_PRE) {
         /* out = sum + mlp(LN_2(sum)) */
         feed_forward_part(device, layer, work, dh, window);

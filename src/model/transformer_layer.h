@@ -59,14 +59,14 @@ void transformer_layer_create(TransformerLayer *layer, Arena *arena, PositionTab
 void layer_workspace_create(LayerWorkspace *work, Arena *arena, const ModelOptions *options,
                             const Placement *place, const Sequence *sequence, bool training);
 
-/* Collective over the tensor group. input->source[SOURCE_WINDOW] is set here, to a. */
+/* Collective over the tensor group. The input's window source is whole_a, which is written here. */
 void transformer_layer_forward(Device *device, TransformerLayer *layer, LayerWorkspace *work,
-                               AttentionInput *input, const Window *window, bool training);
+                               const AttentionInput *input, const Window *window, bool training);
 
 /* Collective over the tensor group. dh (B,n,D): in, the gradient of h'; out, the gradient of h.
  * Adds into the weights' gradients and, unless none, dcompressed (B,N,D), this rank's share. */
 void transformer_layer_backward(Device *device, TransformerLayer *layer, LayerWorkspace *work,
-                                Tensor dh, Tensor dcompressed, AttentionInput *input,
+                                Tensor dh, Tensor dcompressed, const AttentionInput *input,
                                 const Window *window);
 
 #endif

@@ -95,18 +95,19 @@ void pipeline_run(Pipeline *p, int windows, const PipelineHooks *hooks)
 {
     Model *model = p->model;
     const Placement *place = &model->place;
-    int micro_batches = windows * place->row_groups, forwards = 0, backwards = 0;
+    int micro_batches = windows * place->row_groups;
     int count = pipeline_schedule(p->group->size, p->group->rank, micro_batches, p->actions);
     Window window = {0};
     for (int i = 0; i < count; i++) {
         PipelineAction action = p->actions[i];
         PipelinePlace at = pipeline_place(place->row_groups, action.micro_batch);
+        bool more = action.micro_batch + 1 < micro_batches;
         if (action.work == PIPELINE_FORWARD) {
             if (at.group == 0) hooks->next_window(hooks->context, &window);
-            forward(p, action.flight, &window, at.group * place->rows, ++forwards < micro_batches);
+            forward(p, action.flight, &window, at.group * place->rows, more);
             hooks->after_forward(hooks->context, &model->flights[action.flight]);
         } else {
-            backward(p, action.flight, ++backwards < micro_batches, hooks);
+            backward(p, action.flight, more, hooks);
         }
     }
     pipeline_finish(p);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mpi/balance.h"
+#include "mpi/collectives.h"
 #include "mpi/partition.h"
 #include "mpi/pipeline_schedule.h"
 #include "src/base/log.h"
@@ -33,8 +34,9 @@ static Status choose_stages(const Config *config, int stages, Range ranges[PAL_M
                                  stages, ranges);
     double costs[PAL_MAX_LAYERS];
     for (int l = 0; l < o->layers; l++) costs[l] = layer_cost(o, l);
-    double output = (double)o->window * o->width * o->vocabulary;
-    balance_layers(costs, o->layers, 0.0, output, stages, ranges);
+    double embedding = (double)o->window * o->width;
+    double output = embedding * o->vocabulary;
+    balance_layers(costs, o->layers, embedding, output, stages, ranges);
     return PAL_OK;
 }
 
@@ -53,9 +55,11 @@ Status placing_create_grid(Grid *grid, const Config *config, int rows)
 {
     const ParallelConfig *parallel = &config->parallel;
     const ModelOptions *model = &config->model;
+    double fewest = -grid->node.size; /* nodes may differ, but all ranks have to choose alike */
+    group_max_double(&grid->world, &fewest, 1);
     const GridLimits limits = {
         .ranks = grid->world.size,
-        .ranks_per_node = grid->node.size,
+        .ranks_per_node = (int)-fewest,
         .rows = rows,
         .layers = model->layers,
         .heads = model->heads,

@@ -11,8 +11,8 @@
 #include "src/tensor/placement.h"
 
 /* Collective over all ranks, with the same configuration: chooses the grid for `rows` rows (the
- * batch) and builds it. Says it in the log where there is more
- * than one rank. Error (configuration): nothing fits. */
+ * batch) and builds it. Says it in the log where there is more than one rank. Error
+ * (configuration): nothing fits. */
 Status placing_create_grid(Grid *grid, const Config *config, int rows);
 
 /* Local. How many groups the rows of a replica are cut into: parallel.row_groups, or just so many

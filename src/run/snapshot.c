@@ -109,8 +109,15 @@ static int range_boxes(const Parameter *row, int64_t first, int64_t end, Slab bo
             boxes[count].count[1] = columns;
         }
         count++;
-        first += rows > 1 || columns == width ? rows * width : columns;
+        first += rows * columns;
     }
+    return count;
+}
+
+static int count_segments(const Optimizer *optimizer, const Parameter *row)
+{
+    int count = 0;
+    for (int s = 0; s < optimizer->num_segments; s++) count += optimizer->segments[s].row == row;
     return count;
 }
 
@@ -121,15 +128,13 @@ static void append_moments(Snapshot *list, const char *folder, const Parameters 
     for (int i = 0; i < whole->count; i++) {
         CheckpointTensor *tensor =
             append(list, folder, whole->table[i].name, STORED_REAL, whole_shape(&whole->table[i]));
-        Slab *boxes = NULL;
+        const Parameter *row = parameters_find(optimizer->parameters, whole->table[i].name);
+        if (row == NULL || !row->owner) continue;
+        Slab *boxes = take_boxes(list, 3 * (int64_t)count_segments(optimizer, row));
         for (int s = 0; s < optimizer->num_segments; s++) {
             const Segment *segment = &optimizer->segments[s];
-            const Parameter *row = segment->row;
-            if (!row->owner || strcmp(row->name, whole->table[i].name) != 0) continue;
-            if (boxes == NULL) {
-                boxes = take_boxes(list, 3 * (int64_t)optimizer->num_segments);
-                tensor->data = moments.data + segment->owned;
-            }
+            if (segment->row != row) continue;
+            if (tensor->num_parts == 0) tensor->data = moments.data + segment->owned;
             int64_t first = segment->flat - row->offset;
             tensor->num_parts +=
                 range_boxes(row, first, first + segment->count, boxes + tensor->num_parts);
@@ -203,8 +208,7 @@ static void append_layer_memory(Snapshot *list, Model *model, int layer, bool co
 
     CheckpointTensor *tensor =
         append(list, folder, name, STORED_REAL, (Shape){3, {all_rows, slots, o->width}});
-    if (here && ring->kept > 0 && rows.count > 0)
-        fill_shards(list, tensor, model, memory, ring, rows);
+    if (here && ring->kept > 0) fill_shards(list, tensor, model, memory, ring, rows);
     tensor = append(list, folder, valid_name, STORED_INT32, (Shape){1, {all_rows}});
     if (here && model->place.tensor_part == 0) fill_valid(list, tensor, memory, ring, rows);
 }

@@ -30,6 +30,7 @@ Status trained_check_vocabulary(const Trained *trained, const Dataset *dataset, 
 /* Collective over all ranks, after the arena was sealed. Reads the weights. */
 Status trained_load(Trained *trained);
 
+/* Collective over all ranks. */
 void trained_close(Trained *trained);
 
 #endif

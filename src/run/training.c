@@ -17,6 +17,8 @@
  */
 enum { SUM_FAILURES, SUM_NATS, SUM_TARGETS, SUM_FIXED };
 
+static const double mebibyte = 1048576.0;
+
 static int num_sums(const Training *t) { return SUM_FIXED + 2 * t->model.options.layers; }
 
 static double *layer_sums(const Training *t, int layer) { return &t->sums[SUM_FIXED + 2 * layer]; }
@@ -81,14 +83,30 @@ static void choose_place(Training *t)
     const Grid *grid = t->session->grid;
     int most_rows = checked_int(partition_range(config->batch.rows, grid->data.size, 0).count);
     int groups = placing_row_groups(grid, config, most_rows);
+    int rows = (most_rows + groups - 1) / groups;
+    groups = (most_rows + rows - 1) / rows; /* none of padding alone */
     int micro_batches = groups * config->train.update_every;
     t->rows = partition_range(config->batch.rows, grid->data.size, grid->data.rank);
-    t->place = placing_make(grid, config, (most_rows + groups - 1) / groups, groups, micro_batches);
+    t->place = placing_make(grid, config, rows, groups, micro_batches);
     t->place.recompute = config->train.recompute;
     if (grid->pipeline.size > 1)
         log_info("pipeline: %d stages, %d micro-batches in an update, %.0f%% idle by the schedule",
                  grid->pipeline.size, micro_batches,
                  100.0 * pipeline_idle_share(grid->pipeline.size, micro_batches));
+}
+
+/* The share of rolling memory that the fullest rank has. */
+static void tell_memory(const Training *t)
+{
+    const ModelOptions *o = &t->model.options;
+    double largest = (double)model_memory_bytes(&t->model), whole = 0.0;
+    for (int l = 0; l < o->layers; l++)
+        whole += (double)t->session->config.batch.rows * o->width *
+                 (o->memory[l] + o->compressed_memory[l]) * sizeof(Real);
+    group_max_double(&t->session->grid->world, &largest, 1);
+    if (whole > 0.0)
+        log_info("rolling memory: %.1f MiB at rest, at most %.1f MiB of it on one rank (1/%.4g)",
+                 whole / mebibyte, largest / mebibyte, whole / largest);
 }
 
 Status training_create(Training *t, Session *session, bool random_tokens)
@@ -124,6 +142,7 @@ void training_start(Training *t)
     model_start(&t->model);
     parameters_initialize(&t->parameters, t->session->device,
                           (uint64_t)t->session->config.train.seed);
+    tell_memory(t);
 }
 
 void training_destroy(Training *t) { feed_destroy(&t->feed); }
@@ -148,43 +167,54 @@ static void after_forward(void *context, const Flight *flight)
     for (int b = 0; b < flight->window.rows; b++) t->sums[SUM_TARGETS] += flight->window.counted[b];
 }
 
-/* Gradients of this layer and what lies above it in the flat buffer begin their way to the
- * optimiser. */
+/* Of what every rank of the tensor group has whole, each has a share of the gradient. */
+static void sum_shared(Training *t, ParameterGroup group)
+{
+    const Parameters *p = &t->parameters;
+    int64_t first = p->shared_first[group], end = p->group_first[group + 1];
+    group_sum(&t->session->grid->tensor, TRAFFIC_GRADIENTS, p->gradient.data + first, end - first);
+}
+
+static void reduce_compression(Training *t)
+{
+    const int64_t *first = &t->parameters.group_first[GROUP_COMPRESSION];
+    sum_shared(t, GROUP_COMPRESSION);
+    optimizer_reduce_begin(&t->optimizer, first[0], first[1]);
+}
+
+/* With the task loss f_c's gradients come from later windows' backward; with the others from
+ * forward alone. */
+static bool compression_waits(const Training *t)
+{
+    return t->model.options.compression_loss == COMPRESSION_LOSS_TASK;
+}
+
+/* In the last backward of an update: gradients of this layer and what lies above it in the flat
+ * buffer begin their way to the optimiser, and f_c's before all others. */
 static void after_layer(void *context, int layer)
 {
     Training *t = context;
     int64_t first = parameters_layer_first(&t->parameters, t->place.first_layer + layer);
     phase_begin(t->session->device->times, PHASE_REDUCTION);
+    if (layer == t->place.layers - 1 && !compression_waits(t)) reduce_compression(t);
     optimizer_reduce_begin(&t->optimizer, first, t->reduced_from);
     t->reduced_from = first;
 }
 
 /* --- reduction and step ----------------------------------------------------------------------- */
 
-static void sum_in_group(const Group *group, TrafficKind kind, const Parameters *p, int64_t first,
-                         int64_t end)
+/* Both ends of the pipeline have the tied table, each with a share of its gradient. */
+static void sum_tied_table(Training *t)
 {
-    group_sum(group, kind, p->gradient.data + first, end - first);
-}
-
-/* What several ranks of this replica have a share of: tensors that are whole on every rank of the
- * tensor group, and the tied table, which both ends of the pipeline have. */
-static void sum_within_replica(Training *t)
-{
-    const Grid *grid = t->session->grid;
-    const Parameters *p = &t->parameters;
-    for (int g = 0; g < GROUP_COUNT; g++)
-        sum_in_group(&grid->tensor, TRAFFIC_GRADIENTS, p, p->shared_first[g],
-                     p->group_first[g + 1]);
-    if (!t->session->config.model.tie_embeddings || grid->ends.size == 1) return;
-    Weight table = parameters_get(p, "embedding/table");
-    group_sum(&grid->ends, TRAFFIC_GRADIENTS, table.gradient.data, tensor_count(table.gradient));
+    const Group *ends = &t->session->grid->ends;
+    if (!t->session->config.model.tie_embeddings) return;
+    Weight table = parameters_get(&t->parameters, "embedding/table");
+    group_sum(ends, TRAFFIC_GRADIENTS, table.gradient.data, tensor_count(table.gradient));
 }
 
 /* What is left of the gradients on their way to the optimiser, and the sums over all ranks. */
 static void reduce(Training *t)
 {
-    const Grid *grid = t->session->grid;
     const Parameters *p = &t->parameters;
     phase_begin(t->session->device->times, PHASE_REDUCTION);
     for (int l = 0; l < t->place.layers; l++) {
@@ -192,10 +222,13 @@ static void reduce(Training *t)
         sums[0] = t->model.compression_sums[l].sum;
         sums[1] = t->model.compression_sums[l].count;
     }
-    sum_within_replica(t);
-    group_sum_double(&grid->world, t->sums, num_sums(t));
-    optimizer_reduce_begin(&t->optimizer, p->shared_first[GROUP_MAIN], p->group_first[GROUP_COUNT]);
+    if (compression_waits(t)) reduce_compression(t);
+    sum_shared(t, GROUP_MAIN);
+    sum_tied_table(t);
+    optimizer_reduce_begin(&t->optimizer, p->shared_first[GROUP_MAIN],
+                           p->group_first[GROUP_MAIN + 1]);
     optimizer_reduce_begin(&t->optimizer, 0, t->reduced_from);
+    group_sum_double(&t->session->grid->world, t->sums, num_sums(t));
 }
 
 /* The compression loss of a layer is sum / count, that of the model the mean over the layers that
@@ -270,7 +303,9 @@ Status training_update(Training *t, UpdateReport *report)
     t->status = PAL_OK;
     t->reduced_from = t->parameters.shared_first[GROUP_MAIN];
     model_begin_update(&t->model);
+    double pipeline_start = timer_seconds();
     pipeline_run(&t->pipeline, report->windows, &hooks);
+    report->pipeline_seconds = timer_seconds() - pipeline_start;
     model_finish_update(&t->model);
 
     t->sums[SUM_FAILURES] = t->status != PAL_OK;

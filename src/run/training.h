@@ -30,7 +30,7 @@ typedef struct Training {
     int64_t reduced_from; /* gradients of the flat buffer from here on are on their way */
 } Training;
 
-/* What one update did; the same on every rank but for seconds and operations. */
+/* What one update did; the same on every rank but for seconds, operations and wait_share. */
 typedef struct UpdateReport {
     int64_t update, tokens; /* tokens: counted targets of this update */
     int windows;
@@ -39,18 +39,20 @@ typedef struct UpdateReport {
     double norms[GROUP_COUNT]; /* before clipping */
     double learning_rate;
     double seconds;
-    double operations; /* of matrix products on this rank, see tensor/device.h */
-    Traffic traffic;   /* mean over the ranks */
+    double pipeline_seconds; /* of them for the micro-batches: all but reduction and optimiser */
+    double operations;       /* of matrix products on this rank, see tensor/device.h */
+    Traffic traffic;         /* mean over the ranks */
     double wait_share,
         most_wait_share; /* of the update's seconds: mean and largest over the ranks */
 } UpdateReport;
 
 /* Collective over all ranks. Opens the data, or (random_tokens) reads none, and takes all memory
- * from the session's arena (the caller seals it, then calls training_start). Errors: more ranks
- * than rows (configuration), and those of the data file. */
+ * from the session's arena (the caller seals it, then calls training_start). Errors: those of
+ * the data file. */
 Status training_create(Training *training, Session *session, bool random_tokens);
 
-/* Local. Constant tables and initial weights. */
+/* Collective over all ranks. Constant tables and initial weights; the log says how the rolling
+ * memory is spread. */
 void training_start(Training *training);
 
 /* Collective over all ranks: the windows of one update, reduction, optimiser. Error: reading the
@@ -63,7 +65,7 @@ void training_destroy(Training *training);
 
 /* Collective over all ranks, before training_create and before a run folder is made: what the
  * user may have got wrong about ranks, rows and data. The data file gives the vocabulary.
- * Errors: more ranks than rows (78), and those of the data file. */
+ * Errors: those of the data file. */
 Status training_check_input(Session *session);
 
 #endif

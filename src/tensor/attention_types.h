@@ -42,7 +42,7 @@ typedef struct AttentionQueries {
 
 typedef struct AttentionSource {
     Tensor k, v;          /* (B,S,D), oldest first; S may be 0 (then the source is skipped) */
-    Tensor r;             /* (P,D) projected relative positions, or none */
+    Tensor r;             /* (rows,D) projected relative positions, or none */
     Tensor position_bias; /* (H,E), with r */
     int64_t row_offset;
     int row_stride;

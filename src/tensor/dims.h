@@ -3,12 +3,12 @@
  * The letters for dimensions, everywhere in the code, and the type of numbers.
  *
  *     R  rows of the global batch            D  width of the model
- *     B  rows held by this rank              H  attention heads
+ *     B  rows of one micro-batch             H  attention heads
  *     T  window length in tokens             E  head size, D / H
  *     M  memory slots of a layer             F  feed-forward width
  *     N  compressed memory slots of a layer  L  layers
  *     c  compression rate                    V  vocabulary
- *     K  keys per query, N + M + T           P  rows of a table of relative positions
+ *     K  keys per query, N + M + T           P  ranks of the tensor group
  *
  * All matrices are row-major; x W means (rows, in) times (in, out).
  */

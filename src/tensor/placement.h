@@ -59,6 +59,12 @@ static inline int placement_feed_forward(const Placement *place, const ModelOpti
     return options->feed_forward / place->tensor_parts;
 }
 
+/* Of one row group: the most windows between their forward and backward. */
+static inline int placement_windows_in_flight(const Placement *place)
+{
+    return (place->flights + place->row_groups - 1) / place->row_groups;
+}
+
 /* The first of this rank's positions of every window. */
 static inline int placement_first_position(const Placement *place, const ModelOptions *options)
 {

@@ -19,7 +19,7 @@ launcher=(mpirun --bind-to none --oversubscribe)
 bench() {
     local ranks=$1
     shift
-    "${launcher[@]}" -n "$ranks" "$program" bench "$config" --updates 3 \
+    "${launcher[@]}" -n "$ranks" "$program" bench "$config" --updates "${updates:-1}" \
         --set parallel.threads=1 --set train.update_every=8 "$@"
 }
 
@@ -42,6 +42,6 @@ for grid in data tensor pipeline; do
 done
 
 for windows in 1 2 4 8; do
-    bench 2 --set parallel.pipeline=2 --set parallel.row_groups=1 \
+    updates=$((40 / windows)) bench 2 --set parallel.pipeline=2 --set parallel.row_groups=1 \
         --set train.update_every=$windows "$@" | grep '^pipeline: .*idle .* of its time'
 done

@@ -11,6 +11,9 @@
 /* MPI counts are ints: long buffers go in pieces. */
 enum { PIECE = 1 << 28 };
 
+/* Messages under way in one exchange. */
+enum { MOST_REQUESTS = 1024 };
+
 #ifdef PAL_DOUBLE
 #define PAL_MPI_REAL MPI_DOUBLE
 #else
@@ -60,13 +63,36 @@ void group_all_gather(const Group *group, TrafficKind kind, Real *all, const Rea
                               group->comm));
 }
 
-void group_reduce_scatter(const Group *group, TrafficKind kind, Real *mine, const Real *all,
-                          int64_t count)
+static Real *rank_block(RankBlocks blocks, int rank, int block)
 {
-    if (group->size == 1) return;
-    PAL_COUNTED(group, kind, (group->size - 1) * real_bytes(count),
-                MPI_Reduce_scatter_block(all, mine, checked_int(count), PAL_MPI_REAL, MPI_SUM,
-                                         group->comm));
+    return blocks.start + rank * blocks.rank_stride + block * blocks.block_stride;
+}
+
+void group_exchange(const Group *group, TrafficKind kind, RankBlocks receive, RankBlocks send,
+                    int blocks, int64_t length)
+{
+    int others = group->size - 1, numbers = checked_int(length);
+    if (others == 0) return;
+    PAL_ASSERT(2 * others <= MOST_REQUESTS);
+    int at_once = MOST_REQUESTS / (2 * others);
+    for (int first = 0; first < blocks; first += at_once) {
+        int end = blocks - first < at_once ? blocks : first + at_once, count = 0;
+        MPI_Request requests[MOST_REQUESTS];
+        for (int b = first; b < end; b++)
+            for (int i = 1; i <= others; i++) {
+                int from = (group->rank + group->size - i) % group->size;
+                PAL_MPI(MPI_Irecv(rank_block(receive, from, b), numbers, PAL_MPI_REAL, from, 0,
+                                  group->comm, &requests[count++]));
+            }
+        for (int b = first; b < end; b++)
+            for (int i = 1; i <= others; i++) {
+                int to = (group->rank + i) % group->size;
+                PAL_MPI(MPI_Isend(rank_block(send, to, b), numbers, PAL_MPI_REAL, to, 0,
+                                  group->comm, &requests[count++]));
+            }
+        PAL_COUNTED(group, kind, others * real_bytes((end - first) * length),
+                    MPI_Waitall(count, requests, MPI_STATUSES_IGNORE));
+    }
 }
 
 static void reduce_double(const Group *group, double *values, int count, MPI_Op op)

@@ -22,9 +22,17 @@ void group_sum(const Group *group, TrafficKind kind, Real *values, int64_t count
 void group_all_gather(const Group *group, TrafficKind kind, Real *all, const Real *mine,
                       int64_t count);
 
-/* mine (count) = this rank's part of the sum over the group of all (n, count). */
-void group_reduce_scatter(const Group *group, TrafficKind kind, Real *mine, const Real *all,
-                          int64_t count);
+/* Where the blocks for (from) the ranks of a group lie: block b of rank p begins at
+ * start + p * rank_stride + b * block_stride. */
+typedef struct RankBlocks {
+    Real *start;
+    int64_t rank_stride, block_stride;
+} RankBlocks;
+
+/* Every rank sends each other one `blocks` blocks of `length` numbers. Messages between pairs, in
+ * place at both ends, each of them one copy within a node. Nobody's own blocks are touched. */
+void group_exchange(const Group *group, TrafficKind kind, RankBlocks receive, RankBlocks send,
+                    int blocks, int64_t length);
 
 /* Of doubles and bytes: counted as scalars. */
 void group_sum_double(const Group *group, double *values, int count);

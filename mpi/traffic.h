@@ -5,6 +5,7 @@
  *
  *     all-gather of b bytes per rank        (n - 1) b
  *     reduce-scatter to b bytes per rank    (n - 1) b
+ *     exchange of b bytes between pairs     (n - 1) b
  *     all-reduce of b bytes                 2 (n - 1) / n  b
  *     broadcast, send of b bytes            b, by the sender
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Gathers, scattered sums and messages, at once and begun for later, on 1, 2, 3 and 4 ranks; and
+ * Gathers, exchanges and messages, at once and begun for later, on 1, 2, 3 and 4 ranks; and
  * that their bytes are those of the formulas of mpi/traffic.h.
  */
 #include <math.h>
@@ -70,38 +70,30 @@ static void parts_are_gathered(void **state)
     }
 }
 
-static void sums_are_scattered(void **state)
+/* Blocks that lie in the receiver by row and then by rank, as a window's positions do, and in the
+ * sender the other way round; more of them than go at once. */
+static void blocks_are_exchanged(void **state)
 {
     (void)state;
-    static const int64_t counts[] = {0, 1, 7, 500};
+    enum { BLOCKS = 600, LENGTH = 3, ALL = MOST_RANKS * BLOCKS * LENGTH };
+    static Real sent[ALL], received[ALL];
     int ranks = grid.world.size, rank = grid.world.rank;
-    for (size_t n = 0; n < sizeof counts / sizeof *counts; n++) {
-        int64_t count = counts[n];
-        Real mine[MOST_NUMBERS] = {0}, all[MOST_NUMBERS];
-        fill(all, ranks * count, rank);
-        group_reduce_scatter(&grid.world, TRAFFIC_ACTIVATIONS, mine, all, count);
-        bool good = mine[count] == 0;
-        for (int64_t i = 0; i < count && ranks > 1; i++)
-            good = good && mine[i] == sum_of_all(rank * count + i);
-        for (int64_t i = 0; i < ranks * count; i++) good = good && all[i] == whole_number(rank, i);
-        assert_on_all_ranks(good);
+    int64_t all = (int64_t)ranks * BLOCKS * LENGTH;
+    for (int64_t i = 0; i < all; i++) {
+        sent[i] = whole_number(rank, i);
+        received[i] = -1;
     }
-}
-
-static void scattered_sums_repeat_bit_by_bit(void **state)
-{
-    (void)state;
-    enum { COUNT = 777 };
-    int ranks = grid.world.size;
-    RandomStream stream = random_stream((uint64_t)grid.world.rank, "test");
-    Real all[MOST_NUMBERS], first[COUNT] = {0}, again[COUNT] = {0};
-    for (int64_t i = 0; i < (int64_t)ranks * COUNT; i++)
-        all[i] = (Real)random_normal(stream, (uint64_t)i);
-    group_reduce_scatter(&grid.world, TRAFFIC_ACTIVATIONS, first, all, COUNT);
-    for (int round = 0; round < 3; round++) {
-        group_reduce_scatter(&grid.world, TRAFFIC_ACTIVATIONS, again, all, COUNT);
-        assert_on_all_ranks(same_bytes(first, again, sizeof first));
+    RankBlocks by_rank = {sent, (int64_t)BLOCKS * LENGTH, LENGTH};
+    RankBlocks by_row = {received, LENGTH, (int64_t)ranks * LENGTH};
+    group_exchange(&grid.world, TRAFFIC_ACTIVATIONS, by_row, by_rank, BLOCKS, LENGTH);
+    bool good = true;
+    for (int64_t i = 0; i < all; i++) {
+        int64_t block = i / (ranks * LENGTH), place = i % LENGTH;
+        int from = (int)(i / LENGTH % ranks);
+        Real wanted = whole_number(from, (rank * (int64_t)BLOCKS + block) * LENGTH + place);
+        good = good && received[i] == (from == rank ? -1 : wanted);
     }
+    assert_on_all_ranks(good);
 }
 
 /* Several at once, as the optimiser has them. */
@@ -212,8 +204,9 @@ static void bytes_are_those_of_the_formulas(void **state)
     assert_on_all_ranks(sent_as(&before, TRAFFIC_MEMORY) == (n - 1) * b);
 
     before = grid.traffic;
-    group_reduce_scatter(world, TRAFFIC_ACTIVATIONS, mine, all, COUNT);
-    assert_on_all_ranks(sent_as(&before, TRAFFIC_ACTIVATIONS) == (n - 1) * b);
+    RankBlocks to = {mine, COUNT / 4, 3}, from = {all, 0, 3};
+    group_exchange(world, TRAFFIC_ACTIVATIONS, to, from, COUNT / 12, 3);
+    assert_on_all_ranks(sent_as(&before, TRAFFIC_ACTIVATIONS) == (n - 1) * b / 4);
 
     before = grid.traffic;
     group_sum(world, TRAFFIC_GRADIENTS, all, COUNT);
@@ -283,8 +276,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_are_gathered),
-        cmocka_unit_test(sums_are_scattered),
-        cmocka_unit_test(scattered_sums_repeat_bit_by_bit),
+        cmocka_unit_test(blocks_are_exchanged),
         cmocka_unit_test(begun_gathers_and_sums_arrive),
         cmocka_unit_test(a_begun_gather_takes_its_part_from_anywhere),
         cmocka_unit_test(neighbours_send_and_receive),

@@ -5,7 +5,7 @@ void sequence_create(Sequence *sequence, const Group *group, Device *device, Are
                      int length, int width)
 {
     *sequence = (Sequence){.group = group, .device = device};
-    if (group->size > 1 && rows > 1)
+    if (group->size > 1)
         sequence->staging =
             arena_tensor_1d(arena, PURPOSE_WORKSPACE, (int64_t)rows * length * width);
 }
@@ -17,36 +17,38 @@ Tensor sequence_whole(const Sequence *sequence, Arena *arena, Purpose purpose, T
                            part.dims[2]);
 }
 
-/* Between (B, P n, D), as layers want it, and (P, B, n, D), as MPI moves it. */
-static void copy_parts(const Sequence *sequence, Real *by_row, Real *by_rank, Tensor part,
-                       bool to_rows)
+/* Blocks (n D numbers) of every row: in the whole (B, P n, D) rank after rank within a row, in a part
+ * (B, n, D) row after row. */
+static RankBlocks blocks_of_whole(Tensor whole, int64_t block)
 {
-    int64_t rows = part.dims[0], block = part.dims[1] * part.dims[2], ranks = sequence->group->size;
-    for (int64_t p = 0; p < ranks; p++) {
-        Real *in_rows = by_row + p * block, *in_ranks = by_rank + p * rows * block;
-        if (to_rows)
-            sequence->device->op->copy_blocks(sequence->device, in_rows, ranks * block, in_ranks,
-                                              block, rows, block);
-        else
-            sequence->device->op->copy_blocks(sequence->device, in_ranks, block, in_rows,
-                                              ranks * block, rows, block);
-    }
+    return (RankBlocks){whole.data, block, whole.dims[1] * whole.dims[2]};
 }
 
 void sequence_gather(const Sequence *sequence, TrafficKind kind, Tensor whole, Tensor part)
 {
-    if (sequence->group->size == 1) return;
-    bool direct = part.dims[0] == 1;
-    Real *by_rank = direct ? whole.data : sequence->staging.data;
-    group_all_gather(sequence->group, kind, by_rank, part.data, tensor_count(part));
-    if (!direct) copy_parts(sequence, whole.data, by_rank, part, true);
+    const Group *group = sequence->group;
+    int64_t rows = part.dims[0], block = part.dims[1] * part.dims[2];
+    if (group->size == 1) return;
+    group_exchange(group, kind, blocks_of_whole(whole, block), (RankBlocks){part.data, 0, block},
+                   (int)rows, block);
+    sequence->device->op->copy_blocks(sequence->device, whole.data + group->rank * block,
+                                      group->size * block, part.data, block, rows, block);
 }
 
 void sequence_scatter(const Sequence *sequence, TrafficKind kind, Tensor part, Tensor whole)
 {
-    if (sequence->group->size == 1) return;
-    bool direct = part.dims[0] == 1;
-    Real *by_rank = direct ? whole.data : sequence->staging.data;
-    if (!direct) copy_parts(sequence, whole.data, by_rank, part, false);
-    group_reduce_scatter(sequence->group, kind, part.data, by_rank, tensor_count(part));
+    const Group *group = sequence->group;
+    Device *device = sequence->device;
+    int64_t rows = part.dims[0], block = part.dims[1] * part.dims[2];
+    if (group->size == 1) return;
+    Tensor received = tensor_2d(sequence->staging.data, group->size, rows * block);
+    group_exchange(group, kind, (RankBlocks){received.data, rows * block, block},
+                   blocks_of_whole(whole, block), (int)rows, block);
+    /* A sum's order depends on the rank that computes it, and on nothing else. */
+    device->op->copy_blocks(device, part.data, block, whole.data + group->rank * block,
+                            group->size * block, rows, block);
+    for (int p = 0; p < group->size; p++)
+        if (p != group->rank)
+            device->op->add(device, tensor_1d(part.data, rows * block),
+                            tensor_1d(received.data + p * rows * block, rows * block));
 }

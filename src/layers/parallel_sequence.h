@@ -20,7 +20,7 @@
 typedef struct Sequence {
     const Group *group; /* the tensor group, borrowed */
     Device *device;     /* borrowed */
-    Tensor staging;     /* (B T D) numbers; none in a group of one, or with one row */
+    Tensor staging;     /* (B T D) numbers: parts of others; none in a group of one */
 } Sequence;
 
 /* Local. rows, length, width: B, T, D, the largest that will be gathered. */

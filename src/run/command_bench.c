@@ -38,7 +38,7 @@ typedef struct BenchResult {
     double rate, fraction; /* product rate; operations rate over it */
     double phase_seconds[PHASE_COUNT], phase_operations[PHASE_COUNT]; /* means */
     Traffic traffic;                                                  /* mean per update and rank */
-    double pipeline_seconds; /* of an update that the pipeline takes, mean */
+    double idle; /* share of the pipeline's time in which stages wait, mean over the ranks */
 } BenchResult;
 
 /* Updates until every memory is full: only then does every update do all the work. */
@@ -59,11 +59,10 @@ static int64_t warm_up_updates(const Training *training)
 static Status time_updates(Training *training, int64_t updates, BenchResult *result)
 {
     double seconds[MOST_UPDATES], rates[MOST_UPDATES], fractions[MOST_UPDATES];
-    double products[MOST_UPDATES];
+    double products[MOST_UPDATES], idle[MOST_UPDATES];
     PhaseTimes *times = &training->session->times;
     UpdateReport report;
     result->traffic = (Traffic){0};
-    result->pipeline_seconds = 0.0;
     for (int64_t i = warm_up_updates(training); i > 0; i--) {
         PAL_TRY(training_update(training, &report));
         log_progress("filling the memory: %lld updates to go", (long long)i);
@@ -76,7 +75,7 @@ static Status time_updates(Training *training, int64_t updates, BenchResult *res
         rates[i] = machine_product_rate(training->session->device, RATE_RUNS);
         fractions[i] = report.operations / report.seconds / rates[i];
         products[i] = report.seconds * rates[i] / PRODUCT_OPERATIONS;
-        result->pipeline_seconds += report.pipeline_seconds / (double)updates;
+        idle[i] = report.traffic.wait_seconds[TRAFFIC_PIPELINE] / report.pipeline_seconds;
         for (int k = 0; k < TRAFFIC_COUNT; k++) {
             result->traffic.bytes[k] += report.traffic.bytes[k] / (double)updates;
             result->traffic.wait_seconds[k] += report.traffic.wait_seconds[k] / (double)updates;
@@ -88,6 +87,7 @@ static Status time_updates(Training *training, int64_t updates, BenchResult *res
     result->rate = statistics_median(rates, updates);
     result->fraction = statistics_median(fractions, updates);
     result->products = statistics_median(products, updates);
+    result->idle = statistics_median(idle, updates);
     result->tokens = (double)report.tokens;
     result->operations = report.operations;
     for (int p = 0; p < PHASE_COUNT; p++) {
@@ -136,11 +136,10 @@ static void print_pipeline(const Training *training, const BenchResult *result)
     int stages = session->grid->pipeline.size;
     int micro_batches = training->place.row_groups * session->config.train.update_every;
     if (stages == 1) return;
-    log_info(
-        "pipeline: %d stages, %d micro-batches: idle %.1f%% of its time, %.1f%% by the schedule",
-        stages, micro_batches,
-        100.0 * result->traffic.wait_seconds[TRAFFIC_PIPELINE] / result->pipeline_seconds,
-        100.0 * pipeline_idle_share(stages, micro_batches));
+    log_info("pipeline: %d stages, %d micro-batches: idle %.1f%% of its time (median), %.1f%% by "
+             "the schedule",
+             stages, micro_batches, 100.0 * result->idle,
+             100.0 * pipeline_idle_share(stages, micro_batches));
 }
 
 static void print_result(const Session *session, const BenchResult *result)

@@ -57,6 +57,7 @@ typedef struct ParallelConfig {
     int data, pipeline, tensor;                       /* ranks, or PAL_AUTO */
     int layers_per_stage[PAL_MAX_LAYERS], num_stages; /* one 0: balanced by cost */
     int row_groups;                                   /* micro-batches of one window, or PAL_AUTO */
+    int run_ahead;                                    /* micro-batches beyond 1F1B's own */
     int threads;                                      /* OpenMP threads per rank, or PAL_AUTO */
 } ParallelConfig;
 

@@ -3,16 +3,16 @@
 
 #include "src/base/status.h"
 
-int pipeline_flights(int stages, int stage, int micro_batches)
+int pipeline_flights(int stages, int stage, int micro_batches, int run_ahead)
 {
-    PAL_ASSERT(stage >= 0 && stage < stages && micro_batches >= 1);
-    int behind_and_this = stages - stage;
-    return behind_and_this < micro_batches ? behind_and_this : micro_batches;
+    PAL_ASSERT(stage >= 0 && stage < stages && micro_batches >= 1 && run_ahead >= 0);
+    int wanted = stage == stages - 1 ? 1 : stages - stage + run_ahead;
+    return wanted < micro_batches ? wanted : micro_batches;
 }
 
-int pipeline_schedule(int stages, int stage, int micro_batches, PipelineAction *actions)
+int pipeline_schedule(int flights, int micro_batches, PipelineAction *actions)
 {
-    int flights = pipeline_flights(stages, stage, micro_batches);
+    PAL_ASSERT(flights >= 1);
     int count = 0;
     int forward = 0;
     for (int backward = 0; backward < micro_batches; backward++) {

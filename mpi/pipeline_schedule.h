@@ -11,7 +11,7 @@
  *     stage 2         F0 B0 B0 F1 B1 B1 F2 B2 B2 F3 B3 B3
  *
  * A stage first fills the stages behind it, then alternates, then drains; so it keeps the
- * activations of few micro-batches (pipeline_flights), however many an update has.
+ * activations of few micro-batches (flights), however many an update has.
  *
  * A forward waits for the same micro-batch's forward of the stage before, a backward for its
  * backward of the stage behind, and for nothing else. Sends must not wait for their receiver:
@@ -25,7 +25,7 @@ typedef enum PipelineWork { PIPELINE_FORWARD, PIPELINE_BACKWARD } PipelineWork;
 typedef struct PipelineAction {
     PipelineWork work;
     int micro_batch;
-    int flight; /* micro_batch % pipeline_flights: the slot that holds its activations */
+    int flight; /* micro_batch % flights: the slot that holds its activations */
 } PipelineAction;
 
 /* Where a micro-batch stands in an update. */
@@ -33,13 +33,16 @@ typedef struct PipelinePlace {
     int window, group; /* window of the update, group of rows */
 } PipelinePlace;
 
-/* The most micro-batches of which this stage has run the forward and not yet the backward:
- * min(stages - stage, micro_batches). Stages count from 0; micro_batches >= 1. Local. */
-int pipeline_flights(int stages, int stage, int micro_batches);
+/* The most micro-batches of which this stage has run the forward and not yet the backward: on the
+ * last stage 1, on the others min(stages - stage + run_ahead, micro_batches). run_ahead = 0 is
+ * 1F1B itself, in which a stage that is a moment late makes its neighbours wait; a stage that is
+ * further ahead has left them work. Stages count from 0; micro_batches >= 1. Local. */
+int pipeline_flights(int stages, int stage, int micro_batches, int run_ahead);
 
-/* Fills `actions`, 2 * micro_batches of them in the order in which the stage runs them, and returns
- * their number. Forwards go through the micro-batches in order, and so do backwards. Local. */
-int pipeline_schedule(int stages, int stage, int micro_batches, PipelineAction *actions);
+/* Fills `actions`, 2 * micro_batches of them in the order in which a stage with so many flights
+ * runs them, and returns their number. Forwards go through the micro-batches in order, and so do
+ * backwards. Local. */
+int pipeline_schedule(int flights, int micro_batches, PipelineAction *actions);
 
 /* The share of an update that every stage waits when all stages take equally long:
  * (S - 1) / (m + S - 1) for S stages and m micro-batches. Local. */

@@ -197,7 +197,8 @@ static void ignore_layer(void *context, int layer)
 
 void fixture_backward(Model *model, int flight, bool last)
 {
-    model_backward(model, flight, last ? ignore_layer : NULL, NULL);
+    model_backward(model, flight, NULL, NULL);
+    if (last) model_finish_layers(model, ignore_layer, NULL);
 }
 
 void fixture_run_window(Fixture *fixture, const Window *window)

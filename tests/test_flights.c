@@ -82,7 +82,7 @@ static void run_update(Fixture *fixture, Tensor nats, int64_t update)
     Model *model = &fixture->model;
     int groups = model->place.row_groups;
     PipelineAction actions[2 * MOST_MICRO_BATCHES];
-    int count = pipeline_schedule(model->place.flights, 0, WINDOWS * groups, actions);
+    int count = pipeline_schedule(model->place.flights, WINDOWS * groups, actions);
     model_begin_update(model);
     for (int i = 0; i < count; i++) {
         PipelinePlace place = pipeline_place(groups, actions[i].micro_batch);

@@ -18,20 +18,20 @@ enum { FREE = -1, NOT_YET = -1 };
 
 /* --- one stage by itself --------------------------------------------------------------------- */
 
-/* Runs `check` on the list of every stage of every pipeline. The list lies before a mark. */
+/* Runs `check` on the list of every number of flights and micro-batches. The list lies before a
+ * mark. */
 static void for_every_list(void (*check)(const PipelineAction *actions, int flights,
                                          int micro_batches))
 {
-    for (int stages = 1; stages <= MOST_STAGES; stages++)
-        for (int stage = 0; stage < stages; stage++)
-            for (int m = 1; m <= MOST_MICRO_BATCHES; m++) {
-                PipelineAction actions[MOST_ACTIONS + 1];
-                PipelineAction *mark = actions + m + m;
-                mark->micro_batch = -7;
-                assert_int_equal(pipeline_schedule(stages, stage, m, actions), 2 * m);
-                assert_int_equal(mark->micro_batch, -7);
-                check(actions, pipeline_flights(stages, stage, m), m);
-            }
+    for (int m = 1; m <= MOST_MICRO_BATCHES; m++)
+        for (int flights = 1; flights <= m; flights++) {
+            PipelineAction actions[MOST_ACTIONS + 1];
+            PipelineAction *mark = actions + m + m;
+            mark->micro_batch = -7;
+            assert_int_equal(pipeline_schedule(flights, m, actions), 2 * m);
+            assert_int_equal(mark->micro_batch, -7);
+            check(actions, flights, m);
+        }
 }
 
 /* With 2m actions this also says that each comes once. */
@@ -76,7 +76,7 @@ static void flights_are_reached_and_never_exceeded(void **state)
 
 static void check_slots(const PipelineAction *actions, int flights, int micro_batches)
 {
-    int slots[MOST_STAGES];
+    int slots[MOST_MICRO_BATCHES];
     for (int i = 0; i < flights; i++) slots[i] = FREE;
     for (int i = 0; i < 2 * micro_batches; i++) {
         assert_in_range(actions[i].flight, 0, flights - 1);
@@ -96,19 +96,26 @@ static void a_slot_is_free_at_forward_and_full_at_backward(void **state)
 static void flights_are_the_stages_from_here_on(void **state)
 {
     (void)state;
-    assert_int_equal(pipeline_flights(1, 0, 20), 1);
-    assert_int_equal(pipeline_flights(4, 0, 20), 4);
-    assert_int_equal(pipeline_flights(4, 1, 20), 3);
-    assert_int_equal(pipeline_flights(4, 3, 20), 1);
-    assert_int_equal(pipeline_flights(4, 0, 3), 3);
-    assert_int_equal(pipeline_flights(4, 2, 1), 1);
+    assert_int_equal(pipeline_flights(1, 0, 20, 0), 1);
+    assert_int_equal(pipeline_flights(4, 0, 20, 0), 4);
+    assert_int_equal(pipeline_flights(4, 1, 20, 0), 3);
+    assert_int_equal(pipeline_flights(4, 3, 20, 0), 1);
+    assert_int_equal(pipeline_flights(4, 0, 3, 0), 3);
+    assert_int_equal(pipeline_flights(4, 2, 1, 0), 1);
+    assert_int_equal(pipeline_flights(4, 0, 20, 2), 6);
+    assert_int_equal(pipeline_flights(4, 2, 20, 1), 3);
+    assert_int_equal(pipeline_flights(4, 2, 2, 1), 2);
+    assert_int_equal(pipeline_flights(4, 3, 20, 5), 1);
+    assert_int_equal(pipeline_flights(1, 0, 20, 5), 1);
 }
 
 /* Micro-batches as numbers from 1, a backward with a minus. */
-static void assert_list(int stages, int stage, int micro_batches, const int *expected)
+static void assert_list(int stages, int stage, int micro_batches, int run_ahead,
+                        const int *expected)
 {
     PipelineAction actions[MOST_ACTIONS];
-    int count = pipeline_schedule(stages, stage, micro_batches, actions);
+    int flights = pipeline_flights(stages, stage, micro_batches, run_ahead);
+    int count = pipeline_schedule(flights, micro_batches, actions);
     for (int i = 0; i < count; i++) {
         int sign = actions[i].work == PIPELINE_FORWARD ? 1 : -1;
         assert_int_equal(sign * (actions[i].micro_batch + 1), expected[i]);
@@ -118,11 +125,13 @@ static void assert_list(int stages, int stage, int micro_batches, const int *exp
 static void known_lists(void **state)
 {
     (void)state;
-    assert_list(3, 0, 4, (const int[]){1, 2, 3, -1, 4, -2, -3, -4});
-    assert_list(3, 1, 4, (const int[]){1, 2, -1, 3, -2, 4, -3, -4});
-    assert_list(3, 2, 4, (const int[]){1, -1, 2, -2, 3, -3, 4, -4});
-    assert_list(4, 0, 2, (const int[]){1, 2, -1, -2});
-    assert_list(1, 0, 2, (const int[]){1, -1, 2, -2});
+    assert_list(3, 0, 4, 0, (const int[]){1, 2, 3, -1, 4, -2, -3, -4});
+    assert_list(3, 1, 4, 0, (const int[]){1, 2, -1, 3, -2, 4, -3, -4});
+    assert_list(3, 2, 4, 0, (const int[]){1, -1, 2, -2, 3, -3, 4, -4});
+    assert_list(4, 0, 2, 0, (const int[]){1, 2, -1, -2});
+    assert_list(1, 0, 2, 0, (const int[]){1, -1, 2, -2});
+    assert_list(2, 0, 4, 1, (const int[]){1, 2, 3, -1, 4, -2, -3, -4});
+    assert_list(2, 1, 4, 1, (const int[]){1, -1, 2, -2, 3, -3, 4, -4});
 }
 
 /* --- all stages together --------------------------------------------------------------------- */
@@ -162,12 +171,14 @@ static bool advance(Stage *stages, int num_stages, int stage, int num_actions, i
 }
 
 /* The time from the first action of the pipeline to its last; fails if all stages wait. */
-static int simulate(int num_stages, int micro_batches, int forward_cost, int backward_cost)
+static int simulate(int num_stages, int micro_batches, int run_ahead, int forward_cost,
+                    int backward_cost)
 {
     Stage stages[MOST_STAGES];
     for (int s = 0; s < num_stages; s++) {
         stages[s].next = stages[s].clock = 0;
-        pipeline_schedule(num_stages, s, micro_batches, stages[s].actions);
+        pipeline_schedule(pipeline_flights(num_stages, s, micro_batches, run_ahead), micro_batches,
+                          stages[s].actions);
         for (int m = 0; m < micro_batches; m++)
             stages[s].forward_end[m] = stages[s].backward_end[m] = NOT_YET;
     }
@@ -197,9 +208,11 @@ static void nobody_waits_for_ever_and_idle_time_is_the_formula(void **state)
     for (int stages = 1; stages <= MOST_STAGES; stages++)
         for (int m = 1; m <= MOST_MICRO_BATCHES; m++)
             for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) {
-                int time = simulate(stages, m, costs[i][0], costs[i][1]);
+                int time = simulate(stages, m, 0, costs[i][0], costs[i][1]);
                 int work = m * (costs[i][0] + costs[i][1]);
                 assert_int_equal(time * m, work * (m + stages - 1));
+                for (int ahead = 1; ahead <= 3; ahead++)
+                    assert_int_equal(simulate(stages, m, ahead, costs[i][0], costs[i][1]), time);
                 assert_true(pipeline_idle_share(stages, m) == (double)(time - work) / time);
             }
 }

@@ -17,8 +17,8 @@ Tensor sequence_whole(const Sequence *sequence, Arena *arena, Purpose purpose, T
                            part.dims[2]);
 }
 
-/* Blocks (n D numbers) of every row: in the whole (B, P n, D) rank after rank within a row, in a part
- * (B, n, D) row after row. */
+/* Blocks of n D numbers: in the whole (B, P n, D) rank after rank within a row, in a part (B, n, D)
+ * row after row. */
 static RankBlocks blocks_of_whole(Tensor whole, int64_t block)
 {
     return (RankBlocks){whole.data, block, whole.dims[1] * whole.dims[2]};

@@ -182,8 +182,15 @@ void model_forward(Model *model, int number, const Window *window, int first_row
     phase_end(device->times);
 }
 
-void model_backward(Model *model, int number, void (*after_layer)(void *context, int layer),
-                    void *context)
+/* The weights of positions get their gradients once an update, from what its windows have added
+ * up. */
+static void finish_layer(Model *model, int l, AfterLayer after_layer, void *context)
+{
+    attention_positions_backward(model->device, &model->flights[0].layers[l].attention);
+    after_layer(context, l);
+}
+
+void model_backward(Model *model, int number, AfterLayer after_layer, void *context)
 {
     Device *device = model->device;
     Flight *flight = &model->flights[number];
@@ -199,12 +206,16 @@ void model_backward(Model *model, int number, void (*after_layer)(void *context,
                                    dcompressed, &input, window);
         phase_begin(device->times, PHASE_COMPRESSION);
         bptt_collect(device, &model->bptt[l], &model->compressors[l], &flight->marks[l], window);
-        if (after_layer == NULL) continue;
-        attention_positions_backward(device, &flight->layers[l].attention);
-        after_layer(context, l);
+        if (after_layer != NULL) finish_layer(model, l, after_layer, context);
     }
     if (model->place.has_embedding) embed_backward(model, flight);
     phase_end(device->times);
+}
+
+void model_finish_layers(Model *model, AfterLayer after_layer, void *context)
+{
+    for (int l = model->place.layers - 1; l >= 0; l--) finish_layer(model, l, after_layer, context);
+    phase_end(model->device->times);
 }
 
 void model_remember(Model *model, int number)
@@ -218,11 +229,13 @@ void model_remember(Model *model, int number)
 
 void model_begin_update(Model *model)
 {
+    project_positions(model);
     model->device->op->fill(model->device, model->parameters->gradient, 0.0);
     for (int l = 0; l < model->place.layers; l++) {
         model->compression_sums[l] = (LossSum){0};
         attention_begin_update(model->device, &model->flights[0].layers[l].attention);
     }
+    phase_end(model->device->times);
 }
 
 void model_finish_update(Model *model)

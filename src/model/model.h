@@ -43,6 +43,10 @@ typedef struct Flight {
     int *counted;
 } Flight;
 
+/* Is told each layer of the stage, from the last one down, when the layer's gradients are complete
+ * but for f_c's. */
+typedef void (*AfterLayer)(void *context, int layer);
+
 typedef struct Model {
     ModelOptions options;
     Placement place;
@@ -96,14 +100,15 @@ void model_empty_memory(Model *model);
  * flight->h is there before forward; on stages before the last one flight->dh before backward.
  * Without `remember` the memory does not move on: model_remember does it later. */
 void model_forward(Model *model, int number, const Window *window, int first_row, bool remember);
-/* after_layer belongs to the last micro-batch of an update and to no other (NULL): it is told each
- * layer of the stage, from the last one down, when the layer's gradients are complete but for
- * f_c's. */
-void model_backward(Model *model, int number, void (*after_layer)(void *context, int layer),
-                    void *context);
+void model_backward(Model *model, int number, AfterLayer after_layer, void *context);
 void model_remember(Model *model, int number);
 
-/* Local. Clears gradients and compression sums. */
+/* Local. The end of an update's backward, for after_layer: in the last micro-batch's
+ * model_backward, layer by layer as it goes on (else NULL there), or behind it, when others wait
+ * for what that backward has computed. */
+void model_finish_layers(Model *model, AfterLayer after_layer, void *context);
+
+/* Local. Clears gradients and compression sums, and projects positions with the new weights. */
 void model_begin_update(Model *model);
 /* Local. The last gradients of f_c (compression_loss = task). */
 void model_finish_update(Model *model);

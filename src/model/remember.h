@@ -8,8 +8,8 @@
 
 #include "src/model/model.h"
 
-/* Collective over the tensor group. After layer l's forward in the flight of this number; view: what
- * its attention saw. */
+/* Collective over the tensor group. After layer l's forward in the flight of this number; view:
+ * what its attention saw. */
 void remember_layer(Model *model, int number, int l, MemoryView view);
 
 #endif

@@ -18,8 +18,9 @@ void pipeline_create(Pipeline *p, const Group *group, Model *model, Arena *arena
         p->actions = arena_host(arena, PURPOSE_DATA,
                                 2 * checked_size(most_micro_batches) * sizeof *p->actions);
     p->send = arena_host(arena, PURPOSE_DATA, flights * sizeof *p->send);
-    p->gradient_send = arena_host(arena, PURPOSE_DATA, flights * sizeof *p->gradient_send);
     if (!is_first(p)) p->inbox = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, positions, width);
+    if (!is_first(p) && model->training)
+        p->gradient_outbox = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, positions, width);
     if (!is_last(p) && model->training)
         p->gradient_inbox = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, positions, width);
 }
@@ -53,11 +54,8 @@ static void forward(Pipeline *p, int number, const Window *window, int first_row
     part.starts += first_row;
     part.first_row += first_row;
 
-    /* What the flight's last micro-batch sent must have left: forward writes `last`, and on the
-     * last stage already dh. */
     phase_begin(model->device->times, PHASE_PIPELINE);
-    group_wait(&p->send[number]);
-    if (is_last(p)) group_wait(&p->gradient_send[number]);
+    group_wait(&p->send[number]); /* of the flight's micro-batch before: forward writes `last` */
     if (!is_first(p)) {
         ask_input(p);
         group_wait(&p->receive);
@@ -74,21 +72,23 @@ static void backward(Pipeline *p, int number, bool more, const PipelineHooks *ho
 {
     Model *model = p->model;
     Flight *flight = &model->flights[number];
-    phase_begin(model->device->times, PHASE_PIPELINE);
-    group_wait(&p->gradient_send[number]);
     if (!is_last(p)) {
+        phase_begin(model->device->times, PHASE_PIPELINE);
         ask_gradient(p);
         group_wait(&p->gradient_receive);
         device_copy(model->device, flight->dh, p->gradient_inbox);
         if (more) ask_gradient(p);
     }
-    if (more)
-        model_backward(model, number, NULL, NULL);
-    else
-        model_backward(model, number, hooks->after_layer, hooks->context);
-    if (!is_first(p))
-        group_send_begin(p->group, TRAFFIC_PIPELINE, &p->gradient_send[number], flight->dh.data,
-                         tensor_count(flight->dh), p->group->rank - 1);
+    bool finishes = !more && is_first(p);
+    model_backward(model, number, finishes ? hooks->after_layer : NULL, hooks->context);
+    if (!is_first(p)) {
+        phase_begin(model->device->times, PHASE_PIPELINE);
+        group_wait(&p->gradient_send);
+        device_copy(model->device, p->gradient_outbox, flight->dh);
+        group_send_begin(p->group, TRAFFIC_PIPELINE, &p->gradient_send, p->gradient_outbox.data,
+                         tensor_count(p->gradient_outbox), p->group->rank - 1);
+        if (!more) model_finish_layers(model, hooks->after_layer, hooks->context);
+    }
 }
 
 void pipeline_run(Pipeline *p, int windows, const PipelineHooks *hooks)
@@ -96,7 +96,7 @@ void pipeline_run(Pipeline *p, int windows, const PipelineHooks *hooks)
     Model *model = p->model;
     const Placement *place = &model->place;
     int micro_batches = windows * place->row_groups;
-    int count = pipeline_schedule(p->group->size, p->group->rank, micro_batches, p->actions);
+    int count = pipeline_schedule(place->flights, micro_batches, p->actions);
     Window window = {0};
     for (int i = 0; i < count; i++) {
         PipelineAction action = p->actions[i];
@@ -118,10 +118,8 @@ void pipeline_forward(Pipeline *p, const Window *window) { forward(p, 0, window,
 void pipeline_finish(Pipeline *p)
 {
     phase_begin(p->model->device->times, PHASE_PIPELINE);
-    for (int f = 0; f < p->model->place.flights; f++) {
-        group_wait(&p->send[f]);
-        group_wait(&p->gradient_send[f]);
-    }
+    for (int f = 0; f < p->model->place.flights; f++) group_wait(&p->send[f]);
+    group_wait(&p->gradient_send);
     group_meet(p->group, TRAFFIC_PIPELINE); /* the idle end belongs to the pipeline */
     phase_end(p->model->device->times);
 }

@@ -15,7 +15,9 @@ typedef struct Pipeline {
     Model *model;                       /* borrowed */
     Tensor inbox, gradient_inbox;       /* (B,T/P,D) what arrives meanwhile */
     Transfer receive, gradient_receive; /* into them */
-    Transfer *send, *gradient_send;     /* (flights) out of flight->last, flight->dh */
+    Transfer *send;                     /* (flights) out of flight->last */
+    Tensor gradient_outbox;             /* (B,T/P,D) on its way while the next flight begins */
+    Transfer gradient_send;             /* out of it */
     PipelineAction *actions;            /* (2 most micro-batches) */
 } Pipeline;
 

@@ -119,6 +119,8 @@ Placement placing_make(const Grid *grid, const Config *config, int rows, int row
         .has_output = stage == stages - 1,
         .rows = rows,
         .row_groups = row_groups,
-        .flights = micro_batches > 0 ? pipeline_flights(stages, stage, micro_batches) : 1,
+        .flights = micro_batches > 0
+                       ? pipeline_flights(stages, stage, micro_batches, config->parallel.run_ahead)
+                       : 1,
     };
 }

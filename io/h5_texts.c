@@ -62,7 +62,9 @@ static Status read_packed(const H5File *file, const char *name, hid_t dataset, i
     char *packed = packed_text ? calloc((size_t)count + 1, size) : NULL;
     Status status = PAL_OK;
     if (!packed_text)
-        status = PAL_FAILURE(PAL_ERROR_DATA, "%s: %s is no list of strings of fixed length",
+        status = PAL_FAILURE(PAL_ERROR_DATA,
+                             "%s: %s is no list of strings of fixed length, as `palimpsest "
+                             "prepare` writes it; prepare the text again",
                              file->path, name);
     else if (packed == NULL)
         status = PAL_FAILURE(PAL_ERROR_UNAVAILABLE, "%s: out of memory", file->path);

@@ -61,7 +61,7 @@ static Status check_compression(const Config *config)
                  "model.compression_loss could train; set model.compression_loss = none");
     if (loss == COMPRESSION_LOSS_TASK && config->train.update_every <= model->bptt_windows)
         PAL_FAIL(PAL_ERROR_CONFIG,
-                 "model.compression_loss = task needs train.update_every = %d larger than "
+                 "model.compression_loss = task: train.update_every = %d, expected more than "
                  "model.bptt_windows = %d: within one update a later window must read what an "
                  "earlier one compressed",
                  config->train.update_every, model->bptt_windows);

@@ -102,7 +102,7 @@ const ConfigKey config_keys[] = {
      LIST(parallel.layers_per_stage, parallel.num_stages), PAL_MAX_LAYERS, "[0, 256]", "0",
      "layers of each pipeline stage, e.g. 5,7; 0: balanced by cost"},
     {"parallel", "row_groups", KEY_AUTO, AT(parallel.row_groups), 0, 0, "[1, 1048576]", "auto",
-     "groups of rows that follow each other through the pipeline"},
+     "groups of a replica's rows that follow each other through the pipeline"},
     {"parallel", "run_ahead", KEY_INT, AT(parallel.run_ahead), 0, 0, "[0, 1024]", "1",
      "micro-batches that a stage is ahead of 1F1B, so that it waits less; each takes memory"},
     {"parallel", "threads", KEY_AUTO, AT(parallel.threads), 0, 0, "[1, 4096]", "auto",

@@ -112,6 +112,12 @@ void group_max_double(const Group *group, double *values, int count)
     reduce_double(group, values, count, MPI_MAX);
 }
 
+double group_mean_double(const Group *group, double value)
+{
+    group_sum_double(group, &value, 1);
+    return value / group->size;
+}
+
 void group_or(const Group *group, unsigned char *bytes, int count)
 {
     if (group->size == 1) return;

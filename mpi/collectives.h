@@ -37,6 +37,7 @@ void group_exchange(const Group *group, TrafficKind kind, RankBlocks receive, Ra
 /* Of doubles and bytes: counted as scalars. */
 void group_sum_double(const Group *group, double *values, int count);
 void group_max_double(const Group *group, double *values, int count);
+double group_mean_double(const Group *group, double value);
 /* bytes[i] = bitwise or over the group, in place. */
 void group_or(const Group *group, unsigned char *bytes, int count);
 /* Everyone gets the root's bytes. */

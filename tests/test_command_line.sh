@@ -102,7 +102,7 @@ step_lines() {
         "update 10/25 update 20/25 update 25/25 " ]
     check "a step line has all of its parts" [ "$(grep -cE "$line" "$folder/out")" = 3 ]
     check "memory per rank by purpose" \
-        grep -qE '^memory per rank: [0-9.]+ MiB: weights .*memory and compressed' "$folder/out"
+        grep -qE '^memory per rank, at most: [0-9.]+ MiB: weights .*memory and comp' "$folder/out"
     check "no control characters in a file" [ -z "$(tr -d '\n -~' <"$folder/out")" ]
     check "nothing on stderr" [ ! -s "$folder/err" ]
     check "no control characters in the log" [ -z "$(tr -d '\n -~' <lines/log.txt)" ]

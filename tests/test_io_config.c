@@ -88,7 +88,7 @@ static const struct {
     {DATA "[model]\ncompression = mean\n", NULL, "set model.compression_loss = none", ""},
     {DATA "[model]\ncompression = max\ncompression_loss = autoencoding\n", NULL,
      "set model.compression_loss = none", ""},
-    {DATA "[model]\ncompression_loss = task\n", NULL, "needs train.update_every = 1 larger than",
+    {DATA "[model]\ncompression_loss = task\n", NULL, "train.update_every = 1, expected more than",
      "model.bptt_windows = 1"},
     {"[batch]\nrows = 2\n", NULL, "run.ini: data.path is missing", "palimpsest prepare"},
     {"[data]\npath =\n", NULL, "run.ini:2: data.path = ", "a file name"},

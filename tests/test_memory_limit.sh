@@ -56,6 +56,18 @@ check "the missing bytes are named" \
     grep -Eq 'out of memory .*: [0-9]+ bytes are missing for .*needs 0\.[0-9]+ GiB' "$folder/err"
 check "what to try is named" grep -q 'parallel.tensor' "$folder/err"
 
+# Whatever was asked for first, the message knows what the run needs: as much as one that fits takes.
+needs() { grep -o 'needs [0-9.]* GiB' "$folder/err" | grep -o '[0-9.]*[0-9]'; }
+first=$(needs)
+limit=$((base + 100 * 1024))
+limited "$palimpsest" train "$inputs/large.ini" --run one
+check "with less memory it needs the same" [ "$(needs)" = "$first" ]
+run 1 train "$inputs/large.ini" --run unlimited
+check "and as much is taken when it is there" awk -v needs="$first" '
+    /^memory per rank/ { taken = $4 / 1024 }
+    END { exit !(needs > 0.9 * taken && needs < 1.1 * taken) }' "$folder/out"
+limit=$((base + 500 * 1024))
+
 limited "${launcher[@]}" -n 4 "$palimpsest" train "$inputs/large.ini" --run four \
     --set parallel.tensor=2 --set parallel.pipeline=2
 check "four ranks train it" [ $? = 0 ]

@@ -46,6 +46,17 @@ beyond_limits() {
     refused_grid 2 parallel.tensor=2 model.heads=1 -- "heads = 1" "can be 2 x 1 x 1, 1 x 2 x 1"
 }
 
+micro_batches() {
+    refused_grid 2 parallel.pipeline=2 parallel.row_groups=3 -- "row_groups = 3" "1 to 2" \
+        "batch.rows = 2" "auto"
+    refused_grid 2 parallel.data=2 parallel.row_groups=2 -- "row_groups = 2" "1 to 1"
+    refused_grid 2 parallel.pipeline=2 parallel.row_groups=20000 batch.rows=20000 \
+        train.update_every=2000 -- "20000 row groups x train.update_every = 2000" "at most"
+    must 2 train "$inputs/tiny.ini" --run by-hand --set parallel.layers_per_stage=1,1
+    check "the list of layers gives the stages" grep -q 'pipeline 2' "$folder/out"
+    rm -rf by-hand
+}
+
 # A checkpoint is as choosy as the configuration that it came from.
 evaluation() {
     on=2 refused 78 "tensor 4 does not fit 2 ranks" "1 x 2 x 1" -- \
@@ -58,6 +69,7 @@ evaluation() {
 
 prepare_inputs
 wrong_products
+micro_batches
 beyond_limits
 evaluation
 finish

@@ -138,11 +138,16 @@ static void finish_loss(Model *model, Flight *flight)
 /* What layers share has been overwritten by other layers since this one's forward. */
 static void recompute(Model *model, Flight *flight, int l, const AttentionInput *input)
 {
+    /* Not counted: an update's operations are those that training needs, however it is done. */
+    PhaseTimes *times = model->device->times;
+    double operations[PHASE_COUNT];
+    if (times != NULL) memcpy(operations, times->operations, sizeof operations);
     TransformerLayer *layer = &flight->layers[l];
     if (model->place.recompute == RECOMPUTE_LAYER)
         transformer_layer_forward(model->device, layer, &model->work, input, &flight->window, true);
     if (model->place.recompute == RECOMPUTE_ATTENTION)
         attention_project_sources(model->device, &layer->attention, input, SOURCE_COUNT);
+    if (times != NULL) memcpy(times->operations, operations, sizeof operations);
 }
 
 /* Begins the gather of a layer's memory, if there is such a layer. */

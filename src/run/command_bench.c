@@ -33,7 +33,7 @@ typedef struct BenchArguments {
 
 /* Of one configuration; medians over the timed updates. */
 typedef struct BenchResult {
-    double seconds, tokens, operations; /* per update, on this rank */
+    double seconds, tokens, operations; /* per update; operations: mean over the ranks */
     double products;       /* 1024^3 products that the same machine does in the time of an update */
     double rate, fraction; /* product rate; operations rate over it */
     double phase_seconds[PHASE_COUNT], phase_operations[PHASE_COUNT]; /* means */
@@ -72,7 +72,8 @@ static Status time_updates(Training *training, int64_t updates, BenchResult *res
     for (int64_t i = 0; i < updates; i++) {
         PAL_TRY(training_update(training, &report));
         seconds[i] = report.seconds;
-        rates[i] = machine_product_rate(training->session->device, RATE_RUNS);
+        rates[i] = group_mean_double(&training->session->grid->world,
+                                     machine_product_rate(training->session->device, RATE_RUNS));
         fractions[i] = report.operations / report.seconds / rates[i];
         products[i] = report.seconds * rates[i] / PRODUCT_OPERATIONS;
         idle[i] = report.traffic.wait_seconds[TRAFFIC_PIPELINE] / report.pipeline_seconds;
@@ -97,11 +98,13 @@ static Status time_updates(Training *training, int64_t updates, BenchResult *res
     return PAL_OK;
 }
 
-static void print_phases(const BenchResult *result)
+static void print_phases(const Session *session, const BenchResult *result)
 {
     double total = 0.0;
     for (int p = 0; p < PHASE_COUNT; p++) total += result->phase_seconds[p];
-    log_info("%-26s %10s %7s %10s %10s %9s", "phase", "ms", "share", "GFLOP", "GFLOP/s", "of rate");
+    log_info("%-26s %10s %7s %10s %10s %9s",
+             session->grid->world.size > 1 ? "phase, on rank 0" : "phase", "ms", "share", "GFLOP",
+             "GFLOP/s", "of rate");
     for (int p = 0; p < PHASE_COUNT; p++) {
         double seconds = result->phase_seconds[p], operations = result->phase_operations[p];
         if (seconds == 0.0) continue;
@@ -144,16 +147,18 @@ static void print_pipeline(const Training *training, const BenchResult *result)
 
 static void print_result(const Session *session, const BenchResult *result)
 {
-    print_phases(result);
+    print_phases(session, result);
     print_traffic(result);
-    log_info("update: %.1f ms (median), %.0f tokens/s, %.2f GFLOP counted", 1e3 * result->seconds,
-             result->tokens / result->seconds, 1e-9 * result->operations);
+    log_info("update: %.1f ms (median), %.0f tokens/s, %.2f GFLOP counted%s", 1e3 * result->seconds,
+             result->tokens / result->seconds, 1e-9 * result->operations,
+             session->grid->world.size > 1 ? " per rank" : "");
     log_info("rate: %.1f GFLOP/s per rank of %.1f GFLOP/s in a 1024^3 product: fraction %.3f "
              "(median of pairs)",
              1e-9 * result->operations / result->seconds, 1e-9 * result->rate, result->fraction);
+    double most[] = {machine_peak_bytes(), (double)arena_total_bytes(session->arena)};
+    group_max_double(&session->grid->world, most, 2);
     log_info("peak resident memory %.1f MiB, of which %.1f MiB numbers of the run",
-             machine_peak_bytes() / 1048576.0,
-             (double)arena_total_bytes(session->arena) / 1048576.0);
+             most[0] / 1048576.0, most[1] / 1048576.0);
 }
 
 static Status bench_one(Grid *grid, const BenchArguments *arguments, const TextList *sets,

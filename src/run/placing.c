@@ -67,6 +67,8 @@ Status placing_create_grid(Grid *grid, const Config *config, int rows)
         .window_groups = model->window / model->compression_rate,
     };
     GridShape shape, wish = {parallel->data, parallel->pipeline, parallel->tensor};
+    if (wish.pipeline == PAL_AUTO && parallel->layers_per_stage[0] > 0)
+        wish.pipeline = parallel->num_stages;
     Range stages[PAL_MAX_LAYERS];
     PAL_TRY(grid_shape_choose(&shape, wish, &limits));
     PAL_TRY(choose_stages(config, shape.pipeline, stages));
@@ -91,7 +93,7 @@ int placing_row_groups(const Grid *grid, const Config *config, int most_rows)
 {
     int wanted = config->parallel.row_groups, stages = grid->pipeline.size;
     int windows = config->train.update_every;
-    if (wanted > 0) return wanted < most_rows ? wanted : most_rows;
+    if (wanted > 0) return wanted;
     if (stages == 1) return 1;
     int groups = (MICRO_BATCHES_PER_STAGE * stages + windows - 1) / windows;
     return groups < most_rows ? groups : most_rows;

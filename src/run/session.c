@@ -49,7 +49,8 @@ Status session_start(Session *session)
     if (status == PAL_OK) status = arena_create(&session->arena, session->device);
     PAL_TRY(group_agree(&grid->world, status));
     session->device->times = &session->times;
-    session->product_rate = machine_product_rate(session->device, 3);
+    session->product_rate =
+        group_mean_double(&grid->world, machine_product_rate(session->device, 3));
     log_info("device: %s (%s), %d rank%s x %d thread%s, %.1f GFLOP/s per rank in a 1024^3 product",
              session->device->op->name,
              config->device.name == DEVICE_AUTO ? "auto: this build has no other" : "as asked",
@@ -58,22 +59,39 @@ Status session_start(Session *session)
     return PAL_OK;
 }
 
+/* The bytes of the rank that takes most, by purpose and then attention's scratch; their sum. */
+static double fullest_rank(const Session *session, double bytes[PURPOSE_COUNT + 1])
+{
+    const Group *world = &session->grid->world;
+    double total = 0.0, most, lowest;
+    for (int p = 0; p < PURPOSE_COUNT; p++)
+        bytes[p] = (double)arena_bytes(session->arena, (Purpose)p);
+    bytes[PURPOSE_COUNT] = (double)session->device->scratch_bytes;
+    for (int p = 0; p <= PURPOSE_COUNT; p++) total += bytes[p];
+    most = total;
+    group_max_double(world, &most, 1);
+    lowest = total == most ? -world->rank : -world->size;
+    group_max_double(world, &lowest, 1);
+    group_broadcast(world, bytes, (PURPOSE_COUNT + 1) * sizeof *bytes, (int)-lowest);
+    return most;
+}
+
 Status session_seal(Session *session)
 {
-    PAL_TRY(group_agree(&session->grid->world, arena_seal(session->arena)));
+    const Group *world = &session->grid->world;
+    PAL_TRY(group_agree(world, arena_seal(session->arena)));
 
+    double bytes[PURPOSE_COUNT + 1], total = fullest_rank(session, bytes);
     char line[512] = "";
     for (int p = 0; p < PURPOSE_COUNT; p++) {
-        size_t bytes = arena_bytes(session->arena, (Purpose)p);
         size_t used = strlen(line);
-        if (bytes > 0)
+        if (bytes[p] > 0.0)
             snprintf(line + used, sizeof line - used, "%s %s %.1f", used > 0 ? "," : "",
-                     purpose_name((Purpose)p), (double)bytes / mebibyte);
+                     purpose_name((Purpose)p), bytes[p] / mebibyte);
     }
-    size_t scratch = session->device->scratch_bytes;
-    log_info("memory per rank: %.1f MiB:%s, attention scratch %.1f",
-             (double)(arena_total_bytes(session->arena) + scratch) / mebibyte, line,
-             (double)scratch / mebibyte);
+    log_info("memory per rank%s: %.1f MiB:%s, attention scratch %.1f",
+             world->size > 1 ? ", at most" : "", total / mebibyte, line,
+             bytes[PURPOSE_COUNT] / mebibyte);
     return PAL_OK;
 }
 

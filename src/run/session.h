@@ -19,7 +19,7 @@ typedef struct Session {
     Device *device;
     Arena *arena;
     PhaseTimes times;
-    double product_rate; /* operations per second of this rank's device, see machine.h */
+    double product_rate; /* operations per second per rank, mean over the ranks, see machine.h */
 } Session;
 
 /* Collective over all ranks. Rank 0 reads the configuration file with the assignments of --set;

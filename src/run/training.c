@@ -19,6 +19,8 @@ enum { SUM_FAILURES, SUM_NATS, SUM_TARGETS, SUM_FIXED };
 
 static const double mebibyte = 1048576.0;
 
+enum { MOST_MICRO_BATCHES = 1 << 24 };
+
 static int num_sums(const Training *t) { return SUM_FIXED + 2 * t->model.options.layers; }
 
 static double *layer_sums(const Training *t, int layer) { return &t->sums[SUM_FIXED + 2 * layer]; }
@@ -32,8 +34,35 @@ static Status create_order(const Session *session, const Dataset *dataset, Batch
                               split->offsets, config->data.shuffle, (uint64_t)config->train.seed);
 }
 
+static int most_rows_of_replica(const Session *session)
+{
+    return checked_int(
+        partition_range(session->config.batch.rows, session->grid->data.size, 0).count);
+}
+
+/* The same on every rank. */
+static Status check_micro_batches(const Session *session)
+{
+    const Config *config = &session->config;
+    const Grid *grid = session->grid;
+    int wanted = config->parallel.row_groups, most = most_rows_of_replica(session);
+    if (wanted > most)
+        PAL_FAIL(PAL_ERROR_CONFIG,
+                 "parallel.row_groups = %d, expected 1 to %d, the rows of one replica (batch.rows "
+                 "= %d, parallel.data = %d), or auto",
+                 wanted, most, config->batch.rows, grid->data.size);
+    int groups = placing_row_groups(grid, config, most);
+    if (groups > MOST_MICRO_BATCHES / config->train.update_every)
+        PAL_FAIL(PAL_ERROR_CONFIG,
+                 "%d row groups x train.update_every = %d micro-batches in an update, expected %d "
+                 "at most; use fewer parallel.row_groups",
+                 groups, config->train.update_every, MOST_MICRO_BATCHES);
+    return PAL_OK;
+}
+
 Status training_check_input(Session *session)
 {
+    PAL_TRY(check_micro_batches(session));
     Dataset *dataset = NULL;
     BatchOrder *order = NULL;
     Status status = dataset_open(&dataset, session->config.data.path, 1);
@@ -81,17 +110,19 @@ static void choose_place(Training *t)
 {
     const Config *config = &t->session->config;
     const Grid *grid = t->session->grid;
-    int most_rows = checked_int(partition_range(config->batch.rows, grid->data.size, 0).count);
+    int most_rows = most_rows_of_replica(t->session);
     int groups = placing_row_groups(grid, config, most_rows);
-    int rows = (most_rows + groups - 1) / groups;
+    int rows = (most_rows + groups - 1) / groups, windows = config->train.update_every;
     groups = (most_rows + rows - 1) / rows; /* none of padding alone */
-    int micro_batches = groups * config->train.update_every;
+    int micro_batches = groups * windows;
     t->rows = partition_range(config->batch.rows, grid->data.size, grid->data.rank);
     t->place = placing_make(grid, config, rows, groups, micro_batches);
     t->place.recompute = config->train.recompute;
     if (grid->pipeline.size > 1)
-        log_info("pipeline: %d stages, %d micro-batches in an update, %.0f%% idle by the schedule",
-                 grid->pipeline.size, micro_batches,
+        log_info("pipeline: %d stages, %d micro-batches in an update (%d window%s of %d group%s of "
+                 "%d row%s), %.0f%% idle by the schedule",
+                 grid->pipeline.size, micro_batches, windows, windows == 1 ? "" : "s", groups,
+                 groups == 1 ? "" : "s", rows, rows == 1 ? "" : "s",
                  100.0 * pipeline_idle_share(grid->pipeline.size, micro_batches));
 }
 
@@ -115,6 +146,7 @@ Status training_create(Training *t, Session *session, bool random_tokens)
     const Config *config = &session->config;
     Grid *grid = session->grid;
     set_schedule(t);
+    PAL_TRY(check_micro_batches(session));
     choose_place(t);
     Arena *arena = session->arena;
     if (random_tokens)
@@ -337,6 +369,7 @@ Status training_update(Training *t, UpdateReport *report)
     t->tokens += report->tokens;
     report->seconds = timer_seconds() - start;
     report->operations = total_operations(&t->session->times) - operations;
+    report->operations = group_mean_double(&t->session->grid->world, report->operations);
     report->traffic = traffic_difference(&t->session->grid->traffic, &traffic);
     share_traffic(&t->session->grid->world, report);
     return PAL_OK;

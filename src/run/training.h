@@ -40,7 +40,7 @@ typedef struct UpdateReport {
     double learning_rate;
     double seconds;
     double pipeline_seconds; /* of them for the micro-batches: all but reduction and optimiser */
-    double operations;       /* of matrix products on this rank, see tensor/device.h */
+    double operations;       /* of matrix products, mean over the ranks, see tensor/device.h */
     Traffic traffic;         /* mean over the ranks */
     double wait_share,
         most_wait_share; /* of the update's seconds: mean and largest over the ranks */

@@ -37,7 +37,8 @@ typedef struct Cache {
 static void check(dnnl_status_t status, const char *what)
 {
     if (status == dnnl_success) return;
-    fatal(PAL_ERROR_UNAVAILABLE, "oneDNN failed to %s (status %d)", what, (int)status);
+    fatal(PAL_ERROR_UNAVAILABLE, "oneDNN failed to %s (status %d%s)", what, (int)status,
+          status == dnnl_out_of_memory ? ": out of memory for its code or buffers" : "");
 }
 
 static Cache *product_cache(Device *device)

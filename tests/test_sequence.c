@@ -49,7 +49,7 @@ static void parts_become_the_whole(void **state)
 {
     (void)state;
     int ranks = grid.world.size, rank = grid.world.rank;
-    const int64_t block = POSITIONS * WIDTH;
+    const int64_t block = (int64_t)POSITIONS * WIDTH;
     for (int rows = 1; rows <= 3; rows++) {
         Fixture f;
         begin(&f, rows);
@@ -70,7 +70,7 @@ static void sums_are_scattered(void **state)
 {
     (void)state;
     int ranks = grid.world.size, rank = grid.world.rank;
-    const int64_t block = POSITIONS * WIDTH, row = ranks * block;
+    const int64_t block = (int64_t)POSITIONS * WIDTH, row = ranks * block;
     for (int rows = 1; rows <= 3; rows++) {
         Fixture f;
         begin(&f, rows);

@@ -88,7 +88,7 @@ static void blocks_are_exchanged(void **state)
     group_exchange(&grid.world, TRAFFIC_ACTIVATIONS, by_row, by_rank, BLOCKS, LENGTH);
     bool good = true;
     for (int64_t i = 0; i < all; i++) {
-        int64_t block = i / (ranks * LENGTH), place = i % LENGTH;
+        int64_t block = i / ((int64_t)ranks * LENGTH), place = i % LENGTH;
         int from = (int)(i / LENGTH % ranks);
         Real wanted = whole_number(from, (rank * (int64_t)BLOCKS + block) * LENGTH + place);
         good = good && received[i] == (from == rank ? -1 : wanted);

@@ -26,7 +26,7 @@ void gather_create(MemoryGather *g, const Group *group, Device *device, Arena *a
                                {options->compressed_memory[l], fresh, parts}};
         int64_t all = orders[0].slots + orders[1].slots;
         sent = larger(sent, shard_numbers(g, orders[0], orders[1], place->tensor_part));
-        received = larger(received, place->rows * options->width * all);
+        received = larger(received, (int64_t)place->rows * options->width * all);
         recent = larger(recent, orders[0].slots);
         compressed = larger(compressed, orders[1].slots);
     }

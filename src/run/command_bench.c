@@ -158,7 +158,7 @@ static void print_result(const Session *session, const BenchResult *result)
     double most[] = {machine_peak_bytes(), (double)arena_total_bytes(session->arena)};
     group_max_double(&session->grid->world, most, 2);
     log_info("peak resident memory %.1f MiB, of which %.1f MiB numbers of the run",
-             most[0] / 1048576.0, most[1] / 1048576.0);
+             most[0] / MEBIBYTE, most[1] / MEBIBYTE);
 }
 
 static Status bench_one(Grid *grid, const BenchArguments *arguments, const TextList *sets,

@@ -10,6 +10,9 @@
 #include "src/base/status.h"
 #include "src/tensor/device.h"
 
+/* As sizes of memory are printed. */
+enum { MEBIBYTE = 1 << 20 };
+
 /* Collective over all ranks, with the same answer on all of them: the fewest that any rank finds.
  * `wanted` if given (> 0); else the cores that this process may use, shared with the other ranks of
  * the node unless the launcher has given each rank cores of its own. Warns of more threads than

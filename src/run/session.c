@@ -9,8 +9,6 @@
 #include "src/run/machine.h"
 #include "src/run/placing.h"
 
-static const double mebibyte = 1048576.0;
-
 /* One rank reads, all ranks hear the verdict, then the values; they fix the process grid. */
 static Status share_config(Session *session, Status mine, bool rows_follow)
 {
@@ -87,11 +85,11 @@ Status session_seal(Session *session)
         size_t used = strlen(line);
         if (bytes[p] > 0.0)
             snprintf(line + used, sizeof line - used, "%s %s %.1f", used > 0 ? "," : "",
-                     purpose_name((Purpose)p), bytes[p] / mebibyte);
+                     purpose_name((Purpose)p), bytes[p] / MEBIBYTE);
     }
     log_info("memory per rank%s: %.1f MiB:%s, attention scratch %.1f",
-             world->size > 1 ? ", at most" : "", total / mebibyte, line,
-             bytes[PURPOSE_COUNT] / mebibyte);
+             world->size > 1 ? ", at most" : "", total / MEBIBYTE, line,
+             bytes[PURPOSE_COUNT] / MEBIBYTE);
     return PAL_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "src/base/checked.h"
 #include "src/base/log.h"
 #include "src/base/statistics.h"
+#include "src/run/machine.h"
 #include "src/run/placing.h"
 
 /* One reduction per update carries everything that ranks must agree on, as doubles:
@@ -16,8 +17,6 @@
  * Each rank brings its share: nats and targets come from one rank of every last stage.
  */
 enum { SUM_FAILURES, SUM_NATS, SUM_TARGETS, SUM_FIXED };
-
-static const double mebibyte = 1048576.0;
 
 enum { MOST_MICRO_BATCHES = 1 << 24 };
 
@@ -137,7 +136,7 @@ static void tell_memory(const Training *t)
     group_max_double(&t->session->grid->world, &largest, 1);
     if (whole > 0.0)
         log_info("rolling memory: %.1f MiB at rest, at most %.1f MiB of it on one rank (1/%.4g)",
-                 whole / mebibyte, largest / mebibyte, whole / largest);
+                 whole / MEBIBYTE, largest / MEBIBYTE, whole / largest);
 }
 
 Status training_create(Training *t, Session *session, bool random_tokens)

@@ -59,6 +59,7 @@ typedef struct ParallelConfig {
     int row_groups;                                   /* micro-batches of one window, or PAL_AUTO */
     int run_ahead;                                    /* micro-batches beyond 1F1B's own */
     int threads;                                      /* OpenMP threads per rank, or PAL_AUTO */
+    bool bind;                                        /* each rank to its share of the cores */
 } ParallelConfig;
 
 typedef struct CheckpointConfig {

@@ -107,6 +107,8 @@ const ConfigKey config_keys[] = {
      "micro-batches that a stage is ahead of 1F1B, so that it waits less; each takes memory"},
     {"parallel", "threads", KEY_AUTO, AT(parallel.threads), 0, 0, "[1, 4096]", "auto",
      "threads of each rank; auto: cores / ranks of the node"},
+    {"parallel", "bind", KEY_BOOL, AT(parallel.bind), 0, 0, NULL, "true",
+     "each rank keeps to its share of the node's cores, unless the launcher has bound it"},
 
     {"checkpoint", "every", KEY_LONG, AT(checkpoint.every), 0, 0, "[0, 1000000000]", "1000",
      "updates between two checkpoints; 0: only the last one"},

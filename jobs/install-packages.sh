@@ -25,6 +25,7 @@ build | ocl-icd-opencl-dev   | -                     | -               | -      
 build | librandom123-dev     | Random123-devel       | random123       | -             | header Random123/philox.h
 build | libinih-dev          | inih-devel            | -               | -             | header ini.h
 build | libxxhash-dev        | xxhash-devel          | xxhash          | xxHash        | header xxhash.h
+build | libhwloc-dev         | hwloc-devel           | hwloc           | hwloc         | header hwloc.h
 build | uthash-dev           | uthash-devel          | uthash          | -             | header uthash.h
 kjv   | bible-kjv            | -                     | -               | -             | command bible
 kjv   | bible-kjv-text       | -                     | -               | -             | command bible

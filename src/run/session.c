@@ -6,6 +6,7 @@
 
 #include "mpi/collectives.h"
 #include "src/base/log.h"
+#include "src/run/cores.h"
 #include "src/run/machine.h"
 #include "src/run/placing.h"
 
@@ -42,17 +43,18 @@ Status session_start(Session *session)
 {
     const Config *config = &session->config;
     Grid *grid = session->grid;
-    int threads = machine_threads(grid, config->parallel.threads);
-    Status status = device_create_cpu(&session->device, threads);
+    Cores cores = cores_take(grid, config->parallel.threads, config->parallel.bind);
+    Status status = device_create_cpu(&session->device, cores.threads);
     if (status == PAL_OK) status = arena_create(&session->arena, session->device);
     PAL_TRY(group_agree(&grid->world, status));
     session->device->times = &session->times;
     session->product_rate =
         group_mean_double(&grid->world, machine_product_rate(session->device, 3));
-    log_info("device: %s (%s), %d rank%s x %d thread%s, %.1f GFLOP/s per rank in a 1024^3 product",
+    log_info("device: %s (%s), %d rank%s x %d thread%s%s, %.1f GFLOP/s per rank in a 1024^3 product",
              session->device->op->name,
              config->device.name == DEVICE_AUTO ? "auto: this build has no other" : "as asked",
-             grid->world.size, grid->world.size == 1 ? "" : "s", threads, threads == 1 ? "" : "s",
+             grid->world.size, grid->world.size == 1 ? "" : "s", cores.threads,
+             cores.threads == 1 ? "" : "s", cores.binding,
              session->product_rate * 1e-9);
     return PAL_OK;
 }

@@ -2,9 +2,7 @@
  *
  * A checkpoint is one HDF5 file, RUN/checkpoints/step-00001000.h5, that holds global tensors by
  * name (io/README.md), whatever the process grid; this module moves named boxes of numbers and
- * knows no layer. It is written under a temporary name, closed, synced, renamed; then `latest` (a
- * symbolic link) is moved and old ones are pruned. So a job killed at any moment leaves a whole
- * newest one.
+ * knows no layer. Here it is read; checkpoint_write.h writes it.
  */
 #ifndef PAL_IO_CHECKPOINT_H
 #define PAL_IO_CHECKPOINT_H
@@ -17,18 +15,16 @@
 #include "src/base/status.h"
 
 #define PAL_CHECKPOINT_FORMAT "palimpsest-checkpoint"
-enum { PAL_CHECKPOINT_VERSION = 1 };
+enum { PAL_CHECKPOINT_VERSION = 2, PAL_TENSOR_NAME_SIZE = 192 };
 
-/* One tensor, and this rank's part of it. */
+/* One tensor, and which boxes of it this rank has. Their numbers stand box after box in memory, each
+ * row-major. */
 typedef struct CheckpointTensor {
-    const char *name; /* "/weights/layers/00/attention/query"; borrowed */
+    char name[PAL_TENSOR_NAME_SIZE]; /* "/weights/layers/00/attention/query" */
     StoredType type;
-    Shape shape; /* global */
-    Slab part;   /* a count of 0: this rank has nothing of it */
-    void *data;  /* borrowed; the part, row-major */
-    const Slab
-        *parts;    /* borrowed; instead of `part` where this rank has (num_parts) boxes, whose */
-    int num_parts; /* elements stand in `data` in the order in which they lie in the tensor */
+    Shape shape;       /* global */
+    const Slab *boxes; /* (num_boxes) borrowed, disjoint; 0 boxes: this rank has nothing of it */
+    int num_boxes;
 } CheckpointTensor;
 
 /* Everything of a run that is not a tensor. */
@@ -37,22 +33,11 @@ typedef struct CheckpointState {
     int64_t windows;           /* windows done by every row */
     int64_t tokens;            /* targets counted, over all rows */
     int64_t next;              /* BatchOrder.next */
-    int rows;                  /* R */
-    RowCursor *cursors;        /* (R), BatchOrder.cursors; borrowed when saving */
+    int64_t data;              /* dataset_checksum(): what the cursors mean something in */
+    int rows;                  /* R; not written: cursors are tensors */
+    RowCursor *cursors;        /* (R), BatchOrder.cursors; not written */
     const char *configuration; /* config_text() */
 } CheckpointState;
-
-/* Local. A tensor of which this rank holds rows [first, first + count) of the first dimension. */
-CheckpointTensor checkpoint_rows(const char *name, StoredType type, Shape shape, int64_t first,
-                                 int64_t count, void *data);
-
-/* Collective over the group, same names, shapes and state on every rank, in the same order; every
- * element is written by exactly one rank. `run` is the folder RUN; keeps the newest `keep` files up
- * to this update. `path` receives the file's name; it may be NULL.
- * On failure nothing is left behind and earlier checkpoints stay as they were. */
-Status checkpoint_save(const Group *group, const char *run, const CheckpointState *state,
-                       const CheckpointTensor *tensors, int num_tensors, int keep,
-                       char path[PAL_PATH_SIZE]);
 
 typedef struct Checkpoint {
     H5File *file;
@@ -66,11 +51,34 @@ Status checkpoint_open(Checkpoint **checkpoint, const char *path, const Group *g
 /* Collective over the group it was opened with. Accepts NULL, sets NULL. */
 void checkpoint_close(Checkpoint **checkpoint);
 
-/* Collective over the group it was opened with. Reads tensor->part into tensor->data.
- * Errors (65): not there; the file's shape is not tensor->shape (both are said). */
-Status checkpoint_read(Checkpoint *checkpoint, const CheckpointTensor *tensor);
+/* Collective over the group it was opened with. Reads tensor->boxes into `numbers`; STORED_REAL takes
+ * float32 and bfloat16. Errors (65): not there; the file's shape is not tensor->shape (both are
+ * said). */
+Status checkpoint_read(Checkpoint *checkpoint, const CheckpointTensor *tensor, void *numbers);
+
+/* Collective over the group it was opened with: each rank reads some of the blocks of all tensors
+ * whose names begin with `folder` ("/": all) and holds them against their checksums. *bytes: of these tensors; it may be NULL.
+ * Error (65) naming the tensor and the block. */
+Status checkpoint_verify(Checkpoint *checkpoint, const char *folder, int64_t *bytes);
+
 /* Collective over the group it was opened with. */
 Status checkpoint_shape(Checkpoint *checkpoint, const char *name, Shape *shape);
+
+/* Files, best first: each worth a try when those before it are damaged. */
+typedef struct CheckpointList {
+    char (*paths)[PAL_PATH_SIZE];
+    int count;
+} CheckpointList;
+
+/* Local. The checkpoints of a folder RUN: the one that `latest` points to, then those before it, the
+ * newest first, then any later ones (a run that was begun again from an earlier one leaves such).
+ * None where the folder is not there. Free with checkpoint_list_free. */
+Status checkpoint_list(const char *run, CheckpointList *list);
+void checkpoint_list_free(CheckpointList *list);
+
+/* Local, by a process that has locked the run. Removes what saves that were killed have left in
+ * RUN/checkpoints, and nothing else; says so in the log. */
+void checkpoint_clean(const char *run);
 
 /* Local. The file meant by `path`: a file, a folder RUN or RUN/checkpoints (their `latest`, else
  * the highest step). Error: PAL_ERROR_NO_INPUT. */

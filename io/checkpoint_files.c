@@ -143,3 +143,81 @@ Status checkpoint_find(const char *path, char found[PAL_PATH_SIZE])
              "%s: has no checkpoint; looked for latest and step-*.h5 there and in checkpoints/",
              path);
 }
+
+/* --- what a run can go on from ---------------------------------------------------------------- */
+
+static bool add_path(CheckpointList *list, const char *run, int64_t update)
+{
+    char(*grown)[PAL_PATH_SIZE] =
+        realloc(list->paths, (size_t)(list->count + 1) * sizeof *grown);
+    if (grown == NULL) return false;
+    list->paths = grown;
+    return checkpoint_name(run, update, list->paths[list->count++]) == PAL_OK;
+}
+
+/* The update that RUN/checkpoints/latest points to, or the highest one. */
+static int64_t latest_update(const char *folder, const int64_t *updates, int count)
+{
+    char latest[PAL_PATH_SIZE], target[PAL_PATH_SIZE];
+    if (join(folder, "latest", latest) != PAL_OK) return updates[0];
+    ssize_t length = readlink(latest, target, sizeof target - 1);
+    if (length <= 0) return updates[0];
+    target[length] = '\0';
+    int64_t update = update_of(target);
+    for (int i = 0; i < count; i++)
+        if (updates[i] == update) return update;
+    log_warn("%s: points to %s, which is not there; taking the highest step", latest, target);
+    return updates[0];
+}
+
+Status checkpoint_list(const char *run, CheckpointList *list)
+{
+    char folder[PAL_PATH_SIZE];
+    int count;
+    *list = (CheckpointList){0};
+    PAL_TRY(join(run, "checkpoints", folder));
+    int64_t *updates = list_updates(folder, &count);
+    if (count == 0) return PAL_OK;
+    int64_t latest = latest_update(folder, updates, count);
+    bool good = true;
+    for (int later = 0; later < 2; later++)
+        for (int i = 0; i < count; i++)
+            if ((updates[i] > latest) == later) good = good && add_path(list, run, updates[i]);
+    free(updates);
+    if (!good) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: no memory for a list of checkpoints", folder);
+    return PAL_OK;
+}
+
+void checkpoint_list_free(CheckpointList *list)
+{
+    free(list->paths);
+    *list = (CheckpointList){0};
+}
+
+/* "step-00001000.h5.part", or a pointer that was not moved into place. */
+static bool is_left_over(const char *name)
+{
+    char final[64];
+    size_t length = strlen(name), end = strlen(".part");
+    if (strcmp(name, "latest.part") == 0) return true;
+    if (length <= end || length - end >= sizeof final || strcmp(name + length - end, ".part") != 0)
+        return false;
+    snprintf(final, sizeof final, "%.*s", (int)(length - end), name);
+    return update_of(final) >= 0;
+}
+
+void checkpoint_clean(const char *run)
+{
+    char folder[PAL_PATH_SIZE], path[PAL_PATH_SIZE];
+    if (join(run, "checkpoints", folder) != PAL_OK) return;
+    DIR *entries = opendir(folder);
+    struct dirent *entry;
+    while (entries != NULL && (entry = readdir(entries)) != NULL) {
+        if (!is_left_over(entry->d_name) || join(folder, entry->d_name, path) != PAL_OK) continue;
+        if (unlink(path) == 0)
+            log_info("removed %s, which a killed run had begun to write", path);
+        else
+            log_warn("%s: what a killed run has left cannot be removed: %s", path, strerror(errno));
+    }
+    if (entries != NULL) closedir(entries);
+}

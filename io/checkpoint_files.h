@@ -7,8 +7,7 @@
 
 #include <stdint.h>
 
-#include "io/config.h"
-#include "src/base/status.h"
+#include "io/checkpoint.h"
 
 /* Local. "RUN/checkpoints/step-00001000.h5". Error: PAL_ERROR_CANT_CREATE when too long. */
 Status checkpoint_name(const char *run, int64_t update, char path[PAL_PATH_SIZE]);

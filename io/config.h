@@ -25,6 +25,11 @@ enum {
 
 typedef enum ResetMemory { RESET_DOCUMENT, RESET_NEVER } ResetMemory;
 typedef enum NumberType { NUMBER_FLOAT32, NUMBER_BFLOAT16 } NumberType;
+typedef enum CheckpointTransfer { /* as FileTransfer of mpi/shared_file.h */
+    CHECKPOINT_DIRECT,
+    CHECKPOINT_INDEPENDENT,
+    CHECKPOINT_COLLECTIVE
+} CheckpointTransfer;
 typedef enum DeviceName { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA } DeviceName;
 
 typedef struct DataConfig {
@@ -67,6 +72,7 @@ typedef struct CheckpointConfig {
     double minutes; /* 0: not by time */
     int keep;       /* newest so many stay */
     bool async;
+    CheckpointTransfer transfer;
     NumberType memory_type;
 } CheckpointConfig;
 
@@ -114,6 +120,13 @@ Status config_write(const Config *config, FILE *out);
 
 /* Local. The same as text; the caller frees *text. */
 Status config_text(const Config *config, char **text);
+
+/* Local. Calls `differs` for every key that has another value in b than in a, as "section.key" with
+ * both values as text. */
+void config_compare(const Config *a, const Config *b,
+                    void (*differs)(void *context, const char *key, const char *in_a,
+                                    const char *in_b),
+                    void *context);
 
 /* Local. All keys with type, range, default and help. */
 void config_print_help(FILE *out);

@@ -116,8 +116,11 @@ const ConfigKey config_keys[] = {
      "minutes between two checkpoints; 0: not by time"},
     {"checkpoint", "keep", KEY_INT, AT(checkpoint.keep), 0, 0, "[2, 1000000]", "2",
      "newest checkpoints that stay"},
-    {"checkpoint", "async", KEY_BOOL, AT(checkpoint.async), 0, 0, NULL, "false",
+    {"checkpoint", "async", KEY_BOOL, AT(checkpoint.async), 0, 0, NULL, "true",
      "write in the background while training goes on"},
+    {"checkpoint", "transfer", KEY_CHOICE, AT(checkpoint.transfer), 0, 0,
+     "direct|independent|collective", "direct",
+     "to the disk: each rank by itself, the same through MPI-IO, or MPI-IO of all together"},
     {"checkpoint", "memory_type", KEY_CHOICE, AT(checkpoint.memory_type), 0, 0, "float32|bfloat16",
      "float32", "of the memory in the file"},
 

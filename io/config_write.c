@@ -47,6 +47,22 @@ Status config_text(const Config *config, char **text)
     return status;
 }
 
+void config_compare(const Config *a, const Config *b,
+                    void (*differs)(void *context, const char *key, const char *in_a,
+                                    const char *in_b),
+                    void *context)
+{
+    char in_a[PAL_VALUE_SIZE], in_b[PAL_VALUE_SIZE], name[128];
+    for (int i = 0; i < num_config_keys; i++) {
+        const ConfigKey *key = &config_keys[i];
+        config_key_text(key, a, in_a);
+        config_key_text(key, b, in_b);
+        if (strcmp(in_a, in_b) == 0) continue;
+        snprintf(name, sizeof name, "%s.%s", key->section, key->name);
+        differs(context, name, in_a, in_b);
+    }
+}
+
 void config_print_help(FILE *out)
 {
     char expected[256];

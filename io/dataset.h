@@ -53,6 +53,9 @@ Status split_parse(const char *name, Split *split);
  * Errors: no such file (66); not HDF5, cut short, a checkpoint, another version, inconsistent
  * (65). */
 Status dataset_open(Dataset **dataset, const char *path, int slots);
+/* Local. Of vocabulary, documents, and the beginning and the end of every split: which text it is.
+ * Error: reading. */
+Status dataset_checksum(Dataset *dataset, int64_t *sum);
 /* Collective over the group. All ranks have opened it, with status `mine` (NULL where that failed),
  * and all read the same text: vocabulary, documents, the beginning and the end of every split.
  * Error on every rank: the first `mine`; the rank that reads another text than rank 0 (65). */

@@ -40,23 +40,24 @@ static Status add_split(uint64_t *sum, Dataset *dataset, Split s)
     return add_tokens(sum, dataset, s, split->tokens - ends, ends);
 }
 
-static Status fingerprint(Dataset *dataset, uint64_t *sum)
+Status dataset_checksum(Dataset *dataset, int64_t *sum)
 {
-    *sum = 0;
-    add_integer(sum, dataset->vocabulary);
-    add_integer(sum, dataset->document_token);
-    for (int s = 0; s < SPLIT_COUNT; s++) PAL_TRY(add_split(sum, dataset, (Split)s));
+    uint64_t running = 0;
+    add_integer(&running, dataset->vocabulary);
+    add_integer(&running, dataset->document_token);
+    for (int s = 0; s < SPLIT_COUNT; s++) PAL_TRY(add_split(&running, dataset, (Split)s));
+    *sum = (int64_t)running;
     return PAL_OK;
 }
 
 Status dataset_agree(Dataset *dataset, Status mine, const Group *group)
 {
     if (group->size == 1) return mine;
-    uint64_t own = 0;
-    if (mine == PAL_OK) mine = fingerprint(dataset, &own);
+    int64_t own = 0;
+    if (mine == PAL_OK) mine = dataset_checksum(dataset, &own);
     PAL_TRY(group_agree(group, mine));
 
-    uint64_t first = own;
+    int64_t first = own;
     group_broadcast(group, &first, sizeof first, 0);
     if (own != first) {
         char host[256] = "unknown";

@@ -38,10 +38,19 @@ bool shape_equal(Shape a, Shape b)
     return true;
 }
 
+int64_t slab_elements(const Slab *slab, int num_dims)
+{
+    int64_t count = 1;
+    for (int d = 0; d < num_dims; d++) count *= slab->count[d];
+    return count;
+}
+
 /* True for the rank that does what is done once. */
 static bool acts(const H5File *file) { return file->group == NULL || group_is_root(file->group); }
 
 const char *h5_path(const H5File *file) { return file->path; }
+
+const Group *h5_group(const H5File *file) { return file->group; }
 
 /* Collective over the group. A group of one works alone. */
 static Status file_allocate(H5File **file, const char *path, const Group *group, bool writing)
@@ -258,12 +267,19 @@ static Status end(H5File **file, Status status)
     return status;
 }
 
+Status h5_seal(H5File *file)
+{
+    Status status = finish(file);
+    file->sealed = status == PAL_OK;
+    return status;
+}
+
 Status h5_close(H5File **file) { return *file == NULL ? PAL_OK : end(file, finish(*file)); }
 
 Status h5_publish(H5File **file, const char *path)
 {
     H5File *f = *file;
-    Status status = finish(f);
+    Status status = f->sealed ? PAL_OK : finish(f);
     if (status == PAL_OK) status = h5_agree(f, acts(f) ? publish_file(f->path, path) : PAL_OK);
     return end(file, status);
 }

@@ -16,21 +16,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "io/stored.h"
 #include "mpi/grid.h"
 #include "src/base/status.h"
 #include "src/tensor/tensor.h"
 
 typedef struct H5File H5File;
-
-/* How numbers are stored; always little-endian. In memory they have the C type of the same name,
- * except STORED_REAL: Real in memory, float32 in the file. */
-typedef enum StoredType {
-    STORED_REAL,
-    STORED_FLOAT32,
-    STORED_INT32,
-    STORED_INT64,
-    STORED_UINT16
-} StoredType;
 
 typedef struct Shape {
     int num_dims; /* 0 .. PAL_MAX_DIMS */
@@ -54,6 +45,8 @@ typedef struct H5Item {
 /* Local. (3, 5) as "(3, 5)". */
 const char *shape_text(Shape shape, char text[96]);
 bool shape_equal(Shape a, Shape b);
+/* Local. Numbers of a box of so many dimensions. */
+int64_t slab_elements(const Slab *slab, int num_dims);
 
 /* Collective over the group; it must outlive the file. An existing file is replaced. Errors
  * (PAL_ERROR_CANT_CREATE): another process is writing it; not all ranks see it. */
@@ -63,6 +56,10 @@ Status h5_open(H5File **file, const char *path, const Group *group);
 /* Collective over the file's group; accepts NULL, sets NULL. What could not be written to the end
  * (disk full) is reported here at the latest, and such a file is removed. */
 Status h5_close(H5File **file);
+/* Collective over the file's group: what stands in the file now is written to the end, and HDF5 is
+ * done with it; the caller may write the rest at the places that h5_place() gave. What follows is
+ * h5_publish() or h5_abandon(). Error: as h5_close, and the file remains to be abandoned. */
+Status h5_seal(H5File *file);
 /* Collective over the file's group; sets NULL. As h5_close, and the file is called `path` from then
  * on, in one step, before anybody else can begin to write it under the old name. */
 Status h5_publish(H5File **file, const char *path);
@@ -70,7 +67,8 @@ Status h5_publish(H5File **file, const char *path);
  * closes, removes the file if it was being created, and leaves status_message() as it is. */
 void h5_abandon(H5File **file);
 
-const char *h5_path(const H5File *file); /* Local. */
+const char *h5_path(const H5File *file);   /* Local. */
+const Group *h5_group(const H5File *file); /* Local. NULL: opened alone. */
 
 /* Collective over the file's group: everyone gets the first failure. The first one of a file that
  * is being written ends its life on the disk. */
@@ -78,27 +76,36 @@ Status h5_agree(H5File *file, Status mine);
 
 /* Collective over the file's group, same arguments on every rank: makes a dataset, without data. */
 Status h5_define(H5File *file, const char *name, StoredType type, Shape shape);
+/* Local, on a file opened alone: the same, and *place is where in the file its numbers will stand,
+ * row-major and without gaps; 0 when it has none. */
+Status h5_place(H5File *file, const char *name, StoredType type, Shape shape, int64_t *place);
 /* Collective over the file's group. Every rank writes its own slab, empty where a count is 0; slabs
  * of different ranks are disjoint. `data` has the slab's elements, row-major. */
 Status h5_write_slab(H5File *file, const char *name, StoredType type, const Slab *slab,
                      const void *data);
-/* The same for any number of boxes that do not overlap; `data` has the elements of all of them in
- * the order in which they lie in the dataset. */
-Status h5_write_slabs(H5File *file, const char *name, StoredType type, const Slab *slabs, int count,
-                      const void *data);
 /* Collective over the file's group: define, and the first rank writes all of it. */
 Status h5_write(H5File *file, const char *name, StoredType type, Shape shape, const void *data);
 
 /* Collective over the file's group; every rank reads its own slab. */
 Status h5_read_slab(H5File *file, const char *name, StoredType type, const Slab *slab, void *data);
+/* The same for any number of boxes; their elements box after box in `data`. */
 Status h5_read_slabs(H5File *file, const char *name, StoredType type, const Slab *slabs, int count,
                      void *data);
+
+/* Collective over the file's group; every rank reads its own slabs, one at a time, and `look` (local)
+ * sees each of them: its number and its bytes. */
+typedef Status (*SlabVisitor)(void *context, int number, const void *bytes, size_t count);
+Status h5_visit_slabs(H5File *file, const char *name, StoredType type, const Slab *slabs, int count,
+                      SlabVisitor look, void *context);
 /* Collective over the file's group; every rank reads all of it. `shape` is what the caller expects;
  * otherwise PAL_ERROR_DATA with both shapes. */
 Status h5_read(H5File *file, const char *name, StoredType type, Shape shape, void *data);
 
 /* Collective over the file's group. */
 Status h5_shape(H5File *file, const char *name, Shape *shape);
+/* Collective over the file's group. How the numbers stand in the file. Error (PAL_ERROR_DATA): none
+ * of the types that this program writes. */
+Status h5_stored_type(H5File *file, const char *name, StoredType *type);
 /* Local, on a file opened alone: all datasets, by name. Free with h5_items_free. */
 Status h5_list(H5File *file, H5Item **items, int64_t *count);
 void h5_items_free(H5Item **items, int64_t count);
@@ -116,8 +123,8 @@ Status h5_get_integer(H5File *file, const char *object, const char *name, int64_
  * from it. */
 bool h5_has_attribute(H5File *file, const char *object, const char *name);
 
-/* Local, on a file opened alone: lists of UTF-8 strings, stored with the length of the
- * longest. Free with h5_texts_free. */
+/* Lists of UTF-8 strings, stored with the length of the longest. Written (local) to a file opened
+ * alone, read collectively over the file's group. Free with h5_texts_free. */
 Status h5_write_texts(H5File *file, const char *name, const char *const *texts, int64_t count);
 Status h5_read_texts(H5File *file, const char *name, char ***texts, int64_t *count);
 void h5_texts_free(char ***texts, int64_t count);

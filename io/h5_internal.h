@@ -16,6 +16,7 @@ struct H5File {
     bool writing;
     bool made;        /* this program created the file, so it may remove it */
     int64_t reserved; /* bytes from the beginning that the file system has promised */
+    bool sealed;      /* HDF5 has closed it */
     bool broken;      /* a write failed: what is on the disk is worth nothing */
     int lock;         /* descriptor that keeps other writers out; -1: this rank holds none */
 };

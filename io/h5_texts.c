@@ -87,13 +87,16 @@ Status h5_read_texts(H5File *file, const char *name, char ***texts, int64_t *cou
     if (shape.num_dims != 1) PAL_FAIL(PAL_ERROR_DATA, "%s: %s is not a list", file->path, name);
     *count = shape.dims[0];
     *texts = calloc((size_t)*count + 1, sizeof **texts);
-    if (*texts == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", file->path);
+    Status status = PAL_OK;
+    if (*texts == NULL)
+        status = PAL_FAILURE(PAL_ERROR_UNAVAILABLE, "%s: out of memory", file->path);
+    PAL_TRY(h5_agree(file, status));
 
     hid_t dataset = H5Dopen2(file->id, name, H5P_DEFAULT);
-    Status status = dataset < 0
-                        ? h5_fail(file->path, PAL_ERROR_DATA, "has no readable dataset %s", name)
-                        : read_packed(file, name, dataset, *count, *texts);
+    status = dataset < 0 ? h5_fail(file->path, PAL_ERROR_DATA, "has no readable dataset %s", name)
+                         : read_packed(file, name, dataset, *count, *texts);
     if (dataset >= 0) H5Dclose(dataset);
+    status = h5_agree(file, status);
     if (status != PAL_OK) h5_texts_free(texts, *count);
     return status;
 }

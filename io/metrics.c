@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE /* F_OFD_SETLK */
 #include "io/metrics.h"
 
 #include <errno.h>
@@ -20,17 +21,18 @@ struct Metrics {
     bool lost; /* memory ran out while the line was built */
 };
 
-/* Two runs in one folder would mix their lines: the lock tells the second one. Some file systems
+/* Two runs in one folder would mix their lines: the lock tells the second one. It belongs to this
+ * descriptor, whatever else opens and closes the file. Some file systems
  * have no locks; there it is the user who keeps runs apart. */
 static bool is_locked_by_other(int file)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    return fcntl(file, F_SETLK, &whole) != 0 && (errno == EACCES || errno == EAGAIN);
+    return fcntl(file, F_OFD_SETLK, &whole) != 0 && (errno == EACCES || errno == EAGAIN);
 }
 
-static Status open_file(Metrics *m, const char *path, bool append)
+static Status open_file(Metrics *m, const char *path)
 {
-    m->file = open(path, O_WRONLY | O_CREAT | O_APPEND, 0666);
+    m->file = open(path, O_RDWR | O_CREAT | O_APPEND, 0666);
     if (m->file < 0)
         PAL_FAIL(PAL_ERROR_CANT_CREATE, "%s: cannot be written: %s", path, strerror(errno));
     if (is_locked_by_other(m->file))
@@ -38,14 +40,47 @@ static Status open_file(Metrics *m, const char *path, bool append)
                  "%s: another process is writing it: is a run going on there? Wait for its end, or "
                  "choose another folder",
                  path);
-    struct stat is;
-    bool plain = fstat(m->file, &is) == 0 && S_ISREG(is.st_mode); /* others cannot be emptied */
-    if (!append && plain && ftruncate(m->file, 0) != 0)
-        PAL_FAIL(PAL_ERROR_CANT_CREATE, "%s: cannot be emptied: %s", path, strerror(errno));
     return PAL_OK;
 }
 
-Status metrics_open(Metrics **metrics, const char *path, bool append)
+/* The update of a whole line that this program wrote; -1 for any other text. */
+static int64_t update_of_line(const char *line, size_t length)
+{
+    const char *key = "\"update\": ", *found = strstr(line, key);
+    bool whole = length > 2 && line[0] == '{' && line[length - 2] == '}' && line[length - 1] == '\n';
+    return whole && found != NULL ? strtoll(found + strlen(key), NULL, 10) : -1;
+}
+
+/* Where the first line ends that is not to stay: the length of what stays. */
+static int64_t length_to_keep(FILE *in, int64_t update)
+{
+    char *line = NULL;
+    size_t room = 0;
+    int64_t kept = 0;
+    ssize_t length;
+    while ((length = getline(&line, &room, in)) > 0) {
+        int64_t of_line = update_of_line(line, (size_t)length);
+        if (of_line < 0 || of_line > update) break;
+        kept += length;
+    }
+    free(line);
+    return kept;
+}
+
+Status metrics_keep(Metrics *m, int64_t update)
+{
+    struct stat is;
+    if (m->file < 0 || fstat(m->file, &is) != 0 || !S_ISREG(is.st_mode)) return PAL_OK;
+    FILE *in = fopen(m->path, "r");
+    if (in == NULL) PAL_FAIL(PAL_ERROR_IO, "%s: cannot be read: %s", m->path, strerror(errno));
+    int64_t kept = length_to_keep(in, update);
+    (void)fclose(in);
+    if (ftruncate(m->file, kept) != 0)
+        PAL_FAIL(PAL_ERROR_IO, "%s: cannot be cut: %s", m->path, strerror(errno));
+    return PAL_OK;
+}
+
+Status metrics_open(Metrics **metrics, const char *path)
 {
     *metrics = NULL;
     Metrics *m = calloc(1, sizeof *m);
@@ -60,7 +95,7 @@ Status metrics_open(Metrics **metrics, const char *path, bool append)
     *metrics = m;
     if (path == NULL) return PAL_OK;
 
-    Status status = open_file(m, path, append);
+    Status status = open_file(m, path);
     if (status != PAL_OK) (void)metrics_close(metrics);
     return status;
 }

@@ -20,9 +20,12 @@
 typedef struct Metrics Metrics;
 
 /* Local; one rank writes. path NULL: lines are built for metrics_line() and written nowhere.
- * `append` keeps what the file has, else it is emptied. Error: PAL_ERROR_CANT_CREATE, also when
- * another process has the file open here. */
-Status metrics_open(Metrics **metrics, const char *path, bool append);
+ * What the file has stays: see metrics_keep(). Error: PAL_ERROR_CANT_CREATE, also when another
+ * process has the file open here. */
+Status metrics_open(Metrics **metrics, const char *path);
+/* Local. Removes the lines of updates after this one (-1: all lines), and one that is not whole, so
+ * that a run that goes on from there has every update once. Error: PAL_ERROR_IO. */
+Status metrics_keep(Metrics *metrics, int64_t update);
 /* Local. Accepts NULL, sets NULL. */
 Status metrics_close(Metrics **metrics);
 

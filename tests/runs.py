@@ -59,12 +59,12 @@ def write_text(folder, text):
 # ---- files --------------------------------------------------------------------------------------
 
 def datasets(path):
-    """{path in the file: array}"""
+    """{path in the file: array}, without the checksums: these differ where ranks wrote other parts"""
     found = {}
     with h5py.File(path, "r") as file:
         file.visititems(lambda name, item: found.update({name: item[()]})
                         if isinstance(item, h5py.Dataset) else None)
-    return found
+    return {name: array for name, array in found.items() if not name.startswith("checksums/")}
 
 
 def attributes(path):

@@ -49,7 +49,8 @@ prepared_data() {
     check "prepare changed the older file" cmp "$inputs/data.h5" "$disk/d.h5"
 }
 
-# The first checkpoint fits, the second does not: the run ends, the first one stays the latest.
+# The first checkpoint fits, the later ones do not: the run goes on to its end, which says so; the
+# first one stays the latest.
 checkpoints() {
     local ranks size
     for ranks in 1 2; do
@@ -64,9 +65,12 @@ checkpoints() {
         check "metrics of the updates are kept" [ "$(wc -l <"$disk/run/metrics.jsonl")" = 3 ]
 
         small_disk $((size + size / 2 + 32))
-        on=$ranks filled 74 "step-00000002.h5" "$full" -- train "$inputs/tiny.ini" \
+        on=$ranks filled 74 "step-00000003.h5" "$full" -- train "$inputs/tiny.ini" \
             --run "$disk/run" --set model.width=16 --set checkpoint.every=1
         check "half a checkpoint is left ($ranks ranks)" no_part_files
+        check "the run went on after a save that failed" \
+            grep -q "^warning: no checkpoint of update 2: .*$full" "$folder/err"
+        check "all updates are made" [ "$(wc -l <"$disk/run/metrics.jsonl")" = 3 ]
         check "latest is not the first" \
             [ "$(readlink "$disk/run/checkpoints/latest")" = step-00000001.h5 ]
         must "$ranks" evaluate "$disk/run" --data "$inputs/data.h5"

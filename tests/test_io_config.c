@@ -93,8 +93,6 @@ static const struct {
     {"[batch]\nrows = 2\n", NULL, "run.ini: data.path is missing", "palimpsest prepare"},
     {"[data]\npath =\n", NULL, "run.ini:2: data.path = ", "a file name"},
     {DATA "[train]\ntype = bfloat16\n", NULL, "train.type = bfloat16", "not in this version"},
-    {DATA "[checkpoint]\nasync = true\n", NULL, "checkpoint.async", "not in this version"},
-    {DATA "[checkpoint]\nmemory_type = bfloat16\n", NULL, "memory_type", "not in this version"},
     {DATA "[checkpoint]\nkeep = 1\n", NULL, "checkpoint.keep = 1", "[2, 1000000]"},
     {DATA "[parallel]\nthreads = 0\n", NULL, "parallel.threads = 0", "auto, or a whole number"},
     {DATA "[device]\nname = cuda\n", NULL, "device.name = cuda", "not in this version"},

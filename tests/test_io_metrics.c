@@ -36,7 +36,7 @@ static void metrics_are_json_lines(void **state)
     (void)state;
     char path[512], text[512] = "";
     Metrics *metrics;
-    assert_int_equal(metrics_open(&metrics, in_folder(folder, "m.jsonl", path), false), PAL_OK);
+    assert_int_equal(metrics_open(&metrics, in_folder(folder, "m.jsonl", path)), PAL_OK);
     assert_string_equal(metrics_line(metrics), "");
     metrics_begin(metrics, "train");
     metrics_integer(metrics, "update", INT64_MAX);
@@ -51,7 +51,7 @@ static void metrics_are_json_lines(void **state)
     assert_string_equal(metrics_line(metrics), line);
     assert_int_equal(metrics_close(&metrics), PAL_OK);
 
-    assert_int_equal(metrics_open(&metrics, path, true), PAL_OK);
+    assert_int_equal(metrics_open(&metrics, path), PAL_OK);
     metrics_begin(metrics, "x");
     assert_int_equal(metrics_end(metrics), PAL_OK);
     assert_int_equal(metrics_close(&metrics), PAL_OK);
@@ -61,12 +61,12 @@ static void metrics_are_json_lines(void **state)
     assert_int_equal(length, strlen(line) + 1 + strlen("{\"kind\": \"x\"}\n"));
     assert_string_equal(text + strlen(line), "\n{\"kind\": \"x\"}\n");
 
-    assert_int_equal(metrics_open(&metrics, NULL, false), PAL_OK);
+    assert_int_equal(metrics_open(&metrics, NULL), PAL_OK);
     metrics_begin(metrics, "y");
     assert_int_equal(metrics_end(metrics), PAL_OK);
     assert_string_equal(metrics_line(metrics), "{\"kind\": \"y\"}");
     assert_int_equal(metrics_close(&metrics), PAL_OK);
-    assert_refused(metrics_open(&metrics, in_folder(folder, "no/m", path), true),
+    assert_refused(metrics_open(&metrics, in_folder(folder, "no/m", path)),
                    PAL_ERROR_CANT_CREATE, "no/m");
 }
 
@@ -75,13 +75,13 @@ static void two_processes_do_not_write_one_metrics_file(void **state)
     (void)state;
     char path[512];
     Metrics *metrics;
-    assert_int_equal(metrics_open(&metrics, in_folder(folder, "both.jsonl", path), false), PAL_OK);
+    assert_int_equal(metrics_open(&metrics, in_folder(folder, "both.jsonl", path)), PAL_OK);
     metrics_begin(metrics, "kept");
     assert_int_equal(metrics_end(metrics), PAL_OK);
     pid_t other = fork();
     if (other == 0) {
         Metrics *second;
-        Status status = metrics_open(&second, path, false);
+        Status status = metrics_open(&second, path);
         _exit(status == PAL_ERROR_CANT_CREATE && strstr(status_message(), "another process") != NULL
                   ? 0
                   : 1);

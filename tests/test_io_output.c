@@ -153,7 +153,7 @@ static void a_full_disk_is_reported(void **state)
     int result = prepare_in_child("disk/large.h5", false);
     bool left = path_exists(in_folder(folder, "disk/large.h5.part", path));
     Metrics *metrics;
-    Status opened = metrics_open(&metrics, in_folder(folder, "disk/metrics.jsonl", path), false);
+    Status opened = metrics_open(&metrics, in_folder(folder, "disk/metrics.jsonl", path));
     Status status = opened;
     for (int i = 0; i < 20000 && status == PAL_OK; i++) {
         metrics_begin(metrics, "train");

@@ -42,8 +42,8 @@ omp.h         src/tensor/cpu/ src/run/cores.c
 '
 
 # The C library and POSIX, open to all; not assert.h (PAL_ASSERT names the place on every rank).
-system_headers='ctype errno fcntl float inttypes limits math setjmp signal stdarg stdbool stddef
-stdint stdio stdlib string time unistd dirent sys/resource sys/stat sys/statfs sys/statvfs sys/types sys/mman'
+system_headers='ctype errno fcntl float inttypes limits math pthread setjmp signal stdarg stdatomic stdbool
+stddef stdint stdio stdlib string time unistd dirent sys/resource sys/stat sys/statfs sys/statvfs sys/types sys/mman'
 
 # check_tree ROOT: prints every violation; status 1 if there are any.
 check_tree() {

@@ -30,7 +30,7 @@ wrong_places() {
     on=2 refused 73 "none/l.h5" "cannot be created" "folder that exists" -- \
         evaluate "$inputs/run" --losses none/l.h5
     on="1 2" refused 73 "holds a run already" "step-00000003.h5" "--run" -- \
-        train "$inputs/tiny.ini" --run "$inputs/run"
+        train "$inputs/tiny.ini" --run "$inputs/run" --resume none
 }
 
 read_only_places() {

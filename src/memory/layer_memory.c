@@ -95,6 +95,30 @@ void memory_read_shard(Device *device, const SlotRing *ring, int row, int64_t pu
               false);
 }
 
+/* The windows that fill a ring. */
+static int64_t windows_of(const SlotRing *ring)
+{
+    return (ring->kept + ring->entering - 1) / larger(ring->entering, 1);
+}
+
+/* Which windows the slots came from is of no account: the rings are entered as if these were the
+ * first ones. What is not held stands there as the zeros that it would be read as. */
+void memory_restore_row(Device *device, LayerMemory *memory, int row, Real *recent,
+                        Real *compressed, int valid_recent, int valid_compressed)
+{
+    SlotRing *rings[] = {&memory->recent, &memory->compressed};
+    Real *slots[] = {recent, compressed};
+    int64_t pushed = larger(windows_of(rings[0]), windows_of(rings[1]));
+    memory->pushed[row] = pushed;
+    for (int i = 0; i < 2; i++) {
+        rings[i]->held[row] = (int)rings[i]->order.slots;
+        ring_copy(device, rings[i], row, pushed * rings[i]->entering - rings[i]->kept,
+                  rings[i]->kept, slots[i], true);
+    }
+    if (memory->empty == EMPTY_MASKED) memory->recent.held[row] = valid_recent;
+    memory->valid_compressed[row] = valid_compressed;
+}
+
 void memory_clear_unheld(Device *device, Tensor x, const int *held)
 {
     for (int64_t b = 0; b < x.dims[0]; b++) {

@@ -74,6 +74,11 @@ void memory_mark(const LayerMemory *memory, MemoryMark *mark, int first_row);
 /* This rank's slots of one row and ring as the mark saw them, oldest first, to `to` (kept, D). */
 void memory_read_shard(Device *device, const SlotRing *ring, int row, int64_t pushed, Real *to);
 
+/* Row `row` goes on from a checkpoint: this rank's slots of both rings, oldest first (kept, D), zeros
+ * where nothing is held; and how many of the whole memory's newest slots are valid. */
+void memory_restore_row(Device *device, LayerMemory *memory, int row, Real *recent,
+                        Real *compressed, int valid_recent, int valid_compressed);
+
 /* Slots of x (B,S,D) older than the newest held[b] become zeros. */
 void memory_clear_unheld(Device *device, Tensor x, const int *held);
 

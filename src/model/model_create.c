@@ -156,7 +156,7 @@ Status model_create(Model *model, Device *device, Arena *arena, const ModelOptio
     create_workspaces(model, arena);
     for (int l = 0; l < place->layers; l++) create_layer(model, arena, l);
     if (place->has_output) output_create(&model->output, arena, parameters, options, place, tensor);
-    if (reserve_scratch(model) == PAL_OK) return PAL_OK;
-    PAL_TRY(arena_seal(arena)); /* what was missing first */
-    return arena_exhausted(arena, device->scratch_bytes, "attention's scratch");
+    if (reserve_scratch(model) != PAL_OK)
+        arena_lacks(arena, device->scratch_bytes, "attention's scratch");
+    return PAL_OK;
 }

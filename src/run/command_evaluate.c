@@ -52,7 +52,7 @@ static Status print_json(const Trained *trained, const Evaluation *e,
                          const EvaluationResult *result)
 {
     Metrics *metrics = NULL;
-    PAL_TRY(metrics_open(&metrics, NULL, false));
+    PAL_TRY(metrics_open(&metrics, NULL));
     metrics_begin(metrics, "evaluate");
     metrics_integer(metrics, "update", trained->update);
     evaluation_report(metrics, e, result);

@@ -12,8 +12,9 @@
 #include "src/base/progress.h"
 #include "src/run/commands.h"
 #include "src/run/evaluation.h"
+#include "src/run/resume.h"
 #include "src/run/run_folder.h"
-#include "src/run/snapshot.h"
+#include "src/run/saving.h"
 #include "src/run/training.h"
 
 typedef struct TrainRun {
@@ -23,47 +24,23 @@ typedef struct TrainRun {
     bool evaluates;
     Metrics *metrics; /* on rank 0 */
     char folder[PAL_PATH_SIZE];
+    Resume resume;
+    Saving saving;
     Progress progress;
-    double started, saved;
+    double launched;       /* when the command began */
+    double started, asked; /* when the loop began, and when a checkpoint was last asked for */
+    int64_t first_update;  /* updates done before this start of the program */
     double seconds, wait_seconds; /* in updates since the last step line */
     int64_t line_tokens;
     double line_operations;
 } TrainRun;
-
-static Status save(TrainRun *run)
-{
-    Training *t = &run->training;
-    char *configuration = NULL, path[PAL_PATH_SIZE];
-    double start = timer_seconds();
-    Status status = config_text(&run->session.config, &configuration);
-    status = group_agree(&run->session.grid->world, status);
-    if (status == PAL_OK) {
-        CheckpointState state = {
-            .update = t->update,
-            .windows = t->windows,
-            .tokens = t->tokens,
-            .next = t->feed.order->next,
-            .rows = t->feed.order->rows,
-            .cursors = t->feed.order->cursors,
-            .configuration = configuration,
-        };
-        const SnapshotParts parts = {run->session.grid, &t->model, &t->optimizer, t->rows};
-        status =
-            snapshot_save(&parts, run->folder, &state, run->session.config.checkpoint.keep, path);
-    }
-    free(configuration);
-    if (status != PAL_OK) return status;
-    run->saved = timer_seconds();
-    log_info("saved %s in %.2f s", path, run->saved - start);
-    return PAL_OK;
-}
 
 /* update 120/2000  loss 2.1034  compression 0.0123  norms 0.41 0.02  lr 3.0e-04  41230 tok/s ... */
 static void show_step(TrainRun *run, const UpdateReport *report)
 {
     const Training *t = &run->training;
     int64_t updates = run->session.config.train.updates;
-    double per_update = (timer_seconds() - run->started) / (double)t->update;
+    double per_update = (timer_seconds() - run->started) / (double)(t->update - run->first_update);
     double rate = run->session.product_rate * run->seconds;
     char left[32], wait[32] = "";
     if (run->session.grid->world.size > 1)
@@ -141,6 +118,17 @@ static bool time_is_up(const TrainRun *run, double since, double minutes)
     return up != 0;
 }
 
+/* After the first update of a run that goes on: where the time since the start has gone. */
+static void tell_start(const TrainRun *run)
+{
+    double now = timer_seconds(), read = run->resume.seconds;
+    double before = run->started - run->launched - read, update = now - run->started;
+    if (run->first_update > 0)
+        log_info("first update %.2f s after the start: reading %.2f s, the update %.2f s, all else "
+                 "(configuration, memory) %.2f s",
+                 now - run->launched, read, update, before);
+}
+
 static Status one_update(TrainRun *run)
 {
     const TrainConfig *train = &run->session.config.train;
@@ -159,29 +147,37 @@ static Status one_update(TrainRun *run)
     return PAL_OK;
 }
 
+/* A save that fails costs no more than that: the next one comes at its time. */
+static void ask_for_checkpoint(TrainRun *run)
+{
+    saving_begin(&run->saving);
+    run->asked = timer_seconds();
+}
+
 static Status train(TrainRun *run)
 {
     const Config *config = &run->session.config;
-    int64_t updates = config->train.updates, last_saved = -1;
-    run->started = run->saved = timer_seconds();
+    int64_t updates = config->train.updates;
+    run->started = run->asked = timer_seconds();
+    run->first_update = run->training.update;
     run->progress = progress_begin("training", updates, "updates");
     while (run->training.update < updates) {
         PAL_TRY(one_update(run));
+        if (run->training.update == run->first_update + 1) tell_start(run);
         int64_t update = run->training.update;
         if (run->evaluates && due(update, config->train.evaluate_every)) PAL_TRY(validate(run));
-        bool stops = time_is_up(run, run->started, config->train.minutes);
-        if (stops || due(update, config->checkpoint.every) ||
-            time_is_up(run, run->saved, config->checkpoint.minutes)) {
-            PAL_TRY(save(run));
-            last_saved = update;
-        }
-        if (stops && update < updates) {
+        saving_poll(&run->saving);
+        if (time_is_up(run, run->started, config->train.minutes) && update < updates) {
+            PAL_TRY(saving_now(&run->saving));
             log_info("train.minutes is over at update %lld of %lld: stopped with a checkpoint",
                      (long long)update, (long long)updates);
             return PAL_STOPPED_EARLY;
         }
+        bool asked = due(update, config->checkpoint.every) ||
+                     time_is_up(run, run->asked, config->checkpoint.minutes);
+        if (asked && update < updates) ask_for_checkpoint(run);
     }
-    return last_saved == updates ? PAL_OK : save(run);
+    return saving_now(&run->saving);
 }
 
 /* The same number on every rank, also where the rows do not divide. */
@@ -214,9 +210,13 @@ static Status create(TrainRun *run)
         PAL_TRY(evaluation_create(&run->evaluation, session, session->arena,
                                   &run->training.parameters, config->data.path, SPLIT_VALIDATION,
                                   most_rows_of_a_rank(session)));
+    int64_t resumed = run->resume.same_folder ? run->resume.checkpoint->state.update : -1;
+    PAL_TRY(saving_create(&run->saving, &run->training, run->folder, resumed));
     PAL_TRY(session_seal(session));
     training_start(&run->training);
+    saving_tell(&run->saving);
     if (run->evaluates) evaluation_start(&run->evaluation);
+    PAL_TRY(resume_load(&run->resume, &run->training));
     const DataSplit *split = &run->training.feed.dataset->splits[SPLIT_TRAIN];
     log_info("model: %lld weights, temporal range %lld tokens, %lld document%s of %lld tokens, "
              "%d row%s",
@@ -229,34 +229,50 @@ static Status create(TrainRun *run)
 
 static void destroy(TrainRun *run)
 {
+    saving_destroy(&run->saving);
+    resume_close(&run->resume);
     if (run->evaluates) evaluation_destroy(&run->evaluation);
     training_destroy(&run->training);
     session_stop(&run->session);
 }
 
+/* The folder is touched when all is known that a user may have got wrong. */
+static Status prepare(TrainRun *run, Grid *grid, const char *config_path, const TextList *sets,
+                      const char *folder, const char *resume)
+{
+    Session *session = &run->session;
+    PAL_TRY(session_read_config(session, grid, config_path, sets));
+    int64_t data_checksum;
+    PAL_TRY(training_check_input(session, &data_checksum));
+    PAL_TRY(run_folder_name(folder, config_path, run->folder));
+    PAL_TRY(resume_find(&run->resume, session, data_checksum, resume, run->folder));
+    int64_t resumed = run->resume.checkpoint == NULL ? -1 : run->resume.checkpoint->state.update;
+    return run_folder_open(session, run->folder, resumed, &run->metrics);
+}
+
 Status command_train(const Command *command, Grid *grid, int argc, char **argv)
 {
-    const char *config_path = NULL, *folder = NULL;
+    const char *config_path = NULL, *folder = NULL, *resume = "auto";
     TextList sets = {0};
     const Option options[] = {
         {"set", OPTION_LIST, &sets, "SECTION.KEY=VALUE", "change one key; may be repeated"},
         {"run", OPTION_TEXT, &folder, "DIR", "run folder (default: runs/ and CONFIG's name)"},
+        {"resume", OPTION_TEXT, &resume, "auto|none|FILE",
+         "go on from the run folder's newest whole checkpoint (auto, the default), or from FILE"},
     };
     bool helped;
-    PAL_TRY(arguments_parse(command, options, 2, argc, argv, &config_path, 1,
+    PAL_TRY(arguments_parse(command, options, 3, argc, argv, &config_path, 1,
                             group_is_root(&grid->world), &helped));
     if (helped) return PAL_OK;
 
     TrainRun *run = fatal_calloc(1, sizeof *run, "the run");
-    Status status = session_read_config(&run->session, grid, config_path, &sets);
-    if (status == PAL_OK) status = training_check_input(&run->session);
-    if (status == PAL_OK)
-        status = run_folder_create(&run->session, folder, config_path, run->folder, &run->metrics);
+    run->launched = timer_seconds();
+    Status status = prepare(run, grid, config_path, &sets, folder, resume);
     if (status == PAL_OK) status = create(run);
     if (status == PAL_OK) status = train(run);
+    destroy(run);
     Status closed = group_agree(&grid->world, metrics_close(&run->metrics));
     if (status == PAL_OK) status = closed;
-    destroy(run);
     free(run);
     return status;
 }

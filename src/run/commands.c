@@ -9,6 +9,8 @@ const Command commands[] = {
      command_prepare},
     {"train", "CONFIG.ini [options]", "Trains a model; started by mpirun or srun, or alone.",
      "Writes RUN/config.ini (complete), RUN/log.txt, RUN/metrics.jsonl and RUN/checkpoints/.\n"
+     "Started again with the same run folder it goes on from the newest whole checkpoint, as if\n"
+     "it had never been stopped; on other ranks up to rounding.\n"
      "`palimpsest --help-config` lists every key of the configuration.",
      command_train},
     {"evaluate", "CHECKPOINT --data data.h5 [options]",
@@ -24,6 +26,10 @@ const Command commands[] = {
      command_generate},
     {"inspect", "FILE [options]", "Shows what is inside a checkpoint or a data file.",
      "FILE is a checkpoint, a run folder for its latest one, or a data file.", command_inspect},
+    {"verify", "CHECKPOINT", "Holds every byte of a checkpoint against its checksums.",
+     "CHECKPOINT is a file, or a run folder for its latest one. Several ranks share the reading.\n"
+     "Exit status 0: whole; 65: damaged, with the tensor's name.",
+     command_verify},
     {"bench", "CONFIG.ini [options]",
      "Times training updates against the machine's own matrix-product rate.", NULL, command_bench},
     {0},

@@ -13,6 +13,7 @@ Status command_train(const Command *command, Grid *grid, int argc, char **argv);
 Status command_evaluate(const Command *command, Grid *grid, int argc, char **argv);
 Status command_generate(const Command *command, Grid *grid, int argc, char **argv);
 Status command_inspect(const Command *command, Grid *grid, int argc, char **argv);
+Status command_verify(const Command *command, Grid *grid, int argc, char **argv);
 Status command_bench(const Command *command, Grid *grid, int argc, char **argv);
 
 #endif

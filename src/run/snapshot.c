@@ -5,65 +5,83 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/stored.h"
 #include "mpi/collectives.h"
 #include "src/base/checked.h"
 #include "src/base/fatal.h"
 
-enum { NAME_SIZE = 128 };
+/* Where a tensor's numbers are on this rank, and how they get into a file's bytes. */
+struct SnapshotSource {
+    void (*copy)(const Snapshot *snapshot, int tensor, void *to);
+    Slab *boxes;               /* owned */
+    Real *numbers;             /* weights and moments: they stand there as in the boxes */
+    const LayerMemory *memory; /* memory and valid counts */
+    const SlotRing *ring;
+    size_t field; /* cursors: offset of a member of RowCursor */
+};
 
-/* A list under construction; names and boxes live beside their tensors. It has the same tensors on
- * every rank, whatever a rank holds of them. */
-typedef struct Snapshot {
-    CheckpointTensor *tensors;
-    char (*names)[NAME_SIZE];
-    void **owned; /* per tensor: boxes or numbers to be freed */
-    Slab **boxes;
-    int count, most;
-} Snapshot;
+/* --- the list --------------------------------------------------------------------------------- */
 
-static void snapshot_begin(Snapshot *list, int most)
+static void list_begin(Snapshot *list, const SnapshotParts *parts, int room)
 {
-    size_t count = checked_size(most);
-    *list = (Snapshot){.most = most};
+    size_t count = checked_size(room);
+    *list = (Snapshot){.room = room};
+    if (parts != NULL) list->parts = *parts;
     list->tensors = fatal_calloc(count, sizeof *list->tensors, "a list of tensors");
-    list->names = fatal_calloc(count, sizeof *list->names, "a list of tensors");
-    list->owned = fatal_calloc(count, sizeof *list->owned, "a list of tensors");
-    list->boxes = fatal_calloc(count, sizeof(Slab *), "a list of tensors");
+    list->sources = fatal_calloc(count, sizeof *list->sources, "a list of tensors");
 }
 
-static void snapshot_end(Snapshot *list)
+void snapshot_destroy(Snapshot *list)
 {
-    for (int i = 0; i < list->count; i++) {
-        free(list->owned[i]);
-        free(list->boxes[i]);
-    }
+    for (int i = 0; i < list->count; i++) free(list->sources[i].boxes);
     free(list->tensors);
-    free(list->names);
-    free(list->owned);
-    free(list->boxes);
+    free(list->sources);
+    *list = (Snapshot){0};
 }
 
 /* Appends a tensor of which this rank has nothing yet. */
-static CheckpointTensor *append(Snapshot *list, const char *folder, const char *name,
-                                StoredType type, Shape shape)
+static SnapshotSource *append(Snapshot *list, const char *folder, const char *name, StoredType type,
+                              Shape shape)
 {
-    PAL_ASSERT(list->count < list->most);
+    PAL_ASSERT(list->count < list->room);
     int i = list->count++;
-    snprintf(list->names[i], NAME_SIZE, "%s/%s", folder, name);
-    list->tensors[i] = (CheckpointTensor){.name = list->names[i], .type = type, .shape = shape};
-    return &list->tensors[i];
+    CheckpointTensor *tensor = &list->tensors[i];
+    *tensor = (CheckpointTensor){.type = type, .shape = shape};
+    int length = snprintf(tensor->name, sizeof tensor->name, "%s/%s", folder, name);
+    PAL_ASSERT(length > 0 && length < (int)sizeof tensor->name);
+    return &list->sources[i];
 }
 
 /* Room for the boxes of the tensor that was appended last. */
 static Slab *take_boxes(Snapshot *list, int64_t most)
 {
-    Slab *boxes = fatal_calloc(checked_size(most), sizeof *boxes, "a list of boxes");
-    list->boxes[list->count - 1] = boxes;
-    list->tensors[list->count - 1].parts = boxes;
-    return boxes;
+    SnapshotSource *source = &list->sources[list->count - 1];
+    source->boxes = fatal_calloc(checked_size(most), sizeof(Slab), "a list of boxes");
+    list->tensors[list->count - 1].boxes = source->boxes;
+    return source->boxes;
 }
 
-/* --- parameters ------------------------------------------------------------------------------- */
+static void add_box(Snapshot *list, Slab box)
+{
+    CheckpointTensor *tensor = &list->tensors[list->count - 1];
+    list->sources[list->count - 1].boxes[tensor->num_boxes++] = box;
+}
+
+static int64_t count_numbers(const CheckpointTensor *tensor)
+{
+    int64_t count = 0;
+    for (int i = 0; i < tensor->num_boxes; i++)
+        count += slab_elements(&tensor->boxes[i], tensor->shape.num_dims);
+    return count;
+}
+
+/* --- weights and moments ---------------------------------------------------------------------- */
+
+static void copy_numbers(const Snapshot *list, int tensor, void *to)
+{
+    const CheckpointTensor *t = &list->tensors[tensor];
+    stored_pack(t->type, to, list->sources[tensor].numbers, count_numbers(t));
+}
 
 static Shape whole_shape(const Parameter *row)
 {
@@ -77,41 +95,43 @@ static Slab slice_rows(const Parameter *row, int64_t first, int64_t count)
     return slab;
 }
 
-/* Weights: the ranks of a data group have the same ones, and each writes some rows of them. */
+/* Part `part` of `parts` of the rows of what this rank has; all ranks' parts of it together are the
+ * whole when only owners bring theirs. */
 static void append_weights(Snapshot *list, const Parameters *whole, const Parameters *own,
                            int parts, int part, bool owner_only)
 {
     for (int i = 0; i < whole->count; i++) {
         const Parameter *row = parameters_find(own, whole->table[i].name);
-        CheckpointTensor *tensor = append(list, "/weights", whole->table[i].name, STORED_REAL,
-                                          whole_shape(&whole->table[i]));
+        SnapshotSource *source = append(list, "/weights", whole->table[i].name, STORED_FLOAT32,
+                                        whole_shape(&whole->table[i]));
         if (row == NULL || (owner_only && !row->owner)) continue;
         Range range = partition_range(row->dims[0], parts, part);
-        tensor->part = slice_rows(row, range.first, range.count);
-        tensor->data = tensor_slice(parameter_view(row, own->value), range.first, range.count).data;
+        take_boxes(list, 1);
+        add_box(list, slice_rows(row, range.first, range.count));
+        source->copy = copy_numbers;
+        source->numbers =
+            tensor_slice(parameter_view(row, own->value), range.first, range.count).data;
     }
 }
 
 /* Numbers [first, end) of a slice, counted along its rows: the rest of a row, whole rows, the
- * beginning of a row. Returns the number of boxes. */
-static int range_boxes(const Parameter *row, int64_t first, int64_t end, Slab boxes[3])
+ * beginning of a row. Three boxes at most. */
+static void add_range(Snapshot *list, const Parameter *row, int64_t first, int64_t end)
 {
     int64_t width = row->num_dims == 2 ? row->dims[1] : 1;
-    int count = 0;
     while (first < end) {
         int64_t i = first / width, j = first % width;
         int64_t rows = j == 0 ? (end - first) / width : 0;
         int64_t columns = rows > 0 ? width : (end - first < width - j ? end - first : width - j);
         if (rows == 0) rows = 1;
-        boxes[count] = slice_rows(row, i, rows);
+        Slab box = slice_rows(row, i, rows);
         if (row->num_dims == 2) {
-            boxes[count].first[1] += j;
-            boxes[count].count[1] = columns;
+            box.first[1] += j;
+            box.count[1] = columns;
         }
-        count++;
+        add_box(list, box);
         first += rows * columns;
     }
-    return count;
 }
 
 static int count_segments(const Optimizer *optimizer, const Parameter *row)
@@ -121,99 +141,179 @@ static int count_segments(const Optimizer *optimizer, const Parameter *row)
     return count;
 }
 
-/* Moments: each rank has those of its segments, which of one parameter follow each other. */
+/* Moments: each rank has those of its segments, which of one parameter follow each other. Ranks that
+ * have the same weights step by the same moments; one of them is their owner. */
 static void append_moments(Snapshot *list, const char *folder, const Parameters *whole,
-                           const Optimizer *optimizer, Tensor moments)
+                           const Optimizer *optimizer, Tensor moments, bool owner_only)
 {
     for (int i = 0; i < whole->count; i++) {
-        CheckpointTensor *tensor =
-            append(list, folder, whole->table[i].name, STORED_REAL, whole_shape(&whole->table[i]));
-        const Parameter *row = parameters_find(optimizer->parameters, whole->table[i].name);
-        if (row == NULL || !row->owner) continue;
-        Slab *boxes = take_boxes(list, 3 * (int64_t)count_segments(optimizer, row));
+        const char *name = whole->table[i].name;
+        SnapshotSource *source =
+            append(list, folder, name, STORED_FLOAT32, whole_shape(&whole->table[i]));
+        const Parameter *row = parameters_find(optimizer->parameters, name);
+        if (row == NULL || (owner_only && !row->owner)) continue;
+        take_boxes(list, 3 * (int64_t)count_segments(optimizer, row));
         for (int s = 0; s < optimizer->num_segments; s++) {
             const Segment *segment = &optimizer->segments[s];
             if (segment->row != row) continue;
-            if (tensor->num_parts == 0) tensor->data = moments.data + segment->owned;
+            if (source->numbers == NULL) source->numbers = moments.data + segment->owned;
             int64_t first = segment->flat - row->offset;
-            tensor->num_parts +=
-                range_boxes(row, first, first + segment->count, boxes + tensor->num_parts);
+            add_range(list, row, first, first + segment->count);
         }
+        source->copy = copy_numbers;
     }
 }
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-/* Numbers (rows, kept, D) of this rank's shard, with zeros where nothing is held. */
-static Real *read_shards(Device *device, const LayerMemory *memory, const SlotRing *ring,
-                         int64_t rows)
+/* This rank's slots of a row, oldest first, with zeros where nothing is held. */
+static void read_row(Device *device, const LayerMemory *memory, const SlotRing *ring, int row,
+                     Real *slots)
 {
-    int64_t width = ring->slots.dims[2];
-    Real *numbers = fatal_calloc(checked_size(rows * ring->kept * width), sizeof *numbers,
-                                 "memory on its way to a checkpoint");
+    int64_t width = ring->slots.dims[2], unheld = ring->order.slots - ring->held[row];
+    memory_read_shard(device, ring, row, memory->pushed[row], slots);
+    for (int64_t i = 0; i < shard_runs(ring->order, memory->part); i++) {
+        ShardRun run = shard_run(ring->order, memory->part, i);
+        int64_t cleared = unheld - run.whole < run.count ? unheld - run.whole : run.count;
+        if (cleared > 0)
+            memset(slots + run.shard * width, 0, checked_size(cleared * width) * sizeof *slots);
+    }
+}
+
+/* Run after run, of each run row after row: so are the boxes. */
+static void copy_memory(const Snapshot *list, int tensor, void *to)
+{
+    const SnapshotSource *source = &list->sources[tensor];
+    const SlotRing *ring = source->ring;
+    const CheckpointTensor *t = &list->tensors[tensor];
+    int64_t width = ring->slots.dims[2], rows = list->parts.rows.count;
+    int64_t slot_bytes = width * (int64_t)stored_size(t->type);
+    Real *slots = fatal_calloc(checked_size(ring->kept * width), sizeof *slots, "slots of a row");
     for (int64_t b = 0; b < rows; b++) {
-        Real *to = numbers + b * ring->kept * width;
-        memory_read_shard(device, ring, (int)b, memory->pushed[b], to);
-        int64_t unheld = ring->order.slots - ring->held[b];
-        for (int64_t i = 0; i < shard_runs(ring->order, memory->part); i++) {
-            ShardRun run = shard_run(ring->order, memory->part, i);
-            int64_t cleared = unheld - run.whole < run.count ? unheld - run.whole : run.count;
-            if (cleared > 0)
-                memset(to + run.shard * width, 0, checked_size(cleared * width) * sizeof *to);
+        read_row(list->parts.model->device, source->memory, ring, checked_int(b), slots);
+        for (int64_t i = 0; i < shard_runs(ring->order, source->memory->part); i++) {
+            ShardRun run = shard_run(ring->order, source->memory->part, i);
+            stored_pack(t->type, (char *)to + (run.shard * rows + b * run.count) * slot_bytes,
+                        slots + run.shard * width, run.count * width);
         }
     }
-    return numbers;
+    free(slots);
 }
 
-static void fill_shards(Snapshot *list, CheckpointTensor *tensor, Model *model,
-                        const LayerMemory *memory, const SlotRing *ring, Range rows)
+static int valid_of_row(const LayerMemory *memory, const SlotRing *ring, int row)
 {
-    int64_t width = ring->slots.dims[2], runs = shard_runs(ring->order, memory->part);
-    Slab *boxes = take_boxes(list, runs);
+    if (memory->empty != EMPTY_MASKED) return (int)ring->order.slots;
+    return ring == &memory->recent ? ring->held[row] : memory->valid_compressed[row];
+}
+
+static void copy_valid(const Snapshot *list, int tensor, void *to)
+{
+    const SnapshotSource *source = &list->sources[tensor];
+    int32_t *valid = to;
+    for (int b = 0; b < (int)list->parts.rows.count; b++)
+        valid[b] = valid_of_row(source->memory, source->ring, b);
+}
+
+static const char *const ring_names[] = {"recent", "compressed"};
+static const char *const valid_names[] = {"valid_recent", "valid_compressed"};
+
+/* Of a layer of the whole model; NULL where another stage has it. */
+static LayerMemory *memory_of_layer(Model *model, int layer)
+{
+    int l = layer - model->place.first_layer;
+    return l >= 0 && l < model->place.layers ? &model->memory[l] : NULL;
+}
+
+static const SlotRing *ring_of(const LayerMemory *memory, int kind)
+{
+    return kind == 0 ? &memory->recent : &memory->compressed;
+}
+
+static int slots_of(const ModelOptions *options, int layer, int kind)
+{
+    return kind == 0 ? options->memory[layer] : options->compressed_memory[layer];
+}
+
+static void layer_folder(int layer, char folder[64])
+{
+    snprintf(folder, 64, "/memory/layers/%02d", layer);
+}
+
+/* One box a run; `shift`: where slot 0 of this memory is among the file's `slots`. What lies outside
+ * is left out. */
+static void add_runs(Snapshot *list, const LayerMemory *memory, const SlotRing *ring, Range rows,
+                     int64_t shift)
+{
+    int64_t runs = shard_runs(ring->order, memory->part);
+    take_boxes(list, runs + 1);
     for (int64_t i = 0; i < runs; i++) {
         ShardRun run = shard_run(ring->order, memory->part, i);
-        boxes[i] = (Slab){{rows.first, run.whole, 0}, {rows.count, run.count, width}};
+        int64_t first = run.whole + shift, end = first + run.count;
+        if (first < 0) first = 0;
+        if (first < end)
+            add_box(list, (Slab){{rows.first, first, 0},
+                                 {rows.count, end - first, ring->slots.dims[2]}});
     }
-    tensor->num_parts = (int)runs;
-    tensor->data = read_shards(model->device, memory, ring, rows.count);
-    list->owned[list->count - 1] = tensor->data;
 }
 
-static void fill_valid(Snapshot *list, CheckpointTensor *tensor, const LayerMemory *memory,
-                       const SlotRing *ring, Range rows)
+static void append_memory(Snapshot *list, int layer, int kind, StoredType type)
 {
-    bool recent = ring == &memory->recent;
-    const int *masked = recent ? ring->held : memory->valid_compressed;
-    int *valid = fatal_calloc(checked_size(rows.count), sizeof *valid, "valid counts");
-    for (int64_t b = 0; b < rows.count; b++)
-        valid[b] = memory->empty == EMPTY_MASKED ? masked[b] : (int)ring->order.slots;
-    tensor->part = (Slab){{rows.first}, {rows.count}};
-    tensor->data = valid;
-    list->owned[list->count - 1] = valid;
-}
-
-static void append_layer_memory(Snapshot *list, Model *model, int layer, bool compressed,
-                                Range rows, int64_t all_rows)
-{
+    Model *model = list->parts.model;
     const ModelOptions *o = &model->options;
-    int l = layer - model->place.first_layer;
-    bool here = l >= 0 && l < model->place.layers;
-    const LayerMemory *memory = here ? &model->memory[l] : NULL;
-    const SlotRing *ring = !here ? NULL : compressed ? &memory->compressed : &memory->recent;
-    int64_t slots = compressed ? o->compressed_memory[layer] : o->memory[layer];
-    const char *name = compressed ? "compressed" : "recent";
-    char folder[64], valid_name[32];
-    snprintf(folder, sizeof folder, "/memory/layers/%02d", layer);
-    snprintf(valid_name, sizeof valid_name, "valid_%s", name);
+    const LayerMemory *memory = memory_of_layer(model, layer);
+    int64_t rows = list->parts.order->rows;
+    char folder[64];
+    layer_folder(layer, folder);
 
-    CheckpointTensor *tensor =
-        append(list, folder, name, STORED_REAL, (Shape){3, {all_rows, slots, o->width}});
-    if (here && ring->kept > 0) fill_shards(list, tensor, model, memory, ring, rows);
-    tensor = append(list, folder, valid_name, STORED_INT32, (Shape){1, {all_rows}});
-    if (here && model->place.tensor_part == 0) fill_valid(list, tensor, memory, ring, rows);
+    SnapshotSource *source = append(list, folder, ring_names[kind], type,
+                                    (Shape){3, {rows, slots_of(o, layer, kind), o->width}});
+    if (memory != NULL && ring_of(memory, kind)->kept > 0) {
+        *source = (SnapshotSource){
+            .copy = copy_memory, .memory = memory, .ring = ring_of(memory, kind)};
+        add_runs(list, memory, source->ring, list->parts.rows, 0);
+    }
+    source = append(list, folder, valid_names[kind], STORED_INT32, (Shape){1, {rows}});
+    if (memory != NULL && model->place.tensor_part == 0) {
+        *source = (SnapshotSource){
+            .copy = copy_valid, .memory = memory, .ring = ring_of(memory, kind)};
+        take_boxes(list, 1);
+        add_box(list, (Slab){{list->parts.rows.first}, {list->parts.rows.count}});
+    }
 }
 
-/* --- saving and loading ----------------------------------------------------------------------- */
+/* --- where the rows stand --------------------------------------------------------------------- */
+
+static void copy_cursors(const Snapshot *list, int tensor, void *to)
+{
+    int64_t *numbers = to;
+    const BatchOrder *order = list->parts.order;
+    for (int row = 0; row < order->rows; row++)
+        memcpy(&numbers[row], (const char *)&order->cursors[row] + list->sources[tensor].field,
+               sizeof *numbers);
+}
+
+/* Every rank follows the order of all rows; one writes it. */
+static void append_cursors(Snapshot *list)
+{
+    static const struct {
+        const char *name;
+        size_t field;
+    } members[] = {{"document", offsetof(RowCursor, document)},
+                   {"offset", offsetof(RowCursor, offset)},
+                   {"epoch", offsetof(RowCursor, epoch)}};
+    int64_t rows = list->parts.order->rows;
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        SnapshotSource *source =
+            append(list, "/cursors", members[i].name, STORED_INT64, (Shape){1, {rows}});
+        if (!group_is_root(&list->parts.grid->world)) continue;
+        take_boxes(list, 1);
+        add_box(list, (Slab){{0}, {rows}});
+        source->copy = copy_cursors;
+        source->field = members[i].field;
+    }
+}
+
+/* --- saving ----------------------------------------------------------------------------------- */
 
 static void describe_whole(Parameters *whole, const ModelOptions *options)
 {
@@ -221,27 +321,44 @@ static void describe_whole(Parameters *whole, const ModelOptions *options)
     parameters_describe(whole, options, &place);
 }
 
-Status snapshot_save(const SnapshotParts *parts, const char *folder, const CheckpointState *state,
-                     int keep, char path[PAL_PATH_SIZE])
+static void append_both_moments(Snapshot *list, const Parameters *whole, bool owner_only)
 {
-    Model *model = parts->model;
-    const Optimizer *optimizer = parts->optimizer;
+    const Optimizer *o = list->parts.optimizer;
+    append_moments(list, "/optimizer/first_moment", whole, o, o->first_moment, owner_only);
+    append_moments(list, "/optimizer/second_moment", whole, o, o->second_moment, owner_only);
+}
+
+void snapshot_create(Snapshot *list, const SnapshotParts *parts, StoredType memory_type)
+{
+    const ModelOptions *options = &parts->model->options;
     const Group *data = &parts->grid->data;
     Parameters whole;
-    Snapshot list;
-    describe_whole(&whole, &model->options);
-    snapshot_begin(&list, 3 * whole.count + 4 * model->options.layers);
-    append_weights(&list, &whole, model->parameters, data->size, data->rank, true);
-    append_moments(&list, "/optimizer/first_moment", &whole, optimizer, optimizer->first_moment);
-    append_moments(&list, "/optimizer/second_moment", &whole, optimizer, optimizer->second_moment);
-    for (int l = 0; l < model->options.layers; l++)
-        for (int compressed = 0; compressed < 2; compressed++)
-            append_layer_memory(&list, model, l, compressed != 0, parts->rows, state->rows);
-    Status status =
-        checkpoint_save(&parts->grid->world, folder, state, list.tensors, list.count, keep, path);
-    snapshot_end(&list);
+    describe_whole(&whole, options);
+    list_begin(list, parts, 3 * whole.count + 4 * options->layers + 3);
+    append_weights(list, &whole, parts->model->parameters, data->size, data->rank, true);
+    append_both_moments(list, &whole, true);
+    for (int l = 0; l < options->layers; l++)
+        for (int kind = 0; kind < 2; kind++) append_memory(list, l, kind, memory_type);
+    append_cursors(list);
     free(whole.table);
-    return status;
+}
+
+void snapshot_copy(const Snapshot *list, int tensor, void *to)
+{
+    if (list->sources[tensor].copy != NULL) list->sources[tensor].copy(list, tensor, to);
+}
+
+/* --- loading ---------------------------------------------------------------------------------- */
+
+/* Tensors whose numbers stand in memory as in their boxes. */
+static Status load_numbers(Checkpoint *checkpoint, const Snapshot *list)
+{
+    for (int i = 0; i < list->count; i++) {
+        CheckpointTensor tensor = list->tensors[i];
+        tensor.type = STORED_REAL;
+        PAL_TRY(checkpoint_read(checkpoint, &tensor, list->sources[i].numbers));
+    }
+    return PAL_OK;
 }
 
 Status snapshot_load_weights(Checkpoint *checkpoint, const Group *group,
@@ -249,13 +366,133 @@ Status snapshot_load_weights(Checkpoint *checkpoint, const Group *group,
 {
     Parameters whole;
     Snapshot list;
-    Status status = PAL_OK;
     describe_whole(&whole, options);
-    snapshot_begin(&list, whole.count);
+    list_begin(&list, NULL, whole.count);
     append_weights(&list, &whole, parameters, 1, 0, false);
-    for (int i = 0; status == PAL_OK && i < list.count; i++)
-        status = checkpoint_read(checkpoint, &list.tensors[i]);
-    snapshot_end(&list);
+    Status status = load_numbers(checkpoint, &list);
+    snapshot_destroy(&list);
     free(whole.table);
     return group_agree(group, status);
+}
+
+static Status load_moments(Checkpoint *checkpoint, const SnapshotParts *parts)
+{
+    Parameters whole;
+    Snapshot list;
+    describe_whole(&whole, &parts->model->options);
+    list_begin(&list, parts, 2 * whole.count);
+    append_both_moments(&list, &whole, false);
+    Status status = load_numbers(checkpoint, &list);
+    snapshot_destroy(&list);
+    free(whole.table);
+    return status;
+}
+
+/* One ring of a layer as it comes from the file. */
+typedef struct LoadedRing {
+    Real *slots;    /* (rows, kept, D) of this rank */
+    int32_t *valid; /* (rows) of the whole */
+} LoadedRing;
+
+/* The file's numbers, run after run, to rows of slots; what the file does not have stays zero. */
+static void sort_runs(const SnapshotParts *parts, const LayerMemory *memory, const SlotRing *ring,
+                      int64_t shift, const Real *numbers, Real *slots)
+{
+    int64_t width = ring->slots.dims[2], rows = parts->rows.count;
+    for (int64_t i = 0; i < shard_runs(ring->order, memory->part); i++) {
+        ShardRun run = shard_run(ring->order, memory->part, i);
+        int64_t missing = run.whole + shift < 0 ? -(run.whole + shift) : 0;
+        int64_t count = run.count - missing;
+        if (count <= 0) continue;
+        for (int64_t b = 0; b < rows; b++) {
+            memcpy(slots + (b * ring->kept + run.shard + missing) * width, numbers,
+                   checked_size(count * width) * sizeof *slots);
+            numbers += count * width;
+        }
+    }
+}
+
+/* Collective; ranks that do not have the layer take part with no boxes. */
+static Status load_ring(Checkpoint *checkpoint, const SnapshotParts *parts, int layer, int kind,
+                        LoadedRing *loaded)
+{
+    const ModelOptions *o = &parts->model->options;
+    const LayerMemory *memory = memory_of_layer(parts->model, layer);
+    const SlotRing *ring = memory == NULL ? NULL : ring_of(memory, kind);
+    int64_t rows = parts->order->rows, own_rows = parts->rows.count;
+    char folder[64];
+    Shape in_file;
+    Snapshot list;
+    layer_folder(layer, folder);
+    list_begin(&list, parts, 2);
+    append(&list, folder, ring_names[kind], STORED_REAL, (Shape){0});
+    Status status = checkpoint_shape(checkpoint, list.tensors[0].name, &in_file);
+    int64_t slots = status == PAL_OK && in_file.num_dims == 3 ? in_file.dims[1] : 0;
+    int64_t shift = slots - slots_of(o, layer, kind);
+    list.tensors[0].shape = (Shape){3, {rows, slots, o->width}};
+    int64_t kept = ring == NULL ? 0 : own_rows * ring->kept * o->width;
+    Real *numbers = fatal_calloc(checked_size(kept) + 1, sizeof *numbers, "memory of a layer");
+    loaded->slots = fatal_calloc(checked_size(kept) + 1, sizeof *numbers, "memory of a layer");
+    loaded->valid = fatal_calloc(checked_size(own_rows) + 1, sizeof(int32_t), "valid counts");
+
+    if (ring != NULL && own_rows > 0) add_runs(&list, memory, ring, parts->rows, shift);
+    if (status == PAL_OK) status = checkpoint_read(checkpoint, &list.tensors[0], numbers);
+    if (status == PAL_OK && ring != NULL)
+        sort_runs(parts, memory, ring, shift, numbers, loaded->slots);
+
+    append(&list, folder, valid_names[kind], STORED_INT32, (Shape){1, {rows}});
+    take_boxes(&list, 1);
+    add_box(&list, (Slab){{parts->rows.first}, {own_rows}});
+    if (status == PAL_OK) status = checkpoint_read(checkpoint, &list.tensors[1], loaded->valid);
+    snapshot_destroy(&list);
+    free(numbers);
+    return status;
+}
+
+static Status check_valid(const Checkpoint *checkpoint, int layer, const LoadedRing *loaded,
+                          int64_t rows)
+{
+    for (int64_t b = 0; b < rows; b++)
+        if (loaded->valid[b] < 0)
+            PAL_FAIL(PAL_ERROR_DATA, "%s: layer %d has %d valid slots in a row",
+                     h5_path(checkpoint->file), layer, loaded->valid[b]);
+    return PAL_OK;
+}
+
+static int smaller(int a, int b) { return a < b ? a : b; }
+
+static Status load_layer_memory(Checkpoint *checkpoint, const SnapshotParts *parts, int layer)
+{
+    Model *model = parts->model;
+    const ModelOptions *o = &model->options;
+    LayerMemory *memory = memory_of_layer(model, layer);
+    LoadedRing loaded[2] = {{0}};
+    Status status = PAL_OK;
+    for (int kind = 0; kind < 2 && status == PAL_OK; kind++)
+        status = load_ring(checkpoint, parts, layer, kind, &loaded[kind]);
+    for (int kind = 0; kind < 2 && status == PAL_OK; kind++)
+        status = check_valid(checkpoint, layer, &loaded[kind], parts->rows.count);
+    for (int b = 0; b < (int)parts->rows.count && status == PAL_OK && memory != NULL; b++)
+        memory_restore_row(model->device, memory, b,
+                           loaded[0].slots + b * memory->recent.kept * o->width,
+                           loaded[1].slots + b * memory->compressed.kept * o->width,
+                           smaller(loaded[0].valid[b], o->memory[layer]),
+                           smaller(loaded[1].valid[b], o->compressed_memory[layer]));
+    for (int kind = 0; kind < 2; kind++) {
+        free(loaded[kind].slots);
+        free(loaded[kind].valid);
+    }
+    return group_agree(&parts->grid->world, status);
+}
+
+Status snapshot_load(Checkpoint *checkpoint, const SnapshotParts *parts)
+{
+    const Model *model = parts->model;
+    const CheckpointState *state = &checkpoint->state;
+    const Group *world = &parts->grid->world;
+    PAL_TRY(snapshot_load_weights(checkpoint, world, &model->options, model->parameters));
+    PAL_TRY(load_moments(checkpoint, parts));
+    for (int l = 0; l < model->options.layers; l++)
+        PAL_TRY(load_layer_memory(checkpoint, parts, l));
+    return group_agree(world, batch_order_restore(parts->order, state->cursors, state->next));
 }

@@ -155,6 +155,7 @@ Status trained_check_vocabulary(const Trained *trained, const Dataset *dataset, 
 
 Status trained_load(Trained *trained)
 {
+    PAL_TRY(checkpoint_verify(trained->checkpoint, "/weights/", NULL));
     return snapshot_load_weights(trained->checkpoint, &trained->session.grid->world,
                                  &trained->session.config.model, &trained->parameters);
 }

@@ -59,7 +59,7 @@ static Status check_micro_batches(const Session *session)
     return PAL_OK;
 }
 
-Status training_check_input(Session *session)
+Status training_check_input(Session *session, int64_t *data_checksum)
 {
     PAL_TRY(check_micro_batches(session));
     Dataset *dataset = NULL;
@@ -68,6 +68,7 @@ Status training_check_input(Session *session)
     if (status == PAL_OK) {
         session->config.model.vocabulary = dataset->vocabulary;
         status = create_order(session, dataset, &order);
+        if (status == PAL_OK) status = dataset_checksum(dataset, data_checksum);
     }
     status = dataset_agree(dataset, status, &session->grid->world);
     batch_order_destroy(&order);
@@ -81,6 +82,7 @@ static Status create_feed(Training *t)
     Dataset *dataset = NULL;
     BatchOrder *order = NULL;
     Status status = dataset_open(&dataset, session->config.data.path, checked_int(t->rows.count));
+    if (status == PAL_OK) status = dataset_checksum(dataset, &t->data_checksum);
     if (status == PAL_OK) status = create_order(session, dataset, &order);
     if (status == PAL_OK)
         feed_create(&t->feed, session->arena, dataset, SPLIT_TRAIN, order, t->rows,

@@ -24,6 +24,7 @@ typedef struct Training {
     Schedule schedule;
     Range rows;                      /* this rank's of R */
     int64_t update, windows, tokens; /* done: updates, windows per row, counted targets */
+    int64_t data_checksum;           /* dataset_checksum() */
     double *sums;                    /* what one reduction carries, see training.c */
     double *layer_scale;             /* (L) */
     Status status;                   /* of reading, in the running update */
@@ -64,8 +65,8 @@ Status training_update(Training *training, UpdateReport *report);
 void training_destroy(Training *training);
 
 /* Collective over all ranks, before training_create and before a run folder is made: what the
- * user may have got wrong about ranks, rows and data. The data file gives the vocabulary.
- * Errors: those of the data file. */
-Status training_check_input(Session *session);
+ * user may have got wrong about ranks, rows and data. The data file gives the vocabulary, and
+ * *data_checksum says which text it is (io/dataset.h). Errors: those of the data file. */
+Status training_check_input(Session *session, int64_t *data_checksum);
 
 #endif

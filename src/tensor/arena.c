@@ -19,7 +19,7 @@ struct Arena {
     size_t num_blocks, max_blocks;
     size_t bytes[PURPOSE_COUNT]; /* asked for, whether or not it was there */
     bool sealed, failed;
-    Purpose failed_purpose;
+    const char *failed_for; /* what there was no room for */
     size_t failed_bytes;
 };
 
@@ -84,12 +84,18 @@ static void *take(Arena *arena, Purpose purpose, size_t bytes, bool on_device)
     }
     if (start != NULL) {
         arena->blocks[arena->num_blocks++] = (Block){start, on_device};
-    } else if (!arena->failed) {
-        arena->failed = true;
-        arena->failed_purpose = purpose;
-        arena->failed_bytes = bytes;
+    } else {
+        arena_lacks(arena, bytes, purpose_name(purpose));
     }
     return start;
+}
+
+void arena_lacks(Arena *arena, size_t bytes, const char *what)
+{
+    if (arena->failed) return;
+    arena->failed = true;
+    arena->failed_for = what;
+    arena->failed_bytes = bytes;
 }
 
 Tensor arena_tensor(Arena *arena, Purpose purpose, int num_dims, const int64_t *dims)
@@ -145,23 +151,18 @@ static void describe_bytes(const Arena *arena, char *text, size_t size)
     }
 }
 
-Status arena_exhausted(const Arena *arena, size_t bytes, const char *what)
+Status arena_seal(Arena *arena)
 {
-    char parts[512];
+    char parts[768];
+    arena->sealed = true;
+    if (!arena->failed) return PAL_OK;
     describe_bytes(arena, parts, sizeof parts);
     PAL_FAIL(PAL_ERROR_UNAVAILABLE,
              "out of memory on the %s device: %zu bytes are missing for %s; the run needs %.3f GiB "
              "on this rank (%s); try more ranks (parallel.tensor, parallel.pipeline, "
              "parallel.data), train.recompute, fewer rows, a shorter window or memory",
-             arena->device->op->name, bytes, what, (double)arena_total_bytes(arena) * 0x1p-30,
-             parts);
-}
-
-Status arena_seal(Arena *arena)
-{
-    arena->sealed = true;
-    if (!arena->failed) return PAL_OK;
-    return arena_exhausted(arena, arena->failed_bytes, purpose_name(arena->failed_purpose));
+             arena->device->op->name, arena->failed_bytes, arena->failed_for,
+             (double)arena_total_bytes(arena) * 0x1p-30, parts);
 }
 
 size_t arena_bytes(const Arena *arena, Purpose purpose) { return arena->bytes[purpose]; }

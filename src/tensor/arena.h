@@ -22,6 +22,7 @@ struct Device;
     X(PURPOSE_ACTIVATIONS, "activations")             \
     X(PURPOSE_POSITIONS, "position tables")           \
     X(PURPOSE_WORKSPACE, "workspace")                 \
+    X(PURPOSE_STAGING, "staging of checkpoints")      \
     X(PURPOSE_DATA, "tokens and counters")
 
 typedef enum Purpose {
@@ -51,8 +52,9 @@ void *arena_host(Arena *arena, Purpose purpose, size_t bytes);
 /* Ends creation: error if any request could not be met, with the bytes by purpose. */
 Status arena_seal(Arena *arena);
 
-/* The error of one that had no room: these bytes, for this; says what the run needs in all. */
-Status arena_exhausted(const Arena *arena, size_t bytes, const char *what);
+/* There was no room for these bytes elsewhere, for what the same run needs (a text that lives as long
+ * as the arena): arena_seal() reports the first such thing, and what the run needs in all. */
+void arena_lacks(Arena *arena, size_t bytes, const char *what);
 
 size_t arena_bytes(const Arena *arena, Purpose purpose);
 size_t arena_total_bytes(const Arena *arena);

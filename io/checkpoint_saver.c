@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/checkpoint_saver.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "mpi/collectives.h"
+#include "src/base/fatal.h"
+#include "src/base/timer.h"
+
+/* What is going on; the same on every rank. */
+typedef enum Step {
+    STEP_NONE,
+    STEP_FILLING,    /* every rank writes */
+    STEP_PUBLISHING, /* the root names the file */
+    STEP_ENDED       /* the outcome waits to be fetched */
+} Step;
+
+struct CheckpointSaver {
+    CheckpointPlan plan;
+    CheckpointSource source;
+    bool async;
+    char *staging;      /* async: all tensors, one after another; else room for the largest one */
+    size_t *staged_at;  /* (tensors + 1) where each begins */
+    double most_staging_bytes; /* of any rank */
+    Step step;
+    CheckpointWriting writing;
+    CheckpointOutcome outcome;
+    double began;
+
+    /* What this rank's own work of a step came to. A thread writes it and then sets `done`. */
+    pthread_t thread;
+    bool has_thread;
+    atomic_bool done;
+    Status status;
+    char message[2048];
+};
+
+/* --- where the numbers are -------------------------------------------------------------------- */
+
+static const void *staged_numbers(void *context, int tensor)
+{
+    const CheckpointSaver *s = context;
+    return s->staging + s->staged_at[tensor];
+}
+
+static const void *copied_numbers(void *context, int tensor)
+{
+    const CheckpointSaver *s = context;
+    s->source.copy(s->source.context, tensor, s->staging);
+    return s->staging;
+}
+
+static void place_staging(CheckpointSaver *s, Arena *arena)
+{
+    enum { ALIGNMENT = 64 };
+    size_t largest = 0, count = (size_t)s->plan.num_tensors;
+    s->staged_at = fatal_calloc(count + 1, sizeof *s->staged_at, "places in staging memory");
+    for (int t = 0; t < s->plan.num_tensors; t++) {
+        size_t bytes = checkpoint_tensor_bytes(&s->plan, t);
+        s->staged_at[t + 1] =
+            (s->staged_at[t] + bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        if (bytes > largest) largest = bytes;
+    }
+    size_t bytes = s->async ? s->staged_at[count] : largest;
+    s->staging = arena_host(arena, PURPOSE_STAGING, bytes + ALIGNMENT);
+    if (s->async && s->staging != NULL) memset(s->staging, 0, bytes); /* the first save is in haste */
+    s->most_staging_bytes = (double)bytes;
+    group_max_double(s->plan.group, &s->most_staging_bytes, 1);
+}
+
+void saver_create(CheckpointSaver **saver, const Group *group, Arena *arena, const char *run,
+                  int keep, FileTransfer transfer, bool async, const CheckpointTensor *tensors,
+                  int num_tensors, CheckpointSource source)
+{
+    CheckpointSaver *s = fatal_calloc(1, sizeof *s, "the saver of checkpoints");
+    checkpoint_plan_create(&s->plan, group, run, keep, transfer, tensors, num_tensors);
+    s->source = source;
+    s->async = async && transfer == TRANSFER_DIRECT;
+    s->outcome.bytes = (double)checkpoint_plan_bytes(&s->plan);
+    group_sum_double(group, &s->outcome.bytes, 1);
+    place_staging(s, arena);
+    *saver = s;
+}
+
+void saver_destroy(CheckpointSaver **saver)
+{
+    CheckpointSaver *s = *saver;
+    if (s == NULL) return;
+    if (s->has_thread) pthread_join(s->thread, NULL); /* the program is failing otherwise */
+    if (s->step != STEP_NONE) checkpoint_writing_end(&s->writing);
+    checkpoint_plan_destroy(&s->plan);
+    free(s->staged_at);
+    free(s);
+    *saver = NULL;
+}
+
+bool saver_is_async(const CheckpointSaver *saver) { return saver->async; }
+double saver_bytes(const CheckpointSaver *saver) { return saver->outcome.bytes; }
+double saver_staging_bytes(const CheckpointSaver *saver) { return saver->most_staging_bytes; }
+
+/* --- the two pieces of work of a rank ---------------------------------------------------------- */
+
+static void remember(CheckpointSaver *s, Status status)
+{
+    s->status = status;
+    snprintf(s->message, sizeof s->message, "%s", status == PAL_OK ? "" : status_message());
+    atomic_store(&s->done, true);
+}
+
+static void *fill(void *context)
+{
+    CheckpointSaver *s = context;
+    CheckpointNumbers numbers = {s, s->async ? staged_numbers : copied_numbers};
+    remember(s, checkpoint_fill(&s->writing, numbers));
+    return NULL;
+}
+
+static void *publish(void *context)
+{
+    CheckpointSaver *s = context;
+    remember(s, checkpoint_publish(&s->writing));
+    return NULL;
+}
+
+/* In a thread; here where there are none to be had. */
+static void start(CheckpointSaver *s, void *(*work)(void *))
+{
+    atomic_store(&s->done, false);
+    s->has_thread = s->async && pthread_create(&s->thread, NULL, work, s) == 0;
+    if (!s->has_thread) (void)work(s);
+}
+
+/* --- from step to step, all ranks together ----------------------------------------------------- */
+
+static void enter_end(CheckpointSaver *s, Status status)
+{
+    s->outcome.status = status;
+    snprintf(s->outcome.message, sizeof s->outcome.message, "%s",
+             status == PAL_OK ? "" : status_message());
+    s->outcome.component = s->writing.component;
+    s->outcome.seconds = timer_seconds() - s->began;
+    snprintf(s->outcome.path, sizeof s->outcome.path, "%s", s->writing.path);
+    checkpoint_writing_end(&s->writing);
+    s->step = STEP_ENDED;
+}
+
+/* All ranks' work of this step is done: the next one, or the end. */
+static void advance(CheckpointSaver *s)
+{
+    const Group *group = s->plan.group;
+    if (s->has_thread) pthread_join(s->thread, NULL);
+    s->has_thread = false;
+    if (s->status != PAL_OK) status_set_message(s->message);
+    Status status = group_agree(group, s->status);
+    if (status != PAL_OK || s->step == STEP_PUBLISHING) {
+        enter_end(s, status);
+        return;
+    }
+    s->step = STEP_PUBLISHING;
+    if (group_is_root(group))
+        start(s, publish);
+    else
+        remember(s, PAL_OK);
+}
+
+static bool all_done(CheckpointSaver *s)
+{
+    double waiting = !atomic_load(&s->done);
+    group_max_double(s->plan.group, &waiting, 1);
+    return waiting == 0.0;
+}
+
+static void copy_to_staging(CheckpointSaver *s)
+{
+    for (int t = 0; t < s->plan.num_tensors; t++)
+        if (s->staged_at[t + 1] > s->staged_at[t])
+            s->source.copy(s->source.context, t, s->staging + s->staged_at[t]);
+}
+
+void saver_begin(CheckpointSaver *s, const CheckpointState *state)
+{
+    PAL_ASSERT(s->step == STEP_NONE);
+    s->began = timer_seconds();
+    s->outcome.update = state->update;
+    Status status = checkpoint_lay_out(&s->writing, &s->plan, state);
+    if (status != PAL_OK) {
+        enter_end(s, status);
+    } else {
+        if (s->async) copy_to_staging(s);
+        s->step = STEP_FILLING;
+        start(s, fill);
+    }
+    s->outcome.stalled = timer_seconds() - s->began;
+}
+
+static bool fetch(CheckpointSaver *s, CheckpointOutcome *outcome)
+{
+    if (s->step != STEP_ENDED) return false;
+    *outcome = s->outcome;
+    if (!s->async) outcome->stalled = outcome->seconds;
+    s->step = STEP_NONE;
+    return true;
+}
+
+bool saver_poll(CheckpointSaver *s, CheckpointOutcome *outcome)
+{
+    if ((s->step == STEP_FILLING || s->step == STEP_PUBLISHING) && all_done(s)) advance(s);
+    return fetch(s, outcome);
+}
+
+bool saver_wait(CheckpointSaver *s, CheckpointOutcome *outcome)
+{
+    const struct timespec pause = {0, 1000000};
+    double start_of_wait = timer_seconds();
+    while (s->step == STEP_FILLING || s->step == STEP_PUBLISHING) {
+        if (all_done(s))
+            advance(s);
+        else
+            nanosleep(&pause, NULL);
+    }
+    s->outcome.stalled += timer_seconds() - start_of_wait;
+    return fetch(s, outcome);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/checkpoint_state.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+
+#ifndef PAL_VERSION
+#define PAL_VERSION "unknown"
+#endif
+
+/* Attributes of the file's root and where they stand in a CheckpointState. */
+static const struct {
+    const char *name;
+    size_t offset;
+} counters[] = {
+    {"update", offsetof(CheckpointState, update)},
+    {"windows", offsetof(CheckpointState, windows)},
+    {"tokens", offsetof(CheckpointState, tokens)},
+    {"next_document", offsetof(CheckpointState, next)},
+    {"data_checksum", offsetof(CheckpointState, data)},
+};
+enum { NUM_COUNTERS = sizeof counters / sizeof *counters };
+
+const char *const checkpoint_cursor_names[NUM_CURSOR_FIELDS] = {
+    "/cursors/document", "/cursors/offset", "/cursors/epoch"};
+
+static const size_t cursor_offsets[NUM_CURSOR_FIELDS] = {
+    offsetof(RowCursor, document), offsetof(RowCursor, offset), offsetof(RowCursor, epoch)};
+
+static int64_t *cursor_field(RowCursor *cursor, int field)
+{
+    return (int64_t *)(void *)((char *)cursor + cursor_offsets[field]);
+}
+
+Status checkpoint_write_state(H5File *file, const CheckpointState *state)
+{
+    PAL_TRY(h5_set_text(file, "/", "format", PAL_CHECKPOINT_FORMAT));
+    PAL_TRY(h5_set_integer(file, "/", "version", PAL_CHECKPOINT_VERSION));
+    PAL_TRY(h5_set_text(file, "/", "program_version", PAL_VERSION));
+    PAL_TRY(h5_set_text(file, "/", "configuration", state->configuration));
+    for (int i = 0; i < NUM_COUNTERS; i++) {
+        const int64_t *value = (const void *)((const char *)state + counters[i].offset);
+        PAL_TRY(h5_set_integer(file, "/", counters[i].name, *value));
+    }
+    return PAL_OK;
+}
+
+static Status out_of_memory(const char *path)
+{
+    PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", path);
+}
+
+static Status read_cursors(H5File *file, CheckpointState *state)
+{
+    Shape shape;
+    PAL_TRY(h5_shape(file, checkpoint_cursor_names[0], &shape));
+    if (shape.num_dims != 1 || shape.dims[0] > 1 << 24)
+        PAL_FAIL(PAL_ERROR_DATA, "%s: %s is not one number for each row", h5_path(file),
+                 checkpoint_cursor_names[0]);
+    state->rows = (int)shape.dims[0];
+    state->cursors = calloc((size_t)state->rows + 1, sizeof *state->cursors);
+    int64_t *column = calloc((size_t)state->rows + 1, sizeof *column);
+    bool got = state->cursors != NULL && column != NULL;
+    Status status = h5_agree(file, got ? PAL_OK : out_of_memory(h5_path(file)));
+    PAL_ASSERT(got || status != PAL_OK);
+    for (int f = 0; f < NUM_CURSOR_FIELDS && status == PAL_OK; f++) {
+        status = h5_read(file, checkpoint_cursor_names[f], STORED_INT64, shape, column);
+        for (int row = 0; row < state->rows && status == PAL_OK; row++)
+            *cursor_field(&state->cursors[row], f) = column[row];
+    }
+    free(column);
+    return status;
+}
+
+Status checkpoint_read_state(H5File *file, CheckpointState *state, char **program_version)
+{
+    char *configuration = NULL;
+    PAL_TRY(h5_expect_format(file, PAL_CHECKPOINT_FORMAT, PAL_CHECKPOINT_VERSION));
+    PAL_TRY(h5_get_text(file, "/", "program_version", program_version));
+    PAL_TRY(h5_get_text(file, "/", "configuration", &configuration));
+    state->configuration = configuration;
+    for (int i = 0; i < NUM_COUNTERS; i++) {
+        int64_t *value = (void *)((char *)state + counters[i].offset);
+        PAL_TRY(h5_get_integer(file, "/", counters[i].name, value));
+    }
+    return read_cursors(file, state);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Writing one checkpoint, in steps, so that the longest of them can be done by a background thread:
+ *
+ *     checkpoint_lay_out     all ranks   one rank makes the file: names, shapes, attributes, room
+ *     checkpoint_fill        each rank   its blocks and their checksums, synced
+ *     checkpoint_publish     one rank    rename, `latest`, pruning
+ *
+ * HDF5 works in the first step alone: it knows nothing of threads, and it cannot undo a write that
+ * failed. What follows are bytes at places that are known, so a full disk or a broken one leaves
+ * nothing but a file to be removed.
+ */
+#ifndef PAL_IO_CHECKPOINT_WRITE_H
+#define PAL_IO_CHECKPOINT_WRITE_H
+
+#include "io/checkpoint.h"
+#include "io/checkpoint_blocks.h"
+#include "mpi/shared_file.h"
+
+/* What is the same for all checkpoints of a run. */
+typedef struct CheckpointPlan {
+    const Group *group; /* borrowed */
+    char run[PAL_PATH_SIZE];
+    int keep;
+    FileTransfer transfer;
+    CheckpointTensor *tensors; /* (num_tensors) owned */
+    int num_tensors;
+    BlockList blocks;
+} CheckpointPlan;
+
+/* One checkpoint on its way. */
+typedef struct CheckpointWriting {
+    const CheckpointPlan *plan; /* borrowed */
+    int64_t update;
+    char path[PAL_PATH_SIZE], temporary[PAL_PATH_SIZE];
+    H5File *file;       /* on the group's root: holds the lock */
+    int64_t *places;    /* (num_tensors) where each tensor begins; owned */
+    int64_t table;      /* where the table of blocks begins */
+    const char *component; /* shared_file_component() */
+} CheckpointWriting;
+
+/* Collective over the group, which outlives the plan; `tensors` are copied, their boxes borrowed.
+ * Asserts that every element has exactly one writer. */
+void checkpoint_plan_create(CheckpointPlan *plan, const Group *group, const char *run, int keep,
+                            FileTransfer transfer, const CheckpointTensor *tensors,
+                            int num_tensors);
+void checkpoint_plan_destroy(CheckpointPlan *plan);
+
+/* Local. Bytes of this rank's blocks of one tensor, and of all. */
+size_t checkpoint_tensor_bytes(const CheckpointPlan *plan, int tensor);
+size_t checkpoint_plan_bytes(const CheckpointPlan *plan);
+
+/* Where the numbers of a tensor are, as the file has them, block after block;
+ * valid until the next call. */
+typedef struct CheckpointNumbers {
+    void *context;
+    const void *(*of)(void *context, int tensor);
+} CheckpointNumbers;
+
+/* Collective over the plan's group. On failure on every rank nothing is left. */
+Status checkpoint_lay_out(CheckpointWriting *writing, const CheckpointPlan *plan,
+                          const CheckpointState *state);
+
+/* Collective over the plan's group with TRANSFER_COLLECTIVE, else local; sends no message with
+ * TRANSFER_DIRECT. The outcome is this rank's. */
+Status checkpoint_fill(CheckpointWriting *writing, CheckpointNumbers numbers);
+
+/* Local, on the group's root, when all ranks have filled. Error: the file could not be synced or
+ * renamed (and is gone), or `latest` not be moved. */
+Status checkpoint_publish(CheckpointWriting *writing);
+
+/* Local, on every rank, at the end of each checkpoint, good or bad: an unpublished file is removed.
+ * Leaves status_message() as it is. */
+void checkpoint_writing_end(CheckpointWriting *writing);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/stored.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "src/base/fatal.h"
+
+size_t stored_size(StoredType type)
+{
+    switch (type) {
+    case STORED_REAL:
+    case STORED_FLOAT32:
+    case STORED_INT32: return 4;
+    case STORED_INT64: return 8;
+    case STORED_BFLOAT16:
+    case STORED_UINT16: return 2;
+    }
+    return 0;
+}
+
+static uint16_t bfloat16_of(float number)
+{
+    uint32_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
+    if (is_nan) return (uint16_t)(bits >> 16 | 0x40u);
+    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+static float of_bfloat16(uint16_t stored)
+{
+    uint32_t bits = (uint32_t)stored << 16;
+    float number;
+    memcpy(&number, &bits, sizeof number);
+    return number;
+}
+
+void stored_pack(StoredType type, void *bytes, const Real *numbers, int64_t count)
+{
+    PAL_ASSERT(type == STORED_FLOAT32 || type == STORED_BFLOAT16);
+    float *floats = bytes;
+    uint16_t *halves = bytes;
+    if (type == STORED_BFLOAT16)
+        for (int64_t i = 0; i < count; i++) halves[i] = bfloat16_of((float)numbers[i]);
+    else
+        for (int64_t i = 0; i < count; i++) floats[i] = (float)numbers[i];
+}
+
+void stored_unpack(StoredType type, Real *numbers, const void *bytes, int64_t count)
+{
+    PAL_ASSERT(type == STORED_FLOAT32 || type == STORED_BFLOAT16);
+    const float *floats = bytes;
+    const uint16_t *halves = bytes;
+    if (type == STORED_BFLOAT16)
+        for (int64_t i = 0; i < count; i++) numbers[i] = of_bfloat16(halves[i]);
+    else
+        for (int64_t i = 0; i < count; i++) numbers[i] = floats[i];
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mpi/shared_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mpi/check.h"
+#include "mpi/collectives.h"
+#include "src/base/checked.h"
+#include "src/base/fatal.h"
+
+struct SharedFile {
+    char *path;
+    const Group *group;
+    FileTransfer how;
+    int descriptor; /* direct */
+    MPI_File file;  /* through MPI-IO */
+};
+
+static Status mpi_io_failed(const SharedFile *f, int error, const char *what)
+{
+    char text[MPI_MAX_ERROR_STRING] = "unknown";
+    int length = 0;
+    MPI_Error_string(error, text, &length);
+    PAL_FAIL(PAL_ERROR_IO, "%s: cannot be %s: %s", f->path, what, text);
+}
+
+static Status system_failed(const SharedFile *f, const char *what)
+{
+    PAL_FAIL(PAL_ERROR_IO, "%s: cannot be %s: %s", f->path, what, strerror(errno));
+}
+
+/* --- by itself, with the system's own calls --------------------------------------------------- */
+
+static Status open_direct(SharedFile *f)
+{
+    f->descriptor = open(f->path, O_WRONLY | O_CLOEXEC);
+    return f->descriptor < 0 ? system_failed(f, "opened") : PAL_OK;
+}
+
+static Status write_direct(SharedFile *f, FilePieces pieces, const char *bytes)
+{
+    for (int64_t i = 0; i < pieces.count; i++) {
+        int64_t done = 0;
+        while (done < pieces.length) {
+            ssize_t written = pwrite(f->descriptor, bytes + done,
+                                     checked_size(pieces.length - done), pieces.offsets[i] + done);
+            if (written < 0 && errno == EINTR) continue;
+            if (written < 0) return system_failed(f, "written");
+            done += written;
+        }
+        bytes += pieces.length;
+    }
+    return PAL_OK;
+}
+
+static Status close_direct(SharedFile *f)
+{
+    Status status = fsync(f->descriptor) == 0 ? PAL_OK : system_failed(f, "written to the disk");
+    if (close(f->descriptor) != 0 && status == PAL_OK) status = system_failed(f, "closed");
+    return status;
+}
+
+/* --- through MPI-IO --------------------------------------------------------------------------- */
+
+/* Hints: a rank writes its own pieces and nothing between them. Sieving would read what others are
+ * writing, and write it back. */
+static Status open_mpi_io(SharedFile *f)
+{
+    MPI_Comm ranks = f->how == TRANSFER_COLLECTIVE ? f->group->comm : MPI_COMM_SELF;
+    MPI_Info hints;
+    PAL_MPI(MPI_Info_create(&hints));
+    PAL_MPI(MPI_Info_set(hints, "romio_ds_write", "disable"));
+    int error = MPI_File_open(ranks, f->path, MPI_MODE_WRONLY, hints, &f->file);
+    PAL_MPI(MPI_Info_free(&hints));
+    if (error != MPI_SUCCESS) f->file = MPI_FILE_NULL;
+    return error == MPI_SUCCESS ? PAL_OK : mpi_io_failed(f, error, "opened");
+}
+
+static MPI_Datatype type_of_pieces(FilePieces pieces)
+{
+    MPI_Datatype type;
+    MPI_Aint *places = fatal_calloc(checked_size(pieces.count + 1), sizeof *places, "file pieces");
+    for (int64_t i = 0; i < pieces.count; i++) places[i] = (MPI_Aint)pieces.offsets[i];
+    PAL_MPI(MPI_Type_create_hindexed_block(checked_int(pieces.count), checked_int(pieces.length),
+                                           places, MPI_BYTE, &type));
+    PAL_MPI(MPI_Type_commit(&type));
+    free(places);
+    return type;
+}
+
+static Status write_mpi_io(SharedFile *f, FilePieces pieces, const char *bytes)
+{
+    if (pieces.count == 0) pieces.length = 0;
+    int count = checked_int(pieces.length * pieces.count);
+    MPI_Datatype view = MPI_BYTE;
+    MPI_Offset at = 0;
+    if (pieces.count == 1)
+        at = pieces.offsets[0];
+    else if (count > 0)
+        view = type_of_pieces(pieces);
+    int error = MPI_File_set_view(f->file, 0, MPI_BYTE, view, "native", MPI_INFO_NULL);
+    if (error == MPI_SUCCESS)
+        error = f->how == TRANSFER_COLLECTIVE
+                    ? MPI_File_write_at_all(f->file, at, bytes, count, MPI_BYTE, MPI_STATUS_IGNORE)
+                    : MPI_File_write_at(f->file, at, bytes, count, MPI_BYTE, MPI_STATUS_IGNORE);
+    if (view != MPI_BYTE) PAL_MPI(MPI_Type_free(&view));
+    return error == MPI_SUCCESS ? PAL_OK : mpi_io_failed(f, error, "written");
+}
+
+static Status close_mpi_io(SharedFile *f)
+{
+    int error = MPI_File_sync(f->file);
+    Status status =
+        error == MPI_SUCCESS ? PAL_OK : mpi_io_failed(f, error, "written to the disk");
+    error = MPI_File_close(&f->file);
+    if (error != MPI_SUCCESS && status == PAL_OK) status = mpi_io_failed(f, error, "closed");
+    return status;
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+
+static const struct {
+    Status (*open)(SharedFile *f);
+    Status (*write)(SharedFile *f, FilePieces pieces, const char *bytes);
+    Status (*close)(SharedFile *f);
+} ways[] = {
+    [TRANSFER_DIRECT] = {open_direct, write_direct, close_direct},
+    [TRANSFER_INDEPENDENT] = {open_mpi_io, write_mpi_io, close_mpi_io},
+    [TRANSFER_COLLECTIVE] = {open_mpi_io, write_mpi_io, close_mpi_io},
+};
+
+static void file_free(SharedFile **file)
+{
+    free((*file)->path);
+    free(*file);
+    *file = NULL;
+}
+
+static bool is_open(const SharedFile *f)
+{
+    return f->how == TRANSFER_DIRECT ? f->descriptor >= 0 : f->file != MPI_FILE_NULL;
+}
+
+Status shared_file_open(SharedFile **file, const char *path, const Group *group, FileTransfer how)
+{
+    SharedFile *f = fatal_calloc(1, sizeof *f, "a file's handle");
+    size_t length = strlen(path) + 1;
+    f->path = fatal_calloc(length, 1, "a file's name");
+    memcpy(f->path, path, length);
+    f->group = group;
+    f->how = how;
+    f->descriptor = -1;
+    f->file = MPI_FILE_NULL;
+    *file = f;
+
+    Status status = ways[how].open(f);
+    if (how == TRANSFER_COLLECTIVE) status = group_agree(group, status);
+    if (status == PAL_OK) return PAL_OK;
+    if (is_open(f)) (void)ways[how].close(f);
+    file_free(file);
+    return status;
+}
+
+Status shared_file_write(SharedFile *file, FilePieces pieces, const void *bytes)
+{
+    return ways[file->how].write(file, pieces, bytes);
+}
+
+Status shared_file_close(SharedFile **file)
+{
+    Status status = ways[(*file)->how].close(*file);
+    file_free(file);
+    return status;
+}
+
+/* Each of the two says what it does in hints of its own. */
+const char *shared_file_component(const SharedFile *file)
+{
+    if (file->how == TRANSFER_DIRECT) return "";
+    MPI_Info hints;
+    char value[MPI_MAX_INFO_VAL];
+    int found = 0;
+    PAL_MPI(MPI_File_get_info(file->file, &hints));
+    PAL_MPI(MPI_Info_get(hints, "romio_cb_write", sizeof value - 1, value, &found));
+    PAL_MPI(MPI_Info_free(&hints));
+    return found ? "ROMIO" : "OMPIO";
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/run/resume.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mpi/collectives.h"
+#include "src/base/log.h"
+#include "src/run/machine.h"
+#include "src/run/snapshot.h"
+
+/* --- what may be another than when it was saved ------------------------------------------------ */
+
+/* They say which weights and which rows there are. */
+static const char *const fixed_keys[] = {
+    "model.layers",      "model.width",      "model.heads",
+    "model.feed_forward", "model.norm",       "model.activation",
+    "model.positions",   "model.tie_embeddings", "model.compression",
+    "model.compression_rate", "model.compression_loss", "model.dilations",
+    "batch.rows",
+};
+
+/* Sections whose keys say how a run is done, not what it computes. */
+static const char *const free_sections[] = {"parallel.", "checkpoint.", "device."};
+
+typedef struct Comparison {
+    const char *path;
+    Status status;
+} Comparison;
+
+static void look_at_difference(void *context, const char *key, const char *now, const char *then)
+{
+    Comparison *comparison = context;
+    for (size_t i = 0; i < sizeof free_sections / sizeof *free_sections; i++)
+        if (strncmp(key, free_sections[i], strlen(free_sections[i])) == 0) return;
+    bool fixed = false;
+    for (size_t i = 0; i < sizeof fixed_keys / sizeof *fixed_keys; i++)
+        fixed |= strcmp(key, fixed_keys[i]) == 0;
+    if (!fixed)
+        log_info("resuming: %s = %s, when it was saved %s", key, now, then);
+    else if (comparison->status == PAL_OK)
+        comparison->status =
+            PAL_FAILURE(PAL_ERROR_CONFIG,
+                        "%s = %s, but %s was saved with %s; go on with that, or begin anew in "
+                        "another folder with --run",
+                        key, now, comparison->path, then);
+}
+
+/* Local. */
+static Status check_configuration(const Resume *resume, const Session *session)
+{
+    Config stored;
+    Comparison comparison = {resume->path, PAL_OK};
+    PAL_TRY(config_parse_text(&stored, resume->checkpoint->state.configuration, resume->path, NULL,
+                              0));
+    config_compare(&session->config, &stored, look_at_difference, &comparison);
+    return comparison.status;
+}
+
+/* Local. */
+static Status check_text(const Resume *resume, const Session *session, int64_t data_checksum)
+{
+    int64_t saved = resume->checkpoint->state.data;
+    if (saved == data_checksum) return PAL_OK;
+    PAL_FAIL(PAL_ERROR_DATA,
+             "%s was saved while training on another text than %s (their checksums are %016llx and "
+             "%016llx), where its rows stand nowhere; train on the text it was saved with",
+             resume->path, session->config.data.path, (unsigned long long)saved,
+             (unsigned long long)data_checksum);
+}
+
+/* --- finding it ------------------------------------------------------------------------------- */
+
+static Status open_and_verify(Resume *resume, const Group *world)
+{
+    double start = timer_seconds();
+    int64_t bytes;
+    PAL_TRY(checkpoint_open(&resume->checkpoint, resume->path, world));
+    Status status = checkpoint_verify(resume->checkpoint, "/", &bytes);
+    if (status != PAL_OK) checkpoint_close(&resume->checkpoint);
+    resume->seconds += timer_seconds() - start;
+    return status;
+}
+
+/* Collective. The first of the candidates that is whole. */
+static Status open_newest(Resume *resume, const CheckpointList *list, const Group *world)
+{
+    char newest[2048] = "";
+    for (int i = 0; i < list->count; i++) {
+        if (group_is_root(world)) snprintf(resume->path, PAL_PATH_SIZE, "%s", list->paths[i]);
+        group_broadcast(world, resume->path, sizeof resume->path, 0);
+        Status status = open_and_verify(resume, world);
+        if (status == PAL_OK) return PAL_OK;
+        log_warn("%s", status_message());
+        if (i == 0) snprintf(newest, sizeof newest, "%s", status_message());
+        if (status != PAL_ERROR_DATA && status != PAL_ERROR_NO_INPUT) return status;
+        if (i + 1 < list->count) log_warn("taking the checkpoint before it");
+    }
+    PAL_FAIL(PAL_ERROR_DATA,
+             "none of the %d checkpoints of this run can be used; the newest: %s; begin anew in "
+             "another folder with --run",
+             list->count, newest);
+}
+
+/* Local, by one rank. */
+static Status list_candidates(const char *wanted, const char *folder, CheckpointList *list)
+{
+    if (strcmp(wanted, "auto") == 0 || strcmp(wanted, "none") == 0)
+        PAL_TRY(checkpoint_list(folder, list));
+    if (strcmp(wanted, "none") == 0 && list->count > 0)
+        PAL_FAIL(PAL_ERROR_CANT_CREATE,
+                 "%s holds a run already (%s) and --resume is none; go on with it (--resume auto), "
+                 "give another folder with --run, or remove it",
+                 folder, list->paths[0]);
+    return PAL_OK;
+}
+
+static Status find_file(Resume *resume, const char *wanted, const Group *world)
+{
+    Status status = PAL_OK;
+    if (group_is_root(world)) status = checkpoint_find(wanted, resume->path);
+    PAL_TRY(group_agree(world, status));
+    group_broadcast(world, resume->path, sizeof resume->path, 0);
+    return open_and_verify(resume, world);
+}
+
+static bool lies_in(const char *path, const char *folder)
+{
+    char own[PAL_PATH_SIZE + 32];
+    snprintf(own, sizeof own, "%s/checkpoints/", folder);
+    return strncmp(path, own, strlen(own)) == 0;
+}
+
+Status resume_find(Resume *resume, const Session *session, int64_t data_checksum,
+                   const char *wanted, const char *folder)
+{
+    const Group *world = &session->grid->world;
+    CheckpointList list = {0};
+    *resume = (Resume){0};
+    Status status = PAL_OK;
+    if (group_is_root(world)) status = list_candidates(wanted, folder, &list);
+    status = group_agree(world, status);
+    group_broadcast(world, &list.count, sizeof list.count, 0);
+    if (status == PAL_OK && list.count > 0)
+        status = open_newest(resume, &list, world);
+    else if (status == PAL_OK && strcmp(wanted, "auto") != 0 && strcmp(wanted, "none") != 0)
+        status = find_file(resume, wanted, world);
+    checkpoint_list_free(&list);
+    if (status == PAL_OK && resume->checkpoint != NULL) {
+        resume->same_folder = lies_in(resume->path, folder);
+        status = check_configuration(resume, session);
+        if (status == PAL_OK) status = check_text(resume, session, data_checksum);
+    }
+    if (status != PAL_OK) resume_close(resume);
+    return status;
+}
+
+/* --- loading it ------------------------------------------------------------------------------- */
+
+Status resume_load(Resume *resume, Training *t)
+{
+    if (resume->checkpoint == NULL) return PAL_OK;
+    double start = timer_seconds();
+    const CheckpointState *state = &resume->checkpoint->state;
+    const SnapshotParts parts = {t->session->grid, &t->model, &t->optimizer, t->rows,
+                                 t->feed.order};
+    PAL_TRY(snapshot_load(resume->checkpoint, &parts));
+    model_weights_changed(&t->model);
+    t->update = state->update;
+    t->windows = state->windows;
+    t->tokens = state->tokens;
+    resume->seconds += timer_seconds() - start;
+    log_info("resumed from %s: update %lld, %lld tokens; read and checked in %.2f s", resume->path,
+             (long long)t->update, (long long)t->tokens, resume->seconds);
+    checkpoint_close(&resume->checkpoint);
+    return PAL_OK;
+}
+
+void resume_close(Resume *resume) { checkpoint_close(&resume->checkpoint); }

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Where a run begins: anew, or from a checkpoint.
+ */
+#ifndef PAL_RUN_RESUME_H
+#define PAL_RUN_RESUME_H
+
+#include "io/checkpoint.h"
+#include "src/run/training.h"
+
+typedef struct Resume {
+    Checkpoint *checkpoint; /* NULL: the run begins anew */
+    char path[PAL_PATH_SIZE];
+    bool same_folder; /* it is one of the run's own */
+    double seconds;   /* spent on reading */
+} Resume;
+
+/* Collective over all ranks; leaves all files as they are. wanted: "auto" (the newest whole
+ * checkpoint of `folder`, where there is one), "none", or a file or folder. What was damaged is
+ * warned about and the one before is taken (only with "auto"). Errors: no such file (66); damaged,
+ * or saved with other data (65); another number of rows or another model (78, with both values);
+ * "none" in a folder that has checkpoints (73). */
+Status resume_find(Resume *resume, const Session *session, int64_t data_checksum,
+                   const char *wanted, const char *folder);
+
+/* Collective over all ranks, after training_start: the run goes on as the checkpoint was saved.
+ * Closes the checkpoint. */
+Status resume_load(Resume *resume, Training *training);
+
+/* Collective over all ranks. Accepts {0}. */
+void resume_close(Resume *resume);
+
+#endif

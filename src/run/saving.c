@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/run/saving.h"
+
+#include <stdlib.h>
+
+#include "mpi/collectives.h"
+#include "src/base/log.h"
+#include "src/run/machine.h"
+
+static void copy_tensor(void *context, int tensor, void *to)
+{
+    const Saving *saving = context;
+    snapshot_copy(&saving->snapshot, tensor, to);
+}
+
+Status saving_create(Saving *s, Training *t, const char *folder, int64_t resumed)
+{
+    const Config *config = &t->session->config;
+    const CheckpointConfig *options = &config->checkpoint;
+    const Grid *grid = t->session->grid;
+    *s = (Saving){.training = t, .saved = resumed};
+    PAL_TRY(group_agree(&grid->world, config_text(config, &s->configuration)));
+
+    const SnapshotParts parts = {grid, &t->model, &t->optimizer, t->rows, t->feed.order};
+    snapshot_create(&s->snapshot, &parts,
+                    options->memory_type == NUMBER_BFLOAT16 ? STORED_BFLOAT16 : STORED_FLOAT32);
+    saver_create(&s->saver, &grid->world, t->session->arena, folder, options->keep,
+                 (FileTransfer)options->transfer, options->async, s->snapshot.tensors,
+                 s->snapshot.count, (CheckpointSource){s, copy_tensor});
+    return PAL_OK;
+}
+
+void saving_tell(const Saving *s)
+{
+    const CheckpointConfig *options = &s->training->session->config.checkpoint;
+    double size = saver_bytes(s->saver) / MEBIBYTE;
+    if (saver_is_async(s->saver))
+        log_info("checkpoints: %.1f MiB each, written in the background from %.1f MiB of staging "
+                 "memory on each rank, at most",
+                 size, saver_staging_bytes(s->saver) / MEBIBYTE);
+    else
+        log_info("checkpoints: %.1f MiB each, training waits while they are written%s", size,
+                 options->async ? " (checkpoint.async needs checkpoint.transfer = direct)" : "");
+}
+
+static void report(Saving *s, const CheckpointOutcome *outcome)
+{
+    s->last = outcome->status;
+    if (outcome->status != PAL_OK) {
+        if (!s->final)
+            log_warn("no checkpoint of update %lld: %s; earlier ones are as they were, and the run "
+                     "goes on to its next checkpoint",
+                     (long long)outcome->update, outcome->message);
+        status_set_message(outcome->message);
+        return;
+    }
+    s->saved = outcome->update;
+    log_info("saved %s: %.1f MiB in %.2f s, of which training waited %.2f s%s%s", outcome->path,
+             outcome->bytes / MEBIBYTE, outcome->seconds, outcome->stalled,
+             outcome->component[0] != '\0' ? ", MPI-IO by " : "", outcome->component);
+}
+
+static void wait(Saving *s)
+{
+    CheckpointOutcome outcome;
+    if (saver_wait(s->saver, &outcome)) report(s, &outcome);
+}
+
+void saving_begin(Saving *s)
+{
+    const Training *t = s->training;
+    const CheckpointState state = {
+        .update = t->update,
+        .windows = t->windows,
+        .tokens = t->tokens,
+        .next = t->feed.order->next,
+        .data = t->data_checksum,
+        .rows = t->feed.order->rows,
+        .configuration = s->configuration,
+    };
+    wait(s);
+    saver_begin(s->saver, &state);
+    if (!saver_is_async(s->saver)) wait(s);
+}
+
+void saving_poll(Saving *s)
+{
+    CheckpointOutcome outcome;
+    if (saver_poll(s->saver, &outcome)) report(s, &outcome);
+}
+
+Status saving_now(Saving *s)
+{
+    wait(s);
+    if (s->saved == s->training->update) return PAL_OK;
+    s->final = true;
+    saving_begin(s);
+    wait(s);
+    s->final = false;
+    return s->last;
+}
+
+void saving_destroy(Saving *s)
+{
+    if (s->saver != NULL) wait(s);
+    saver_destroy(&s->saver);
+    snapshot_destroy(&s->snapshot);
+    free(s->configuration);
+    *s = (Saving){0};
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A training run's checkpoints: when one is asked for, and what the log says about it. A save that
+ * fails leaves the run and the earlier checkpoints alive.
+ */
+#ifndef PAL_RUN_SAVING_H
+#define PAL_RUN_SAVING_H
+
+#include "io/checkpoint_saver.h"
+#include "src/run/snapshot.h"
+#include "src/run/training.h"
+
+typedef struct Saving {
+    Training *training; /* borrowed */
+    Snapshot snapshot;
+    CheckpointSaver *saver;
+    char *configuration; /* owned */
+    int64_t saved;       /* update of the newest checkpoint that this run has; -1: none */
+    Status last;         /* how the latest save ended */
+    bool final;          /* the run ends with this save */
+} Saving;
+
+/* Collective over all ranks, after training_create and before the arena is sealed. `folder` is RUN.
+ * resumed: the update that the run begins with, when it is in a checkpoint of this folder; else -1.
+ */
+Status saving_create(Saving *saving, Training *training, const char *folder, int64_t resumed);
+/* Collective over all ranks. Waits for what is under way. Accepts what was never created. */
+void saving_destroy(Saving *saving);
+
+/* Local. How saves are done, in the log. */
+void saving_tell(const Saving *saving);
+
+/* Collective over all ranks. The run as it is now; waits for the save before. */
+void saving_begin(Saving *saving);
+/* Collective over all ranks; after every update. */
+void saving_poll(Saving *saving);
+/* Collective over all ranks. The run as it is now is on the disk afterwards, else the error says why
+ * not. */
+Status saving_now(Saving *saving);
+
+#endif

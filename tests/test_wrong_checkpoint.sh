@@ -1,0 +1,164 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Checkpoints that a run cannot go on from: each refused with one message and its status, or passed
+# over for the one before; and what a killed save has left.
+#
+#   tests/test_wrong_checkpoint.sh build/palimpsest [MPIRUN...]
+source "$(dirname "$0")/support.sh"
+
+python=
+for candidate in python3 /usr/bin/python3; do
+    [ -z "$python" ] && $candidate -c 'import h5py' 2>/dev/null && python=$candidate
+done
+
+# Flips a bit in the middle of the first row of the largest tensor, the embedding.
+damage() {
+    $python - "$1" <<'PYTHON' 2>"$folder/err"
+import sys
+import h5py
+with h5py.File(sys.argv[1]) as file:
+    place = file["weights/embedding/table"].id.get_offset() + 40
+with open(sys.argv[1], "r+b") as file:
+    file.seek(place)
+    byte = file.read(1)
+    file.seek(place)
+    file.write(bytes([byte[0] ^ 1]))
+PYTHON
+}
+
+# copy_run: a run of six updates with checkpoints of 2, 4 and 6 in r.
+copy_run() {
+    rm -rf r
+    cp -r "$inputs/six" r
+}
+
+warns() { grep -qF -- "$*" "$folder/err"; }
+says() { grep -qF -- "$*" "$folder/out"; }
+resume() { must 2 train "$inputs/tiny.ini" --run r --set train.updates=8 "$@"; }
+
+prepare_inputs
+must 1 train "$inputs/tiny.ini" --run "$inputs/six" --set train.updates=6 \
+    --set checkpoint.every=2 --set checkpoint.keep=3
+six=$inputs/six/checkpoints
+
+# ---- what is refused ----------------------------------------------------------------------------
+
+write_text "$inputs/other"
+printf 'more' >>"$inputs/other/train/101.txt"
+must 1 prepare "$inputs/other" -o "$inputs/other.h5"
+on="1 2"
+refused 66 "nothing.h5" "no such checkpoint" -- \
+    train "$inputs/tiny.ini" --run r --resume nothing.h5
+refused 65 "is a data file" -- train "$inputs/tiny.ini" --run r --resume "$inputs/data.h5"
+refused 78 "batch.rows = 3" "saved with 2" -- \
+    train "$inputs/tiny.ini" --run "$inputs/six" --set batch.rows=3
+refused 78 "model.width = 16" "saved with 8" -- \
+    train "$inputs/tiny.ini" --run "$inputs/six" --set model.width=16
+refused 78 "model.compression = mean" "saved with conv" -- \
+    train "$inputs/tiny.ini" --run "$inputs/six" --set model.compression=mean \
+    --set model.compression_loss=none
+refused 78 "model.layers = 3" "saved with 2" -- \
+    train "$inputs/tiny.ini" --run r --resume "$inputs/six" --set model.layers=3
+refused 65 "another text" "other.h5" -- \
+    train "$inputs/tiny.ini" --run "$inputs/six" --set "data.path=$inputs/other.h5"
+refused 73 "holds a run already" "--resume auto" -- \
+    train "$inputs/tiny.ini" --run "$inputs/six" --resume none
+
+# ---- damaged files ------------------------------------------------------------------------------
+
+if [ -n "$python" ]; then
+    must 2 verify "$inputs/six"
+    check "verify says that it is whole" says "step-00000006.h5: whole"
+    copy_run
+    damage r/checkpoints/step-00000006.h5
+    words=("step-00000006.h5" "is damaged" "/weights/embedding/table")
+    for ranks in 1 2; do
+        run $ranks verify r
+        ended 65 "$ranks ranks" verify r
+        run $ranks train "$inputs/tiny.ini" --run other --resume r
+        ended 65 "$ranks ranks" train --resume r
+        check "nothing is made" [ ! -e other ]
+        run $ranks evaluate r --data "$inputs/data.h5"
+        ended 65 "$ranks ranks" evaluate r
+    done
+    run 1 generate r --tokens 3
+    ended 65 "1 rank" generate r
+    resume
+    check "the damaged one is named" warns "step-00000006.h5: is damaged"
+    check "the one before is taken" says "resumed from r/checkpoints/step-00000004.h5"
+    check "every update is logged once" \
+        [ "$(grep -o '"update": [0-9]*' r/metrics.jsonl | sort -u | wc -l)" = 8 ]
+    check "no update is logged twice" [ "$(wc -l <r/metrics.jsonl)" = 8 ]
+
+    copy_run
+    for update in 2 4 6; do
+        damage "r/checkpoints/step-0000000$update.h5"
+    done
+    words=("none of the 3 checkpoints" "step-00000006.h5" "--run")
+    run 2 train "$inputs/tiny.ini" --run r
+    ended 65 "2 ranks" train "with damaged checkpoints alone"
+
+    # A file of another version of the format.
+    copy_run
+    $python -c 'import h5py; h5py.File("r/checkpoints/step-00000006.h5", "a").attrs["version"] = 1'
+    words=("step-00000006.h5" "version 1" "reads 2")
+    run 2 evaluate r/checkpoints/step-00000006.h5 --data "$inputs/data.h5"
+    ended 65 "2 ranks" evaluate "a file of version 1"
+    resume
+    check "a file of another version is passed over" \
+        says "resumed from r/checkpoints/step-00000004.h5"
+else
+    skip "damaged files need h5py"
+fi
+
+copy_run
+truncate -s -1 r/checkpoints/step-00000006.h5
+: >r/checkpoints/step-00000004.h5
+resume
+check "cut and empty files are passed over" says "resumed from r/checkpoints/step-00000002.h5"
+
+# ---- folders ------------------------------------------------------------------------------------
+
+copy_run
+ln -sfn step-00000099.h5 r/checkpoints/latest
+resume
+check "a pointer to nowhere is named" warns "latest: points to step-00000099.h5"
+check "the highest step is taken" says "resumed from r/checkpoints/step-00000006.h5"
+
+copy_run
+rm r/checkpoints/latest
+resume
+check "no pointer is needed" says "resumed from r/checkpoints/step-00000006.h5"
+
+copy_run
+ln -sfn step-00000002.h5 r/checkpoints/latest
+resume --set train.updates=3
+check "latest comes before later ones" says "resumed from r/checkpoints/step-00000002.h5"
+
+copy_run
+head -c 5000 "$six/step-00000006.h5" >r/checkpoints/step-00000008.h5.part
+ln -s step-00000008.h5 r/checkpoints/latest.part
+cp "$six/step-00000006.h5" r/checkpoints/mine.h5.part
+printf '{"kind": "train", "upda' >>r/metrics.jsonl
+resume
+check "what a killed save has left is removed" [ ! -e r/checkpoints/latest.part ]
+check "and nothing else" cmp "$six/step-00000006.h5" r/checkpoints/mine.h5.part
+check "half a line of metrics is removed" [ "$(grep -c '^{.*}$' r/metrics.jsonl)" = 8 ]
+
+# Saved into a folder that may not be written any more: the run goes on, its end says so.
+if [ "$(id -u)" != 0 ]; then
+    copy_run
+    chmod a-w r/checkpoints
+    words=("step-00000008.h5" "Permission denied")
+    run 2 train "$inputs/tiny.ini" --run r --set train.updates=8 --set checkpoint.every=1
+    ended 73 "2 ranks" train "into a folder without permission"
+    check "it goes on after the first save that failed" warns "no checkpoint of update 7"
+    chmod u+w r/checkpoints
+fi
+
+# A run that is at its end has nothing to do.
+copy_run
+must 2 train "$inputs/tiny.ini" --run r --set train.updates=6
+check "its files stay" cmp "$six/step-00000006.h5" r/checkpoints/step-00000006.h5
+finish

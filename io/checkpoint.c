@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/checkpoint.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "io/checkpoint_blocks.h"
 #include "io/checkpoint_state.h"
 #include "src/base/checked.h"
 #include "src/base/fatal.h"
@@ -77,4 +80,29 @@ Status checkpoint_read(Checkpoint *checkpoint, const CheckpointTensor *tensor, v
 Status checkpoint_shape(Checkpoint *checkpoint, const char *name, Shape *shape)
 {
     return h5_shape(checkpoint->file, name, shape);
+}
+
+static Status describe(Checkpoint *checkpoint, const char *name, CheckpointTensor *tensor)
+{
+    *tensor = (CheckpointTensor){.num_boxes = 0};
+    snprintf(tensor->name, sizeof tensor->name, "%s", name);
+    PAL_TRY(h5_shape(checkpoint->file, name, &tensor->shape));
+    return h5_stored_type(checkpoint->file, name, &tensor->type);
+}
+
+Status checkpoint_tensors(Checkpoint *checkpoint, const char *folder, CheckpointTensor **tensors,
+                          int *count)
+{
+    char **names = NULL;
+    int64_t num_names = 0;
+    *tensors = NULL;
+    *count = 0;
+    Status status = h5_read_texts(checkpoint->file, PAL_CHECKSUM_TENSORS, &names, &num_names);
+    if (status == PAL_OK)
+        *tensors = fatal_calloc(checked_size(num_names) + 1, sizeof **tensors, "tensors of a file");
+    for (int64_t i = 0; i < num_names && status == PAL_OK; i++)
+        if (strncmp(names[i], folder, strlen(folder)) == 0)
+            status = describe(checkpoint, names[i], &(*tensors)[(*count)++]);
+    h5_texts_free(&names, num_names);
+    return status;
 }

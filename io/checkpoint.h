@@ -34,7 +34,7 @@ typedef struct CheckpointState {
     int64_t tokens;            /* targets counted, over all rows */
     int64_t next;              /* BatchOrder.next */
     int64_t data;              /* dataset_checksum(): what the cursors mean something in */
-    int rows;                  /* R; not written: cursors are tensors */
+    int rows;                  /* R, 0: weights alone; not written: cursors are tensors */
     RowCursor *cursors;        /* (R), BatchOrder.cursors; not written */
     const char *configuration; /* config_text() */
 } CheckpointState;
@@ -61,6 +61,10 @@ Status checkpoint_read(Checkpoint *checkpoint, const CheckpointTensor *tensor, v
  * Error (65) naming the tensor and the block. */
 Status checkpoint_verify(Checkpoint *checkpoint, const char *folder, int64_t *bytes);
 
+/* Collective over the group it was opened with. All tensors whose names begin with `folder`, with
+ * the types of the file and no boxes; the caller frees *tensors. */
+Status checkpoint_tensors(Checkpoint *checkpoint, const char *folder, CheckpointTensor **tensors,
+                          int *count);
 /* Collective over the group it was opened with. */
 Status checkpoint_shape(Checkpoint *checkpoint, const char *name, Shape *shape);
 

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "io/checkpoint_files.h"
+#include "io/publish.h"
 #include "mpi/collectives.h"
 #include "src/base/fatal.h"
 #include "src/base/timer.h"
@@ -24,6 +26,8 @@ typedef enum Step {
 struct CheckpointSaver {
     CheckpointPlan plan;
     CheckpointSource source;
+    char run[PAL_PATH_SIZE];
+    int keep;
     bool async;
     char *staging;      /* async: all tensors, one after another; else room for the largest one */
     size_t *staged_at;  /* (tensors + 1) where each begins */
@@ -79,7 +83,9 @@ void saver_create(CheckpointSaver **saver, const Group *group, Arena *arena, con
                   int num_tensors, CheckpointSource source)
 {
     CheckpointSaver *s = fatal_calloc(1, sizeof *s, "the saver of checkpoints");
-    checkpoint_plan_create(&s->plan, group, run, keep, transfer, tensors, num_tensors);
+    checkpoint_plan_create(&s->plan, group, transfer, tensors, num_tensors);
+    snprintf(s->run, sizeof s->run, "%s", run);
+    s->keep = keep;
     s->source = source;
     s->async = async && transfer == TRANSFER_DIRECT;
     s->outcome.bytes = (double)checkpoint_plan_bytes(&s->plan);
@@ -124,7 +130,9 @@ static void *fill(void *context)
 static void *publish(void *context)
 {
     CheckpointSaver *s = context;
-    remember(s, checkpoint_publish(&s->writing));
+    Status status = checkpoint_publish(&s->writing);
+    if (status == PAL_OK) status = checkpoint_announce(s->run, s->outcome.update, s->keep);
+    remember(s, status);
     return NULL;
 }
 
@@ -145,7 +153,6 @@ static void enter_end(CheckpointSaver *s, Status status)
              status == PAL_OK ? "" : status_message());
     s->outcome.component = s->writing.component;
     s->outcome.seconds = timer_seconds() - s->began;
-    snprintf(s->outcome.path, sizeof s->outcome.path, "%s", s->writing.path);
     checkpoint_writing_end(&s->writing);
     s->step = STEP_ENDED;
 }
@@ -183,12 +190,26 @@ static void copy_to_staging(CheckpointSaver *s)
             s->source.copy(s->source.context, t, s->staging + s->staged_at[t]);
 }
 
+/* Collective over the group. The root makes the folder if it is not there. */
+static Status choose_path(CheckpointSaver *s, int64_t update)
+{
+    char folder[PAL_PATH_SIZE];
+    Status status = checkpoint_name(s->run, update, s->outcome.path);
+    if (status == PAL_OK && group_is_root(s->plan.group)) {
+        publish_folder(s->outcome.path, folder, sizeof folder);
+        status = make_folders(folder);
+    }
+    return group_agree(s->plan.group, status);
+}
+
 void saver_begin(CheckpointSaver *s, const CheckpointState *state)
 {
     PAL_ASSERT(s->step == STEP_NONE);
     s->began = timer_seconds();
     s->outcome.update = state->update;
-    Status status = checkpoint_lay_out(&s->writing, &s->plan, state);
+    Status status = choose_path(s, state->update);
+    if (status == PAL_OK)
+        status = checkpoint_lay_out(&s->writing, &s->plan, s->outcome.path, state);
     if (status != PAL_OK) {
         enter_end(s, status);
     } else {

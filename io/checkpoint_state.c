@@ -83,5 +83,7 @@ Status checkpoint_read_state(H5File *file, CheckpointState *state, char **progra
         int64_t *value = (void *)((char *)state + counters[i].offset);
         PAL_TRY(h5_get_integer(file, "/", counters[i].name, value));
     }
-    return read_cursors(file, state);
+    bool rows;
+    PAL_TRY(h5_has_group(file, "/cursors", &rows));
+    return rows ? read_cursors(file, state) : PAL_OK;
 }

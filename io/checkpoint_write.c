@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/checkpoint_files.h"
 #include "io/checkpoint_state.h"
 #include "io/publish.h"
 #include "mpi/collectives.h"
@@ -14,11 +13,10 @@
 
 /* --- the plan --------------------------------------------------------------------------------- */
 
-void checkpoint_plan_create(CheckpointPlan *plan, const Group *group, const char *run, int keep,
-                            FileTransfer transfer, const CheckpointTensor *tensors, int num_tensors)
+void checkpoint_plan_create(CheckpointPlan *plan, const Group *group, FileTransfer transfer,
+                            const CheckpointTensor *tensors, int num_tensors)
 {
-    *plan = (CheckpointPlan){.group = group, .keep = keep, .transfer = transfer};
-    snprintf(plan->run, sizeof plan->run, "%s", run);
+    *plan = (CheckpointPlan){.group = group, .transfer = transfer};
     plan->tensors = fatal_calloc(checked_size(num_tensors), sizeof *tensors, "a list of tensors");
     memcpy(plan->tensors, tensors, checked_size(num_tensors) * sizeof *tensors);
     plan->num_tensors = num_tensors;
@@ -74,9 +72,6 @@ static Status write_names(const CheckpointWriting *w)
 /* Local, by one rank. */
 static Status make_file(CheckpointWriting *w, const CheckpointState *state)
 {
-    char folder[PAL_PATH_SIZE];
-    publish_folder(w->path, folder, sizeof folder);
-    PAL_TRY(make_folders(folder));
     PAL_TRY(h5_create(&w->file, w->temporary, NULL));
     PAL_TRY(checkpoint_write_state(w->file, state));
     PAL_TRY(write_names(w));
@@ -84,15 +79,15 @@ static Status make_file(CheckpointWriting *w, const CheckpointState *state)
     return h5_seal(w->file);
 }
 
-Status checkpoint_lay_out(CheckpointWriting *w, const CheckpointPlan *plan,
+Status checkpoint_lay_out(CheckpointWriting *w, const CheckpointPlan *plan, const char *path,
                           const CheckpointState *state)
 {
     const Group *group = plan->group;
-    *w = (CheckpointWriting){.plan = plan, .update = state->update, .component = ""};
+    *w = (CheckpointWriting){.plan = plan, .component = ""};
+    snprintf(w->path, sizeof w->path, "%s", path);
     size_t count = checked_size(plan->num_tensors) + 1;
     w->places = fatal_calloc(count, sizeof *w->places, "places of tensors");
-    Status status = checkpoint_name(plan->run, state->update, w->path);
-    if (status == PAL_OK) status = publish_temporary(w->path, w->temporary, sizeof w->temporary);
+    Status status = publish_temporary(w->path, w->temporary, sizeof w->temporary);
     if (status == PAL_OK && group_is_root(group)) status = make_file(w, state);
     status = group_agree(group, status);
     if (status == PAL_OK) status = publish_seen(w->temporary, group);
@@ -153,6 +148,7 @@ static Status write_tensor(SharedFile *file, const CheckpointWriting *w, Block *
 
 static Status write_table(SharedFile *file, const CheckpointWriting *w)
 {
+    if (w->table == CHECKPOINT_NO_TABLE) return PAL_OK;
     const BlockList *list = &w->plan->blocks;
     const int64_t row_bytes = BLOCK_COLUMNS * (int64_t)sizeof(int64_t);
     int64_t *table = fatal_calloc(checked_size(list->count * BLOCK_COLUMNS) + 1, sizeof *table,
@@ -194,11 +190,7 @@ Status checkpoint_fill(CheckpointWriting *w, CheckpointNumbers numbers)
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
-Status checkpoint_publish(CheckpointWriting *w)
-{
-    PAL_TRY(h5_publish(&w->file, w->path));
-    return checkpoint_announce(w->plan->run, w->update, w->plan->keep);
-}
+Status checkpoint_publish(CheckpointWriting *w) { return h5_publish(&w->file, w->path); }
 
 void checkpoint_writing_end(CheckpointWriting *w)
 {

@@ -4,7 +4,7 @@
  *
  *     checkpoint_lay_out     all ranks   one rank makes the file: names, shapes, attributes, room
  *     checkpoint_fill        each rank   its blocks and their checksums, synced
- *     checkpoint_publish     one rank    rename, `latest`, pruning
+ *     checkpoint_publish     one rank    the file gets its name
  *
  * HDF5 works in the first step alone: it knows nothing of threads, and it cannot undo a write that
  * failed. What follows are bytes at places that are known, so a full disk or a broken one leaves
@@ -20,18 +20,18 @@
 /* What is the same for all checkpoints of a run. */
 typedef struct CheckpointPlan {
     const Group *group; /* borrowed */
-    char run[PAL_PATH_SIZE];
-    int keep;
     FileTransfer transfer;
     CheckpointTensor *tensors; /* (num_tensors) owned */
     int num_tensors;
     BlockList blocks;
 } CheckpointPlan;
 
+/* In place of a table's place: the file has none. */
+enum { CHECKPOINT_NO_TABLE = -1 };
+
 /* One checkpoint on its way. */
 typedef struct CheckpointWriting {
     const CheckpointPlan *plan; /* borrowed */
-    int64_t update;
     char path[PAL_PATH_SIZE], temporary[PAL_PATH_SIZE];
     H5File *file;       /* on the group's root: holds the lock */
     int64_t *places;    /* (num_tensors) where each tensor begins; owned */
@@ -41,9 +41,8 @@ typedef struct CheckpointWriting {
 
 /* Collective over the group, which outlives the plan; `tensors` are copied, their boxes borrowed.
  * Asserts that every element has exactly one writer. */
-void checkpoint_plan_create(CheckpointPlan *plan, const Group *group, const char *run, int keep,
-                            FileTransfer transfer, const CheckpointTensor *tensors,
-                            int num_tensors);
+void checkpoint_plan_create(CheckpointPlan *plan, const Group *group, FileTransfer transfer,
+                            const CheckpointTensor *tensors, int num_tensors);
 void checkpoint_plan_destroy(CheckpointPlan *plan);
 
 /* Local. Bytes of this rank's blocks of one tensor, and of all. */
@@ -57,8 +56,9 @@ typedef struct CheckpointNumbers {
     const void *(*of)(void *context, int tensor);
 } CheckpointNumbers;
 
-/* Collective over the plan's group. On failure on every rank nothing is left. */
-Status checkpoint_lay_out(CheckpointWriting *writing, const CheckpointPlan *plan,
+/* Collective over the plan's group. `path` is the file's final name. On failure on every rank
+ * nothing is left. */
+Status checkpoint_lay_out(CheckpointWriting *writing, const CheckpointPlan *plan, const char *path,
                           const CheckpointState *state);
 
 /* Collective over the plan's group with TRANSFER_COLLECTIVE, else local; sends no message with
@@ -66,7 +66,7 @@ Status checkpoint_lay_out(CheckpointWriting *writing, const CheckpointPlan *plan
 Status checkpoint_fill(CheckpointWriting *writing, CheckpointNumbers numbers);
 
 /* Local, on the group's root, when all ranks have filled. Error: the file could not be synced or
- * renamed (and is gone), or `latest` not be moved. */
+ * renamed, and is gone. */
 Status checkpoint_publish(CheckpointWriting *writing);
 
 /* Local, on every rank, at the end of each checkpoint, good or bad: an unpublished file is removed.

@@ -374,3 +374,11 @@ Status h5_stored_type(H5File *file, const char *name, StoredType *type)
     if (dataset >= 0) H5Dclose(dataset);
     return h5_agree(file, status);
 }
+
+Status h5_has_group(H5File *file, const char *name, bool *has)
+{
+    htri_t found = H5Lexists(file->id, name, H5P_DEFAULT);
+    *has = found > 0;
+    return h5_agree(file, found >= 0 ? PAL_OK
+                                     : h5_fail(file->path, PAL_ERROR_DATA, "cannot be read"));
+}

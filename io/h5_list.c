@@ -21,7 +21,9 @@ static void describe_type(hid_t dataset, H5Item *item)
     size_t size = H5Tget_size(type);
     const char *name = "other";
     switch (H5Tget_class(type)) {
-    case H5T_FLOAT: name = "float"; break;
+    case H5T_FLOAT:
+        name = H5Tequal(type, h5_file_type(STORED_BFLOAT16)) > 0 ? "bfloat" : "float";
+        break;
     case H5T_INTEGER: name = H5Tget_sign(type) == H5T_SGN_NONE ? "uint" : "int"; break;
     case H5T_STRING: name = "text"; break;
     default: break;

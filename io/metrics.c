@@ -11,14 +11,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/json.h"
 #include "io/number.h"
 
 struct Metrics {
     char *path;
     int file; /* -1: none */
-    char *line;
-    size_t length, room;
-    bool lost; /* memory ran out while the line was built */
+    JsonText line;
 };
 
 /* Two runs in one folder would mix their lines: the lock tells the second one. It belongs to this
@@ -109,58 +108,26 @@ Status metrics_close(Metrics **metrics)
     Status status = PAL_OK;
     if (m->file >= 0 && close(m->file) != 0)
         status = PAL_FAILURE(PAL_ERROR_IO, "%s: cannot be closed: %s", m->path, strerror(errno));
-    free(m->line);
+    free(m->line.text);
     free(m->path);
     free(m);
     return status;
 }
 
-static void append_text(Metrics *m, const char *text)
-{
-    size_t more = strlen(text);
-    if (m->length + more + 1 > m->room) {
-        size_t room = 2 * (m->length + more + 256);
-        char *grown = realloc(m->line, room);
-        if (grown == NULL) {
-            m->lost = true;
-            return;
-        }
-        m->line = grown;
-        m->room = room;
-    }
-    memcpy(m->line + m->length, text, more + 1);
-    m->length += more;
-}
-
-/* A JSON string; bytes from 0x80 on are UTF-8 and stay. */
-static void append_quoted(Metrics *m, const char *text)
-{
-    append_text(m, "\"");
-    for (const char *c = text; *c != '\0'; c++) {
-        char piece[8] = {*c, '\0'};
-        if (*c == '"' || *c == '\\')
-            snprintf(piece, sizeof piece, "\\%c", *c);
-        else if ((unsigned char)*c < 0x20)
-            snprintf(piece, sizeof piece, "\\u%04x", (unsigned)(unsigned char)*c);
-        append_text(m, piece);
-    }
-    append_text(m, "\"");
-}
-
 static void append_name(Metrics *m, const char *name)
 {
-    append_text(m, ", ");
-    append_quoted(m, name);
-    append_text(m, ": ");
+    json_append(&m->line, ", ");
+    json_append_string(&m->line, name);
+    json_append(&m->line, ": ");
 }
 
 void metrics_begin(Metrics *metrics, const char *kind)
 {
     if (metrics == NULL) return;
-    metrics->length = 0;
-    metrics->lost = false;
-    append_text(metrics, "{\"kind\": ");
-    append_quoted(metrics, kind);
+    metrics->line.length = 0;
+    metrics->line.lost = false;
+    json_append(&metrics->line, "{\"kind\": ");
+    json_append_string(&metrics->line, kind);
 }
 
 void metrics_integer(Metrics *metrics, const char *name, int64_t value)
@@ -169,7 +136,7 @@ void metrics_integer(Metrics *metrics, const char *name, int64_t value)
     char text[32];
     snprintf(text, sizeof text, "%lld", (long long)value);
     append_name(metrics, name);
-    append_text(metrics, text);
+    json_append(&metrics->line, text);
 }
 
 void metrics_number(Metrics *metrics, const char *name, double value)
@@ -177,14 +144,14 @@ void metrics_number(Metrics *metrics, const char *name, double value)
     if (metrics == NULL) return;
     char text[32];
     append_name(metrics, name);
-    append_text(metrics, isfinite(value) ? number_text(value, text) : "null");
+    json_append(&metrics->line, isfinite(value) ? number_text(value, text) : "null");
 }
 
 void metrics_text(Metrics *metrics, const char *name, const char *value)
 {
     if (metrics == NULL) return;
     append_name(metrics, name);
-    append_quoted(metrics, value);
+    json_append_string(&metrics->line, value);
 }
 
 /* The whole line, or nothing of it: a full disk must not leave half an object behind. */
@@ -192,8 +159,8 @@ static Status write_line(const Metrics *m)
 {
     off_t before = lseek(m->file, 0, SEEK_END);
     size_t done = 0;
-    while (done < m->length) {
-        ssize_t written = write(m->file, m->line + done, m->length - done);
+    while (done < m->line.length) {
+        ssize_t written = write(m->file, m->line.text + done, m->line.length - done);
         if (written < 0 && errno == EINTR) continue;
         if (written <= 0) {
             int reason = errno;
@@ -209,15 +176,15 @@ static Status write_line(const Metrics *m)
 Status metrics_end(Metrics *metrics)
 {
     if (metrics == NULL) return PAL_OK;
-    append_text(metrics, "}\n");
-    if (metrics->lost) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", metrics->path);
+    json_append(&metrics->line, "}\n");
+    if (metrics->line.lost) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", metrics->path);
 
     Status status = metrics->file >= 0 ? write_line(metrics) : PAL_OK;
-    metrics->line[metrics->length - 1] = '\0'; /* metrics_line() has no newline */
+    metrics->line.text[metrics->line.length - 1] = '\0'; /* metrics_line() has no newline */
     return status;
 }
 
 const char *metrics_line(const Metrics *metrics)
 {
-    return metrics != NULL && metrics->line != NULL ? metrics->line : "";
+    return metrics != NULL && metrics->line.text != NULL ? metrics->line.text : "";
 }

@@ -30,6 +30,12 @@ const Command commands[] = {
      "CHECKPOINT is a file, or a run folder for its latest one. Several ranks share the reading.\n"
      "Exit status 0: whole; 65: damaged, with the tensor's name.",
      command_verify},
+    {"convert", "CHECKPOINT -o FILE.h5|FILE.safetensors [options]",
+     "Takes the weights out of a checkpoint, for sharing and for PyTorch.",
+     "CHECKPOINT is a file, or a run folder for its latest one. FILE.h5 can be evaluated and\n"
+     "generated from; a training cannot go on from it. FILE.safetensors has the names of the\n"
+     "checkpoint with dots for slashes, and the configuration in its metadata.",
+     command_convert},
     {"bench", "CONFIG.ini [options]",
      "Times training updates against the machine's own matrix-product rate.", NULL, command_bench},
     {0},

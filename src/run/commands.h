@@ -14,6 +14,7 @@ Status command_evaluate(const Command *command, Grid *grid, int argc, char **arg
 Status command_generate(const Command *command, Grid *grid, int argc, char **argv);
 Status command_inspect(const Command *command, Grid *grid, int argc, char **argv);
 Status command_verify(const Command *command, Grid *grid, int argc, char **argv);
+Status command_convert(const Command *command, Grid *grid, int argc, char **argv);
 Status command_bench(const Command *command, Grid *grid, int argc, char **argv);
 
 #endif

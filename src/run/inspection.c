@@ -68,7 +68,7 @@ static Status measure_norm(H5File *file, const H5Item *item, double *norm)
 static Status print_tensor(H5File *file, const H5Item *item, int name_width)
 {
     char shape[96], norm_text[32] = "";
-    if (strncmp(item->type, "float", 5) == 0) {
+    if (strstr(item->type, "float") != NULL) {
         double norm;
         PAL_TRY(measure_norm(file, item, &norm));
         snprintf(norm_text, sizeof norm_text, "%.6g", norm);

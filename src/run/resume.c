@@ -59,6 +59,16 @@ static Status check_configuration(const Resume *resume, const Session *session)
 }
 
 /* Local. */
+static Status check_rows(const Resume *resume)
+{
+    if (resume->checkpoint->state.rows > 0) return PAL_OK;
+    PAL_FAIL(PAL_ERROR_DATA,
+             "%s holds weights alone, which can be evaluated; a training goes on from a checkpoint "
+             "that it has written itself",
+             resume->path);
+}
+
+/* Local. */
 static Status check_text(const Resume *resume, const Session *session, int64_t data_checksum)
 {
     int64_t saved = resume->checkpoint->state.data;
@@ -149,7 +159,8 @@ Status resume_find(Resume *resume, const Session *session, int64_t data_checksum
     checkpoint_list_free(&list);
     if (status == PAL_OK && resume->checkpoint != NULL) {
         resume->same_folder = lies_in(resume->path, folder);
-        status = check_configuration(resume, session);
+        status = check_rows(resume);
+        if (status == PAL_OK) status = check_configuration(resume, session);
         if (status == PAL_OK) status = check_text(resume, session, data_checksum);
     }
     if (status != PAL_OK) resume_close(resume);

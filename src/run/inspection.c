@@ -112,17 +112,44 @@ static void print_summary(const char *path, const Checkpoint *checkpoint, const 
     log_info("tensors  %lld, %lld bytes", (long long)count, (long long)bytes);
 }
 
+/* The text that the rows stand in, when it is where the configuration says; else NULL. */
+static Dataset *open_text(const CheckpointState *state)
+{
+    Config config;
+    Dataset *dataset = NULL;
+    int64_t sum;
+    if (config_parse_text(&config, state->configuration, "checkpoint", NULL, 0) != PAL_OK ||
+        dataset_open(&dataset, config.data.path, 1) != PAL_OK)
+        return NULL;
+    if (dataset_checksum(dataset, &sum) != PAL_OK || sum != state->data) dataset_close(&dataset);
+    return dataset;
+}
+
+static void print_row(const CheckpointState *state, int row, const Dataset *dataset)
+{
+    const RowCursor *cursor = &state->cursors[row];
+    char place[128] = "";
+    const DataSplit *split = dataset != NULL ? &dataset->splits[SPLIT_TRAIN] : NULL;
+    int64_t d = cursor->document;
+    if (split != NULL && d >= 0 && d < split->documents) {
+        int64_t length = split->offsets[d + 1] - split->offsets[d];
+        snprintf(place, sizeof place, "  %5.1f%%  %.100s",
+                 100.0 * (double)cursor->offset / (double)length, split->names[d]);
+    }
+    log_info("%8d %12lld %14lld %8lld%s", row, (long long)cursor->document,
+             (long long)cursor->offset, (long long)cursor->epoch, place);
+}
+
 static void print_rows(const CheckpointState *state)
 {
+    Dataset *dataset = open_text(state);
     log_info(
         "\nNext to read, by row; the next free row takes element %lld of the order of documents:",
         (long long)state->next);
-    log_info("%8s %12s %14s %8s", "row", "document", "offset", "epoch");
-    for (int row = 0; row < state->rows; row++) {
-        const RowCursor *cursor = &state->cursors[row];
-        log_info("%8d %12lld %14lld %8lld", row, (long long)cursor->document,
-                 (long long)cursor->offset, (long long)cursor->epoch);
-    }
+    log_info("%8s %12s %14s %8s%s", "row", "document", "offset", "epoch",
+             dataset != NULL ? "   read  name" : "");
+    for (int row = 0; row < state->rows; row++) print_row(state, row, dataset);
+    dataset_close(&dataset);
 }
 
 static Status inspect_checkpoint(const char *path)
@@ -137,7 +164,7 @@ static Status inspect_checkpoint(const char *path)
         status = print_tensors(checkpoint->file, items, count);
     }
     if (status == PAL_OK) {
-        print_rows(&checkpoint->state);
+        if (checkpoint->state.rows > 0) print_rows(&checkpoint->state);
         log_info("\nConfiguration:\n\n%s", checkpoint->state.configuration);
     }
     h5_items_free(&items, count);

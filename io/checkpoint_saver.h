@@ -45,6 +45,7 @@ void saver_destroy(CheckpointSaver **saver);
 /* Local; the same on every rank. */
 bool saver_is_async(const CheckpointSaver *saver);
 double saver_bytes(const CheckpointSaver *saver);         /* of one checkpoint, all ranks' */
+size_t saver_own_bytes(const CheckpointSaver *saver);     /* of one checkpoint, this rank's */
 double saver_staging_bytes(const CheckpointSaver *saver); /* of the rank that has most */
 
 /* Collective over the group; no save is under way. Nobody changes the numbers before it returns. */

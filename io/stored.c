@@ -43,6 +43,8 @@ void stored_pack(StoredType type, void *bytes, const Real *numbers, int64_t coun
     uint16_t *halves = bytes;
     if (type == STORED_BFLOAT16)
         for (int64_t i = 0; i < count; i++) halves[i] = bfloat16_of((float)numbers[i]);
+    else if (sizeof(Real) == sizeof(float))
+        memcpy(bytes, numbers, (size_t)count * sizeof *numbers);
     else
         for (int64_t i = 0; i < count; i++) floats[i] = (float)numbers[i];
 }

@@ -47,6 +47,12 @@ static void check_storage(Device *device)
     device->op->upload(device, x, host.data);
     device->op->download(device, back.data, x);
     assert_same_bits(back, host);
+    /* To a place that is not aligned; a number before and one after it stay. */
+    int64_t count = tensor_count(x) - 13;
+    back.data[0] = back.data[count + 1] = (Real)0.75;
+    device->op->download(device, back.data + 1, tensor_1d(x.data + 5, count));
+    assert_true(back.data[0] == (Real)0.75 && back.data[count + 1] == (Real)0.75);
+    assert_memory_equal(back.data + 1, host.data + 5, (size_t)count * sizeof(Real));
     device->op->release(device, x.data);
     release(host), release(back);
     assert_null(device->op->allocate(device, SIZE_MAX));

@@ -70,19 +70,24 @@ void memory_mark(const LayerMemory *memory, MemoryMark *mark, int first_row)
     }
 }
 
+/* Slots from `number` on that lie together in the ring, `count` of them at most. */
+static Tensor ring_stretch(const SlotRing *ring, int row, int64_t number, int64_t count)
+{
+    int64_t length = ring->slots.dims[1], width = ring->slots.dims[2], at = number % length;
+    return tensor_2d(ring->slots.data + (row * length + at) * width, smaller(count, length - at),
+                     width);
+}
+
 /* Slots [number, number + count) of a row: out of the ring, or (into) into it. */
 static void ring_copy(Device *device, const SlotRing *ring, int row, int64_t number, int64_t count,
                       Real *numbers, bool into)
 {
-    int64_t length = ring->slots.dims[1], width = ring->slots.dims[2];
-    while (count > 0) {
-        int64_t at = number % length, run = smaller(count, length - at);
-        Real *in_ring = ring->slots.data + (row * length + at) * width;
-        device->op->copy_blocks(device, into ? in_ring : numbers, 0, into ? numbers : in_ring, 0, 1,
-                                run * width);
-        numbers += run * width;
-        number += run;
-        count -= run;
+    for (int64_t done = 0; done < count;) {
+        Tensor in_ring = ring_stretch(ring, row, number + done, count - done);
+        Real *outside = numbers + done * in_ring.dims[1];
+        device->op->copy_blocks(device, into ? in_ring.data : outside, 0,
+                                into ? outside : in_ring.data, 0, 1, tensor_count(in_ring));
+        done += in_ring.dims[0];
     }
 }
 
@@ -93,6 +98,17 @@ void memory_read_shard(Device *device, const SlotRing *ring, int row, int64_t pu
     int64_t missing = number < 0 ? -number : 0;
     ring_copy(device, ring, row, number + missing, ring->kept - missing, to + missing * width,
               false);
+}
+
+void memory_download(Device *device, const SlotRing *ring, int row, int64_t pushed, int64_t first,
+                     int64_t count, Real *to)
+{
+    int64_t number = pushed * ring->entering - ring->kept + first;
+    for (int64_t done = number < 0 ? smaller(count, -number) : 0; done < count;) {
+        Tensor in_ring = ring_stretch(ring, row, number + done, count - done);
+        device->op->download(device, to + done * in_ring.dims[1], in_ring);
+        done += in_ring.dims[0];
+    }
 }
 
 /* The windows that fill a ring. */

@@ -73,6 +73,9 @@ void memory_mark(const LayerMemory *memory, MemoryMark *mark, int first_row);
 
 /* This rank's slots of one row and ring as the mark saw them, oldest first, to `to` (kept, D). */
 void memory_read_shard(Device *device, const SlotRing *ring, int row, int64_t pushed, Real *to);
+/* The same of slots [first, first + count) of the shard alone, to the host. */
+void memory_download(Device *device, const SlotRing *ring, int row, int64_t pushed, int64_t first,
+                     int64_t count, Real *to);
 
 /* Row `row` goes on from a checkpoint: this rank's slots of both rings, oldest first (kept, D), zeros
  * where nothing is held; and how many of the whole memory's newest slots are valid. */

@@ -17,18 +17,20 @@
 #include "mpi/collectives.h"
 #include "src/base/log.h"
 #include "src/base/statistics.h"
+#include "src/run/bench_saves.h"
 #include "src/run/commands.h"
 #include "src/run/machine.h"
 #include "src/run/training.h"
 
 static const double PRODUCT_OPERATIONS = 2.0 * 1024 * 1024 * 1024;
-enum { MOST_UPDATES = 1000, MOST_SWEEP = 16, RATE_RUNS = 5, BYTE_VOCABULARY = 257 };
+enum { MOST_UPDATES = 1000, MOST_SWEEP = 16, RATE_RUNS = 5, SAVES = 5, BYTE_VOCABULARY = 257 };
 
 typedef struct BenchArguments {
     const char *config;
     TextList sets;
     int64_t updates;
     const char *sweep;
+    const char *save; /* folder; NULL: no checkpoints are timed */
 } BenchArguments;
 
 /* Of one configuration; medians over the timed updates. */
@@ -166,11 +168,15 @@ static Status bench_one(Grid *grid, const BenchArguments *arguments, const TextL
 {
     Session session;
     Training training = {0};
+    Saving saving = {0};
+    if (arguments->save != NULL) PAL_TRY(bench_saves_check(&grid->world, arguments->save));
     PAL_TRY(session_read_config(&session, grid, arguments->config, sets));
     session.config.model.vocabulary = BYTE_VOCABULARY;
     session.config.train.update_every_after = 0; /* every update spans its windows */
     Status status = session_start(&session);
     if (status == PAL_OK) status = training_create(&training, &session, true);
+    if (status == PAL_OK && arguments->save != NULL)
+        status = saving_create(&saving, &training, arguments->save, -1);
     if (status == PAL_OK) status = session_seal(&session);
     if (status == PAL_OK) {
         training_start(&training);
@@ -178,6 +184,9 @@ static Status bench_one(Grid *grid, const BenchArguments *arguments, const TextL
     }
     if (status == PAL_OK) print_result(&session, result);
     if (status == PAL_OK) print_pipeline(&training, result);
+    if (status == PAL_OK && arguments->save != NULL)
+        status = bench_saves(&training, &saving, arguments->save, SAVES);
+    saving_destroy(&saving);
     training_destroy(&training);
     session_stop(&session);
     return status;
@@ -303,9 +312,11 @@ Status command_bench(const Command *command, Grid *grid, int argc, char **argv)
         {"updates", OPTION_INTEGER, &arguments.updates, "N", "timed updates (default 5)"},
         {"sweep", OPTION_TEXT, &arguments.sweep, "SIZES",
          "M + N of each run, e.g. 0,512,1024,2048,4096"},
+        {"save", OPTION_TEXT, &arguments.save, "DIR",
+         "also time checkpoints, written into DIR and removed"},
     };
     bool helped;
-    PAL_TRY(arguments_parse(command, options, 3, argc, argv, &arguments.config, 1,
+    PAL_TRY(arguments_parse(command, options, 4, argc, argv, &arguments.config, 1,
                             group_is_root(&grid->world), &helped));
     if (helped) return PAL_OK;
     if (arguments.updates < 1 || arguments.updates > MOST_UPDATES)

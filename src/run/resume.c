@@ -174,8 +174,7 @@ Status resume_load(Resume *resume, Training *t)
     if (resume->checkpoint == NULL) return PAL_OK;
     double start = timer_seconds();
     const CheckpointState *state = &resume->checkpoint->state;
-    const SnapshotParts parts = {t->session->grid, &t->model, &t->optimizer, t->rows,
-                                 t->feed.order};
+    const SnapshotParts parts = training_parts(t);
     PAL_TRY(snapshot_load(resume->checkpoint, &parts));
     model_weights_changed(&t->model);
     t->update = state->update;

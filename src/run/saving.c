@@ -21,7 +21,7 @@ Status saving_create(Saving *s, Training *t, const char *folder, int64_t resumed
     *s = (Saving){.training = t, .saved = resumed};
     PAL_TRY(group_agree(&grid->world, config_text(config, &s->configuration)));
 
-    const SnapshotParts parts = {grid, &t->model, &t->optimizer, t->rows, t->feed.order};
+    const SnapshotParts parts = training_parts(t);
     snapshot_create(&s->snapshot, &parts,
                     options->memory_type == NUMBER_BFLOAT16 ? STORED_BFLOAT16 : STORED_FLOAT32);
     saver_create(&s->saver, &grid->world, t->session->arena, folder, options->keep,
@@ -66,18 +66,23 @@ static void wait(Saving *s)
     if (saver_wait(s->saver, &outcome)) report(s, &outcome);
 }
 
-void saving_begin(Saving *s)
+CheckpointState saving_state(const Saving *s)
 {
     const Training *t = s->training;
-    const CheckpointState state = {
+    return (CheckpointState){
         .update = t->update,
         .windows = t->windows,
         .tokens = t->tokens,
-        .next = t->feed.order->next,
+        .next = t->feed.order != NULL ? t->feed.order->next : 0,
         .data = t->data_checksum,
-        .rows = t->feed.order->rows,
+        .rows = t->session->config.batch.rows,
         .configuration = s->configuration,
     };
+}
+
+void saving_begin(Saving *s)
+{
+    const CheckpointState state = saving_state(s);
     wait(s);
     saver_begin(s->saver, &state);
     if (!saver_is_async(s->saver)) wait(s);

@@ -27,6 +27,9 @@ Status saving_create(Saving *saving, Training *training, const char *folder, int
 /* Collective over all ranks. Waits for what is under way. Accepts what was never created. */
 void saving_destroy(Saving *saving);
 
+/* Local. Counters and configuration of the run as it is now. */
+CheckpointState saving_state(const Saving *saving);
+
 /* Local. How saves are done, in the log. */
 void saving_tell(const Saving *saving);
 

@@ -77,10 +77,26 @@ static int64_t count_numbers(const CheckpointTensor *tensor)
 
 /* --- weights and moments ---------------------------------------------------------------------- */
 
+/* Whether the file has such numbers as they are in memory. */
+static bool stored_as_they_are(StoredType type)
+{
+    return type == STORED_FLOAT32 && sizeof(Real) == sizeof(float);
+}
+
 static void copy_numbers(const Snapshot *list, int tensor, void *to)
 {
     const CheckpointTensor *t = &list->tensors[tensor];
-    stored_pack(t->type, to, list->sources[tensor].numbers, count_numbers(t));
+    Device *device = list->parts.model->device;
+    Tensor numbers = tensor_1d(list->sources[tensor].numbers, count_numbers(t));
+    if (stored_as_they_are(t->type)) {
+        device->op->download(device, to, numbers);
+        return;
+    }
+    size_t count = checked_size(tensor_count(numbers));
+    Real *on_host = fatal_calloc(count, sizeof *on_host, "numbers of a tensor");
+    device->op->download(device, on_host, numbers);
+    stored_pack(t->type, to, on_host, (int64_t)count);
+    free(on_host);
 }
 
 static Shape whole_shape(const Parameter *row)
@@ -166,35 +182,36 @@ static void append_moments(Snapshot *list, const char *folder, const Parameters 
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-/* This rank's slots of a row, oldest first, with zeros where nothing is held. */
-static void read_row(Device *device, const LayerMemory *memory, const SlotRing *ring, int row,
-                     Real *slots)
+/* The slots of one run and row, with zeros where nothing is held. */
+static void read_run(Device *device, const LayerMemory *memory, const SlotRing *ring, ShardRun run,
+                     int row, Real *slots)
 {
-    int64_t width = ring->slots.dims[2], unheld = ring->order.slots - ring->held[row];
-    memory_read_shard(device, ring, row, memory->pushed[row], slots);
-    for (int64_t i = 0; i < shard_runs(ring->order, memory->part); i++) {
-        ShardRun run = shard_run(ring->order, memory->part, i);
-        int64_t cleared = unheld - run.whole < run.count ? unheld - run.whole : run.count;
-        if (cleared > 0)
-            memset(slots + run.shard * width, 0, checked_size(cleared * width) * sizeof *slots);
-    }
+    int64_t width = ring->slots.dims[2], unheld = ring->order.slots - ring->held[row] - run.whole;
+    memory_download(device, ring, row, memory->pushed[row], run.shard, run.count, slots);
+    if (unheld > run.count) unheld = run.count;
+    if (unheld > 0) memset(slots, 0, checked_size(unheld * width) * sizeof *slots);
 }
 
-/* Run after run, of each run row after row: so are the boxes. */
+/* Run after run, of each run row after row: so are the boxes. Numbers that the file has as the memory
+ * has them go there at once. */
 static void copy_memory(const Snapshot *list, int tensor, void *to)
 {
     const SnapshotSource *source = &list->sources[tensor];
+    const LayerMemory *memory = source->memory;
     const SlotRing *ring = source->ring;
-    const CheckpointTensor *t = &list->tensors[tensor];
-    int64_t width = ring->slots.dims[2], rows = list->parts.rows.count;
-    int64_t slot_bytes = width * (int64_t)stored_size(t->type);
+    StoredType type = list->tensors[tensor].type;
+    int64_t width = ring->slots.dims[2];
+    bool as_it_is = stored_as_they_are(type);
     Real *slots = fatal_calloc(checked_size(ring->kept * width), sizeof *slots, "slots of a row");
-    for (int64_t b = 0; b < rows; b++) {
-        read_row(list->parts.model->device, source->memory, ring, checked_int(b), slots);
-        for (int64_t i = 0; i < shard_runs(ring->order, source->memory->part); i++) {
-            ShardRun run = shard_run(ring->order, source->memory->part, i);
-            stored_pack(t->type, (char *)to + (run.shard * rows + b * run.count) * slot_bytes,
-                        slots + run.shard * width, run.count * width);
+    char *at = to;
+    for (int64_t i = 0; i < shard_runs(ring->order, memory->part); i++) {
+        ShardRun run = shard_run(ring->order, memory->part, i);
+        int64_t count = run.count * width;
+        for (int row = 0; row < (int)list->parts.rows.count; row++) {
+            Real *read = as_it_is ? (Real *)(void *)at : slots;
+            read_run(list->parts.model->device, memory, ring, run, row, read);
+            if (!as_it_is) stored_pack(type, at, slots, count);
+            at += count * (int64_t)stored_size(type);
         }
     }
     free(slots);
@@ -261,7 +278,7 @@ static void append_memory(Snapshot *list, int layer, int kind, StoredType type)
     Model *model = list->parts.model;
     const ModelOptions *o = &model->options;
     const LayerMemory *memory = memory_of_layer(model, layer);
-    int64_t rows = list->parts.order->rows;
+    int64_t rows = list->parts.all_rows;
     char folder[64];
     layer_folder(layer, folder);
 
@@ -301,7 +318,7 @@ static void append_cursors(Snapshot *list)
     } members[] = {{"document", offsetof(RowCursor, document)},
                    {"offset", offsetof(RowCursor, offset)},
                    {"epoch", offsetof(RowCursor, epoch)}};
-    int64_t rows = list->parts.order->rows;
+    int64_t rows = list->parts.all_rows;
     for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
         SnapshotSource *source =
             append(list, "/cursors", members[i].name, STORED_INT64, (Shape){1, {rows}});
@@ -339,7 +356,7 @@ void snapshot_create(Snapshot *list, const SnapshotParts *parts, StoredType memo
     append_both_moments(list, &whole, true);
     for (int l = 0; l < options->layers; l++)
         for (int kind = 0; kind < 2; kind++) append_memory(list, l, kind, memory_type);
-    append_cursors(list);
+    if (parts->order != NULL) append_cursors(list);
     free(whole.table);
 }
 
@@ -419,7 +436,7 @@ static Status load_ring(Checkpoint *checkpoint, const SnapshotParts *parts, int 
     const ModelOptions *o = &parts->model->options;
     const LayerMemory *memory = memory_of_layer(parts->model, layer);
     const SlotRing *ring = memory == NULL ? NULL : ring_of(memory, kind);
-    int64_t rows = parts->order->rows, own_rows = parts->rows.count;
+    int64_t rows = parts->all_rows, own_rows = parts->rows.count;
     char folder[64];
     Shape in_file;
     Snapshot list;

@@ -12,15 +12,24 @@
 #include "mpi/partition.h"
 #include "src/model/model.h"
 #include "src/optim/optimizer.h"
+#include "src/run/training.h"
 
 /* What a rank holds of a run. All borrowed. */
 typedef struct SnapshotParts {
     const Grid *grid;
     Model *model;
     const Optimizer *optimizer;
-    Range rows; /* of R */
-    BatchOrder *order;
+    int all_rows;      /* R */
+    Range rows;        /* this rank's of them */
+    BatchOrder *order; /* NULL: nothing is known of where rows stand */
 } SnapshotParts;
+
+/* Local. Of a training. */
+static inline SnapshotParts training_parts(Training *t)
+{
+    return (SnapshotParts){t->session->grid, &t->model,  &t->optimizer,
+                           t->session->config.batch.rows, t->rows, t->feed.order};
+}
 
 /* A list of tensors, the same on every rank, and where this rank has its part of each. */
 typedef struct SnapshotSource SnapshotSource;

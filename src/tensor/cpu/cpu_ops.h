@@ -48,6 +48,10 @@ void cpu_add(Device *device, Tensor y, Tensor x);
 void cpu_copy_blocks(Device *device, Real *to, int64_t to_stride, const Real *from,
                      int64_t from_stride, int64_t blocks, int64_t length);
 
+/* host_copy.c */
+void cpu_upload(Device *device, Tensor to, const Real *from);
+void cpu_download(Device *device, Real *to, Tensor from);
+
 /* sums.c */
 void cpu_add_column_sums(Device *device, Tensor bias, Tensor x);
 double cpu_sum(Device *device, Tensor x);

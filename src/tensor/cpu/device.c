@@ -42,18 +42,6 @@ static void cpu_release(Device *device, void *start)
     free(start);
 }
 
-static void cpu_upload(Device *device, Tensor to, const Real *from)
-{
-    int64_t count = tensor_count(to);
-    cpu_copy_blocks(device, to.data, count, from, count, 1, count);
-}
-
-static void cpu_download(Device *device, Real *to, Tensor from)
-{
-    int64_t count = tensor_count(from);
-    cpu_copy_blocks(device, to, count, from.data, count, 1, count);
-}
-
 static const DeviceOps cpu_ops = {
     .name = "cpu",
     .allocate = cpu_allocate,

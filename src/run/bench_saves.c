@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/run/bench_saves.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mpi/collectives.h"
+#include "src/base/checked.h"
+#include "src/base/fatal.h"
+#include "src/base/log.h"
+#include "src/base/statistics.h"
+#include "src/run/machine.h"
+
+enum { MOST_TIMES = 64, UPDATES_BEFORE = 3 };
+
+/* One number of each save. */
+typedef struct SaveTimes {
+    double copy[MOST_TIMES];    /* seconds of a plain copy, of the slowest rank */
+    double stalled[MOST_TIMES]; /* that training waited, beside what updates take longer */
+    double waits[MOST_TIMES];   /* stalled / copy */
+    double longer[MOST_TIMES];  /* an update while a thread writes / one without */
+    double seconds[MOST_TIMES]; /* until the file has its name */
+    int64_t updates;            /* made while threads wrote, in all saves */
+    const char *component;
+} SaveTimes;
+
+static Status list_files(const char *folder, CheckpointList *list)
+{
+    PAL_TRY(checkpoint_list(folder, list));
+    if (list->count > 0)
+        PAL_FAIL(PAL_ERROR_CANT_CREATE,
+                 "%s has checkpoints (%s), which saves for timing would push out; give another "
+                 "folder",
+                 folder, list->paths[0]);
+    return PAL_OK;
+}
+
+Status bench_saves_check(const Group *world, const char *folder)
+{
+    CheckpointList list = {0};
+    Status status = group_is_root(world) ? list_files(folder, &list) : PAL_OK;
+    checkpoint_list_free(&list);
+    return group_agree(world, status);
+}
+
+/* Local, by one rank. */
+static void remove_files(const char *folder)
+{
+    CheckpointList list;
+    char path[PAL_PATH_SIZE + 32];
+    if (checkpoint_list(folder, &list) != PAL_OK) return;
+    for (int i = 0; i < list.count; i++) unlink(list.paths[i]);
+    checkpoint_list_free(&list);
+    snprintf(path, sizeof path, "%s/checkpoints/latest", folder);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/checkpoints", folder);
+    rmdir(path);
+}
+
+/* From where a save takes its bytes to where it puts them there are as many as this. */
+static double time_copy(const Group *world, char *to, const char *from, size_t bytes)
+{
+    group_barrier(world);
+    double start = timer_seconds();
+    memcpy(to, from, bytes);
+    double seconds = timer_seconds() - start;
+    group_max_double(world, &seconds, 1);
+    return seconds;
+}
+
+static Status time_updates(Training *t, int count, double *seconds)
+{
+    UpdateReport report;
+    *seconds = 0.0;
+    for (int i = 0; i < count; i++) {
+        PAL_TRY(training_update(t, &report));
+        *seconds += report.seconds / count;
+    }
+    return PAL_OK;
+}
+
+/* Updates that ended while threads were writing; the mean of their seconds, 0 where there was none.
+ */
+static Status updates_meanwhile(Training *t, CheckpointSaver *saver, CheckpointOutcome *outcome,
+                                int64_t *count, double *seconds)
+{
+    double sum = 0.0;
+    *count = 0;
+    while (!saver_poll(saver, outcome)) {
+        UpdateReport report;
+        PAL_TRY(training_update(t, &report));
+        if (saver_poll(saver, outcome)) break;
+        sum += report.seconds;
+        ++*count;
+    }
+    *seconds = *count > 0 ? sum / (double)*count : 0.0;
+    return PAL_OK;
+}
+
+static Status time_save(Training *t, Saving *saving, char *buffers[2], size_t bytes, int number,
+                        SaveTimes *times)
+{
+    const Group *world = &t->session->grid->world;
+    double before, meanwhile;
+    int64_t count;
+    CheckpointOutcome outcome;
+    PAL_TRY(time_updates(t, UPDATES_BEFORE, &before));
+    times->copy[number] = time_copy(world, buffers[0], buffers[1], bytes);
+    const CheckpointState state = saving_state(saving);
+    group_barrier(world);
+    saver_begin(saving->saver, &state);
+    PAL_TRY(updates_meanwhile(t, saving->saver, &outcome, &count, &meanwhile));
+    if (outcome.status != PAL_OK) {
+        status_set_message(outcome.message);
+        return outcome.status;
+    }
+    double figures[] = {outcome.stalled, outcome.seconds};
+    group_max_double(world, figures, 2);
+    times->stalled[number] = figures[0];
+    times->seconds[number] = figures[1];
+    times->waits[number] = figures[0] / times->copy[number];
+    times->longer[number] = count > 0 ? meanwhile / before : 1.0;
+    times->updates += count;
+    times->component = outcome.component;
+    return PAL_OK;
+}
+
+static void print_times(const Training *t, const Saving *saving, SaveTimes *times, int count)
+{
+    static const char *const ways[] = {"direct", "independent", "collective"};
+    const CheckpointConfig *options = &t->session->config.checkpoint;
+    double size = saver_bytes(saving->saver) / MEBIBYTE;
+    double seconds = statistics_median(times->seconds, count);
+    log_info("saves: %.1f MiB, %s, %s%s%s: %.2f s, %.0f MiB/s (medians of %d)", size,
+             saver_is_async(saving->saver) ? "asynchronous" : "synchronous",
+             ways[options->transfer], times->component[0] != '\0' ? " by " : "", times->component,
+             seconds, size / seconds, count);
+    if (saver_is_async(saving->saver))
+        log_info("saves: training waits %.3f s, %.2f times a plain copy of the bytes (%.3f s); "
+                 "an update meanwhile takes %.2f times as long (%lld of them)",
+                 statistics_median(times->stalled, count), statistics_median(times->waits, count),
+                 statistics_median(times->copy, count), statistics_median(times->longer, count),
+                 (long long)times->updates);
+}
+
+static char *filled_buffer(size_t bytes, int value)
+{
+    char *buffer = fatal_calloc(bytes + 1, 1, "a plain copy");
+    memset(buffer, value, bytes);
+    return buffer;
+}
+
+Status bench_saves(Training *t, Saving *saving, const char *folder, int times)
+{
+    const Group *world = &t->session->grid->world;
+    SaveTimes *found = fatal_calloc(1, sizeof *found, "times of saves");
+    size_t bytes = saver_own_bytes(saving->saver);
+    char *buffers[2] = {filled_buffer(bytes, 1), filled_buffer(bytes, 2)};
+    Status status = PAL_OK;
+    for (int i = 0; i < times && i < MOST_TIMES && status == PAL_OK; i++) {
+        status = time_save(t, saving, buffers, bytes, i, found);
+        log_progress("save %d of %d", i + 1, times);
+    }
+    if (status == PAL_OK) print_times(t, saving, found, times < MOST_TIMES ? times : MOST_TIMES);
+    if (group_is_root(world)) remove_files(folder);
+    free(buffers[0]);
+    free(buffers[1]);
+    free(found);
+    return status;
+}

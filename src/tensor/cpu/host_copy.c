@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Between the "device" and the host's own buffers, which for this device is a copy in memory.
+ */
+#include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#include "src/base/checked.h"
+#include "src/tensor/cpu/cpu_ops.h"
+#include "src/tensor/cpu/parts.h"
+
+/* From here on numbers go past the caches: who downloads so many does not compute with them next,
+ * and to fetch lines that are then overwritten takes half as long again as the copy. */
+enum { STREAMED = 1 << 14 };
+
+#if defined(__SSE2__)
+static void stream(char *to, const char *from, size_t bytes)
+{
+    size_t head = (16 - (uintptr_t)to % 16) % 16;
+    if (head > bytes) head = bytes;
+    memcpy(to, from, head);
+    size_t at = head;
+    for (; at + 64 <= bytes; at += 64)
+        for (size_t i = at; i < at + 64; i += 16)
+            _mm_stream_si128((__m128i *)(void *)(to + i),
+                             _mm_loadu_si128((const __m128i *)(const void *)(from + i)));
+    _mm_sfence();
+    memcpy(to + at, from + at, bytes - at);
+}
+#else
+static void stream(char *to, const char *from, size_t bytes) { memcpy(to, from, bytes); }
+#endif
+
+void cpu_upload(Device *device, Tensor to, const Real *from)
+{
+    int64_t count = tensor_count(to);
+    cpu_copy_blocks(device, to.data, count, from, count, 1, count);
+}
+
+void cpu_download(Device *device, Real *to, Tensor from)
+{
+    int64_t count = tensor_count(from);
+    int parts = cpu_parts(device, count);
+#pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
+    for (int part = 0; part < parts; part++) {
+        PartRange range = line_range_of_part(count, part, parts);
+        size_t bytes = checked_size(range.end - range.begin) * sizeof(Real);
+        char *into = (char *)(to + range.begin);
+        const char *of = (const char *)(from.data + range.begin);
+        if (count < STREAMED)
+            memcpy(into, of, bytes);
+        else
+            stream(into, of, bytes);
+    }
+}

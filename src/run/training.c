@@ -312,6 +312,7 @@ static void share_traffic(const Group *world, UpdateReport *report)
 {
     Traffic *traffic = &report->traffic;
     double share = traffic_seconds(traffic) / report->seconds;
+    report->wait_share = group_mean_double(world, share);
     report->most_wait_share = share;
     group_max_double(world, &report->most_wait_share, 1);
     group_sum_double(world, traffic->bytes, TRAFFIC_COUNT);
@@ -320,7 +321,6 @@ static void share_traffic(const Group *world, UpdateReport *report)
         traffic->bytes[k] /= world->size;
         traffic->wait_seconds[k] /= world->size;
     }
-    report->wait_share = traffic_seconds(traffic) / report->seconds;
 }
 
 Status training_update(Training *t, UpdateReport *report)

@@ -22,6 +22,7 @@
 /* What is going on; the same on every rank. */
 typedef enum Step {
     STEP_NONE,
+    STEP_LAYING_OUT, /* the root makes the file */
     STEP_FILLING,    /* every rank writes */
     STEP_PUBLISHING, /* the root names the file */
     STEP_ENDED       /* the outcome waits to be fetched */
@@ -37,6 +38,7 @@ struct CheckpointSaver {
     size_t *staged_at;  /* (tensors + 1) where each begins */
     double most_staging_bytes; /* of any rank */
     Step step;
+    CheckpointState state; /* of the save under way */
     CheckpointWriting writing;
     CheckpointOutcome outcome;
     double began;
@@ -133,6 +135,17 @@ static void give_way(void)
     (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICENESS);
 }
 
+/* While it holds the lock nobody else of this process is in HDF5. */
+static void *lay_out(void *context)
+{
+    CheckpointSaver *s = context;
+    h5_enter();
+    Status status = checkpoint_lay_out(&s->writing, &s->state);
+    h5_leave();
+    remember(s, status);
+    return NULL;
+}
+
 static void *fill(void *context)
 {
     CheckpointSaver *s = context;
@@ -173,23 +186,31 @@ static void enter_end(CheckpointSaver *s, Status status)
     s->step = STEP_ENDED;
 }
 
+static void start_on_root(CheckpointSaver *s, void *(*work)(void *))
+{
+    if (group_is_root(s->plan.group))
+        start(s, work);
+    else
+        remember(s, PAL_OK);
+}
+
 /* All ranks' work of this step is done: the next one, or the end. */
 static void advance(CheckpointSaver *s)
 {
-    const Group *group = s->plan.group;
     if (s->has_thread) pthread_join(s->thread, NULL);
     s->has_thread = false;
     if (s->status != PAL_OK) status_set_message(s->message);
-    Status status = group_agree(group, s->status);
+    Status status = s->step == STEP_LAYING_OUT ? checkpoint_share(&s->writing, s->status)
+                                               : group_agree(s->plan.group, s->status);
     if (status != PAL_OK || s->step == STEP_PUBLISHING) {
         enter_end(s, status);
-        return;
+    } else if (s->step == STEP_LAYING_OUT) {
+        s->step = STEP_FILLING;
+        start(s, fill);
+    } else {
+        s->step = STEP_PUBLISHING;
+        start_on_root(s, publish);
     }
-    s->step = STEP_PUBLISHING;
-    if (group_is_root(group))
-        start(s, publish);
-    else
-        remember(s, PAL_OK);
 }
 
 static bool all_done(CheckpointSaver *s)
@@ -222,18 +243,23 @@ void saver_begin(CheckpointSaver *s, const CheckpointState *state)
 {
     PAL_ASSERT(s->step == STEP_NONE);
     s->began = timer_seconds();
+    s->state = *state;
     s->outcome.update = state->update;
     Status status = choose_path(s, state->update);
-    if (status == PAL_OK)
-        status = checkpoint_lay_out(&s->writing, &s->plan, s->outcome.path, state);
+    if (status == PAL_OK) status = checkpoint_writing_begin(&s->writing, &s->plan, s->outcome.path);
     if (status != PAL_OK) {
         enter_end(s, status);
     } else {
         if (s->async) copy_to_staging(s);
-        s->step = STEP_FILLING;
-        start(s, fill);
+        s->step = STEP_LAYING_OUT;
+        start_on_root(s, lay_out);
     }
     s->outcome.stalled = timer_seconds() - s->began;
+}
+
+static bool under_way(const CheckpointSaver *s)
+{
+    return s->step != STEP_NONE && s->step != STEP_ENDED;
 }
 
 static bool fetch(CheckpointSaver *s, CheckpointOutcome *outcome)
@@ -247,7 +273,7 @@ static bool fetch(CheckpointSaver *s, CheckpointOutcome *outcome)
 
 bool saver_poll(CheckpointSaver *s, CheckpointOutcome *outcome)
 {
-    if ((s->step == STEP_FILLING || s->step == STEP_PUBLISHING) && all_done(s)) advance(s);
+    if (under_way(s) && all_done(s)) advance(s);
     return fetch(s, outcome);
 }
 
@@ -255,7 +281,7 @@ bool saver_wait(CheckpointSaver *s, CheckpointOutcome *outcome)
 {
     const struct timespec pause = {0, 1000000};
     double start_of_wait = timer_seconds();
-    while (s->step == STEP_FILLING || s->step == STEP_PUBLISHING) {
+    while (under_way(s)) {
         if (all_done(s))
             advance(s);
         else

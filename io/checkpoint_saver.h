@@ -2,10 +2,10 @@
  *
  * The checkpoints of a run, one after another, in the foreground or behind training's back.
  *
- * Asynchronous: the file is laid out, this rank's numbers are copied to staging memory, and training
- * goes on while a thread of this process writes them. When all ranks have written, which
- * saver_poll() asks, the root's thread gives the file its name. The threads send no message, so any
- * MPI library will do.
+ * Asynchronous: this rank's numbers are copied to staging memory, and training goes on. A thread of
+ * the root lays the file out, then a thread of every rank writes, then one of the root gives the file
+ * its name; that all are through with a step is asked by saver_poll(). The threads send no message,
+ * so any MPI library will do.
  */
 #ifndef PAL_IO_CHECKPOINT_SAVER_H
 #define PAL_IO_CHECKPOINT_SAVER_H
@@ -48,7 +48,8 @@ double saver_bytes(const CheckpointSaver *saver);         /* of one checkpoint, 
 size_t saver_own_bytes(const CheckpointSaver *saver);     /* of one checkpoint, this rank's */
 double saver_staging_bytes(const CheckpointSaver *saver); /* of the rank that has most */
 
-/* Collective over the group; no save is under way. Nobody changes the numbers before it returns. */
+/* Collective over the group; no save is under way. Nobody changes the numbers before it returns;
+ * state->configuration lives until the save has ended. */
 void saver_begin(CheckpointSaver *saver, const CheckpointState *state);
 
 /* Collective over the group. True when a save has ended since saver_begin(), well or not: *outcome

@@ -69,8 +69,15 @@ static Status write_names(const CheckpointWriting *w)
     return status;
 }
 
-/* Local, by one rank. */
-static Status make_file(CheckpointWriting *w, const CheckpointState *state)
+Status checkpoint_writing_begin(CheckpointWriting *w, const CheckpointPlan *plan, const char *path)
+{
+    *w = (CheckpointWriting){.plan = plan, .component = ""};
+    snprintf(w->path, sizeof w->path, "%s", path);
+    w->places = fatal_calloc(checked_size(plan->num_tensors) + 1, sizeof *w->places, "places");
+    return publish_temporary(w->path, w->temporary, sizeof w->temporary);
+}
+
+Status checkpoint_lay_out(CheckpointWriting *w, const CheckpointState *state)
 {
     PAL_TRY(h5_create(&w->file, w->temporary, NULL));
     PAL_TRY(checkpoint_write_state(w->file, state));
@@ -79,22 +86,12 @@ static Status make_file(CheckpointWriting *w, const CheckpointState *state)
     return h5_seal(w->file);
 }
 
-Status checkpoint_lay_out(CheckpointWriting *w, const CheckpointPlan *plan, const char *path,
-                          const CheckpointState *state)
+Status checkpoint_share(CheckpointWriting *w, Status mine)
 {
-    const Group *group = plan->group;
-    *w = (CheckpointWriting){.plan = plan, .component = ""};
-    snprintf(w->path, sizeof w->path, "%s", path);
-    size_t count = checked_size(plan->num_tensors) + 1;
-    w->places = fatal_calloc(count, sizeof *w->places, "places of tensors");
-    Status status = publish_temporary(w->path, w->temporary, sizeof w->temporary);
-    if (status == PAL_OK && group_is_root(group)) status = make_file(w, state);
-    status = group_agree(group, status);
-    if (status == PAL_OK) status = publish_seen(w->temporary, group);
-    if (status != PAL_OK) {
-        checkpoint_writing_end(w);
-        return status;
-    }
+    const Group *group = w->plan->group;
+    size_t count = checked_size(w->plan->num_tensors) + 1;
+    PAL_TRY(group_agree(group, mine));
+    PAL_TRY(publish_seen(w->temporary, group));
     w->places[count - 1] = w->table;
     group_broadcast(group, w->places, count * sizeof *w->places, 0);
     w->table = w->places[count - 1];
@@ -197,4 +194,19 @@ void checkpoint_writing_end(CheckpointWriting *w)
     h5_abandon(&w->file);
     free(w->places);
     w->places = NULL;
+}
+
+Status checkpoint_write(const CheckpointPlan *plan, const char *path, const CheckpointState *state,
+                        CheckpointNumbers numbers)
+{
+    const Group *group = plan->group;
+    CheckpointWriting w;
+    Status status = checkpoint_writing_begin(&w, plan, path);
+    if (status == PAL_OK && group_is_root(group)) status = checkpoint_lay_out(&w, state);
+    status = checkpoint_share(&w, status);
+    if (status == PAL_OK) status = group_agree(group, checkpoint_fill(&w, numbers));
+    if (status == PAL_OK)
+        status = group_agree(group, group_is_root(group) ? checkpoint_publish(&w) : PAL_OK);
+    checkpoint_writing_end(&w);
+    return status;
 }

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Writing one checkpoint, in steps, so that the longest of them can be done by a background thread:
+ * Writing one checkpoint, in steps, so that all of it but the third can be done by background
+ * threads:
  *
- *     checkpoint_lay_out     all ranks   one rank makes the file: names, shapes, attributes, room
- *     checkpoint_fill        each rank   its blocks and their checksums, synced
- *     checkpoint_publish     one rank    the file gets its name
+ *     checkpoint_writing_begin   each rank   the file's names
+ *     checkpoint_lay_out         one rank    makes the file: names, shapes, attributes, room
+ *     checkpoint_share           all ranks   get to know where each tensor begins
+ *     checkpoint_fill            each rank   its blocks and their checksums, synced
+ *     checkpoint_publish         one rank    the file gets its name
+ *     checkpoint_writing_end     each rank   an unpublished file is removed
  *
- * HDF5 works in the first step alone: it knows nothing of threads, and it cannot undo a write that
+ * HDF5 works in the second step alone: it knows nothing of threads, and it cannot undo a write that
  * failed. What follows are bytes at places that are known, so a full disk or a broken one leaves
  * nothing but a file to be removed.
  */
@@ -56,10 +60,16 @@ typedef struct CheckpointNumbers {
     const void *(*of)(void *context, int tensor);
 } CheckpointNumbers;
 
-/* Collective over the plan's group. `path` is the file's final name. On failure on every rank
- * nothing is left. */
-Status checkpoint_lay_out(CheckpointWriting *writing, const CheckpointPlan *plan, const char *path,
-                          const CheckpointState *state);
+/* Local; `path` is the file's final name. */
+Status checkpoint_writing_begin(CheckpointWriting *writing, const CheckpointPlan *plan,
+                                const char *path);
+
+/* Local, on the group's root. Errors: PAL_ERROR_CANT_CREATE, PAL_ERROR_IO. */
+Status checkpoint_lay_out(CheckpointWriting *writing, const CheckpointState *state);
+
+/* Collective over the plan's group. `mine`: how laying out went, PAL_OK on ranks that did not. Every
+ * rank gets the root's failure, or one that does not see the file. */
+Status checkpoint_share(CheckpointWriting *writing, Status mine);
 
 /* Collective over the plan's group with TRANSFER_COLLECTIVE, else local; sends no message with
  * TRANSFER_DIRECT. The outcome is this rank's. */
@@ -69,8 +79,11 @@ Status checkpoint_fill(CheckpointWriting *writing, CheckpointNumbers numbers);
  * renamed, and is gone. */
 Status checkpoint_publish(CheckpointWriting *writing);
 
-/* Local, on every rank, at the end of each checkpoint, good or bad: an unpublished file is removed.
- * Leaves status_message() as it is. */
+/* Local, at the end of each checkpoint, good or bad. Leaves status_message() as it is. */
 void checkpoint_writing_end(CheckpointWriting *writing);
+
+/* Collective over the plan's group: all of the steps. */
+Status checkpoint_write(const CheckpointPlan *plan, const char *path, const CheckpointState *state,
+                        CheckpointNumbers numbers);
 
 #endif

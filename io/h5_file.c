@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,11 @@
 #include "io/h5_internal.h"
 #include "io/publish.h"
 #include "mpi/collectives.h"
+
+static pthread_mutex_t in_hdf5 = PTHREAD_MUTEX_INITIALIZER;
+
+void h5_enter(void) { pthread_mutex_lock(&in_hdf5); }
+void h5_leave(void) { pthread_mutex_unlock(&in_hdf5); }
 
 const char *shape_text(Shape shape, char text[96])
 {

@@ -42,6 +42,11 @@ typedef struct H5Item {
     int64_t bytes; /* numbers times their size */
 } H5Item;
 
+/* Local. HDF5 is for one thread at a time: who may meet a background thread in it (io/checkpoint_saver)
+ * is between these two. */
+void h5_enter(void);
+void h5_leave(void);
+
 /* Local. (3, 5) as "(3, 5)". */
 const char *shape_text(Shape shape, char text[96]);
 bool shape_equal(Shape a, Shape b);

@@ -68,19 +68,6 @@ static const void *numbers_of(void *context, int tensor)
     return c->numbers[tensor];
 }
 
-static Status write_hdf5(const Conversion *c, const CheckpointPlan *plan, const char *path,
-                         CheckpointNumbers numbers)
-{
-    CheckpointWriting writing;
-    PAL_TRY(checkpoint_lay_out(&writing, plan, path, &c->from->state));
-    Status status = group_agree(c->world, checkpoint_fill(&writing, numbers));
-    if (status == PAL_OK)
-        status = group_agree(c->world,
-                             group_is_root(c->world) ? checkpoint_publish(&writing) : PAL_OK);
-    checkpoint_writing_end(&writing);
-    return status;
-}
-
 static Status write_safetensors(const Conversion *c, const CheckpointPlan *plan, const char *path,
                                 CheckpointNumbers numbers)
 {
@@ -112,8 +99,9 @@ static Status convert(Conversion *c, const char *output)
     checkpoint_plan_create(&plan, c->world, TRANSFER_DIRECT, c->tensors, c->count);
     double bytes = (double)checkpoint_plan_bytes(&plan);
     group_sum_double(c->world, &bytes, 1);
-    Status status = ends_with(output, ".safetensors") ? write_safetensors(c, &plan, output, numbers)
-                                                      : write_hdf5(c, &plan, output, numbers);
+    Status status = ends_with(output, ".safetensors")
+                        ? write_safetensors(c, &plan, output, numbers)
+                        : checkpoint_write(&plan, output, &c->from->state, numbers);
     checkpoint_plan_destroy(&plan);
     if (status == PAL_OK)
         log_info("wrote %s: %d tensors of update %lld, %.1f MiB", output, c->count,

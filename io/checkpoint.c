@@ -16,7 +16,8 @@ Status checkpoint_open(Checkpoint **checkpoint, const char *path, const Group *g
     *checkpoint = NULL;
     PAL_TRY(h5_open(&file, path, group));
     Checkpoint *c = calloc(1, sizeof *c);
-    Status status = h5_agree(file, c != NULL ? PAL_OK : PAL_FAILURE(PAL_ERROR_UNAVAILABLE, "%s: out of memory", path));
+    Status status = h5_agree(
+        file, c != NULL ? PAL_OK : PAL_FAILURE(PAL_ERROR_UNAVAILABLE, "%s: out of memory", path));
     if (status != PAL_OK) {
         h5_abandon(&file);
         free(c);

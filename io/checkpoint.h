@@ -17,8 +17,8 @@
 #define PAL_CHECKPOINT_FORMAT "palimpsest-checkpoint"
 enum { PAL_CHECKPOINT_VERSION = 2, PAL_TENSOR_NAME_SIZE = 192 };
 
-/* One tensor, and which boxes of it this rank has. Their numbers stand box after box in memory, each
- * row-major. */
+/* One tensor, and which boxes of it this rank has. Their numbers stand box after box in memory,
+ * each row-major. */
 typedef struct CheckpointTensor {
     char name[PAL_TENSOR_NAME_SIZE]; /* "/weights/layers/00/attention/query" */
     StoredType type;
@@ -51,14 +51,14 @@ Status checkpoint_open(Checkpoint **checkpoint, const char *path, const Group *g
 /* Collective over the group it was opened with. Accepts NULL, sets NULL. */
 void checkpoint_close(Checkpoint **checkpoint);
 
-/* Collective over the group it was opened with. Reads tensor->boxes into `numbers`; STORED_REAL takes
- * float32 and bfloat16. Errors (65): not there; the file's shape is not tensor->shape (both are
- * said). */
+/* Collective over the group it was opened with. Reads tensor->boxes into `numbers`; STORED_REAL
+ * takes float32 and bfloat16. Errors (65): not there; the file's shape is not tensor->shape (both
+ * are said). */
 Status checkpoint_read(Checkpoint *checkpoint, const CheckpointTensor *tensor, void *numbers);
 
 /* Collective over the group it was opened with: each rank reads some of the blocks of all tensors
- * whose names begin with `folder` ("/": all) and holds them against their checksums. *bytes: of these tensors; it may be NULL.
- * Error (65) naming the tensor and the block. */
+ * whose names begin with `folder` ("/": all) and holds them against their checksums. *bytes: of
+ * these tensors; it may be NULL. Error (65) naming the tensor and the block. */
 Status checkpoint_verify(Checkpoint *checkpoint, const char *folder, int64_t *bytes);
 
 /* Collective over the group it was opened with. All tensors whose names begin with `folder`, with
@@ -74,9 +74,9 @@ typedef struct CheckpointList {
     int count;
 } CheckpointList;
 
-/* Local. The checkpoints of a folder RUN: the one that `latest` points to, then those before it, the
- * newest first, then any later ones (a run that was begun again from an earlier one leaves such).
- * None where the folder is not there. Free with checkpoint_list_free. */
+/* Local. The checkpoints of a folder RUN: the one that `latest` points to, then those before it,
+ * the newest first, then any later ones (a run that was begun again from an earlier one leaves
+ * such). None where the folder is not there. Free with checkpoint_list_free. */
 Status checkpoint_list(const char *run, CheckpointList *list);
 void checkpoint_list_free(CheckpointList *list);
 

@@ -117,7 +117,7 @@ static void cut_all(BlockList *list, const CheckpointTensor *tensors, int num_te
     for (int t = 0; t < num_tensors; t++) at += cut_tensor(at, t, &tensors[t]);
 }
 
-/* --- exactly one writer for every element ------------------------------------------------------ */
+/* --- exactly one writer for every element ----------------------------------------------------- */
 
 static int by_number(const void *a, const void *b)
 {

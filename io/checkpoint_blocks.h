@@ -12,7 +12,7 @@
 /* Tables of a file: names of tensors, and (blocks, BLOCK_COLUMNS) of int64: the tensor's place in
  * that list, first and count in up to four dimensions (PAL_MAX_DIMS), checksum. */
 #define PAL_CHECKSUM_TENSORS "/checksums/tensors"
-#define PAL_CHECKSUM_BLOCKS "/checksums/blocks"
+#define PAL_CHECKSUM_BLOCKS  "/checksums/blocks"
 enum { BLOCK_COLUMNS = 2 + 2 * PAL_MAX_DIMS };
 
 typedef struct Block {

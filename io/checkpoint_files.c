@@ -148,8 +148,7 @@ Status checkpoint_find(const char *path, char found[PAL_PATH_SIZE])
 
 static bool add_path(CheckpointList *list, const char *run, int64_t update)
 {
-    char(*grown)[PAL_PATH_SIZE] =
-        realloc(list->paths, (size_t)(list->count + 1) * sizeof *grown);
+    char(*grown)[PAL_PATH_SIZE] = realloc(list->paths, (size_t)(list->count + 1) * sizeof *grown);
     if (grown == NULL) return false;
     list->paths = grown;
     return checkpoint_name(run, update, list->paths[list->count++]) == PAL_OK;

@@ -34,8 +34,8 @@ struct CheckpointSaver {
     char run[PAL_PATH_SIZE];
     int keep;
     bool async;
-    char *staging;      /* async: all tensors, one after another; else room for the largest one */
-    size_t *staged_at;  /* (tensors + 1) where each begins */
+    char *staging;     /* async: all tensors, one after another; else room for the largest one */
+    size_t *staged_at; /* (tensors + 1) where each begins */
     double most_staging_bytes; /* of any rank */
     Step step;
     CheckpointState state; /* of the save under way */
@@ -73,13 +73,13 @@ static void place_staging(CheckpointSaver *s, Arena *arena)
     s->staged_at = fatal_calloc(count + 1, sizeof *s->staged_at, "places in staging memory");
     for (int t = 0; t < s->plan.num_tensors; t++) {
         size_t bytes = checkpoint_tensor_bytes(&s->plan, t);
-        s->staged_at[t + 1] =
-            (s->staged_at[t] + bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        s->staged_at[t + 1] = (s->staged_at[t] + bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
         if (bytes > largest) largest = bytes;
     }
     size_t bytes = s->async ? s->staged_at[count] : largest;
     s->staging = arena_host(arena, PURPOSE_STAGING, bytes + ALIGNMENT);
-    if (s->async && s->staging != NULL) memset(s->staging, 0, bytes); /* the first save is in haste */
+    if (s->async && s->staging != NULL)
+        memset(s->staging, 0, bytes); /* the first save is in haste */
     s->most_staging_bytes = (double)bytes;
     group_max_double(s->plan.group, &s->most_staging_bytes, 1);
 }
@@ -117,7 +117,7 @@ double saver_bytes(const CheckpointSaver *saver) { return saver->outcome.bytes; 
 size_t saver_own_bytes(const CheckpointSaver *saver) { return checkpoint_plan_bytes(&saver->plan); }
 double saver_staging_bytes(const CheckpointSaver *saver) { return saver->most_staging_bytes; }
 
-/* --- the two pieces of work of a rank ---------------------------------------------------------- */
+/* --- the two pieces of work of a rank --------------------------------------------------------- */
 
 static void remember(CheckpointSaver *s, Status status)
 {
@@ -126,9 +126,9 @@ static void remember(CheckpointSaver *s, Status status)
     atomic_store(&s->done, true);
 }
 
-/* Where every core computes, a thread that writes at full speed would make its core's share of every
- * update the last to be ready. At this priority it gets a tenth of a busy core, and all of an idle
- * one. */
+/* Where every core computes, a thread that writes at full speed would make its core's share of
+ * every update the last to be ready. At this priority it gets a tenth of a busy core, and all of an
+ * idle one. */
 static void give_way(void)
 {
     enum { NICENESS = 10 };
@@ -173,7 +173,7 @@ static void start(CheckpointSaver *s, void *(*work)(void *))
     if (!s->has_thread) (void)work(s);
 }
 
-/* --- from step to step, all ranks together ----------------------------------------------------- */
+/* --- from step to step, all ranks together ---------------------------------------------------- */
 
 static void enter_end(CheckpointSaver *s, Status status)
 {

@@ -3,9 +3,9 @@
  * The checkpoints of a run, one after another, in the foreground or behind training's back.
  *
  * Asynchronous: this rank's numbers are copied to staging memory, and training goes on. A thread of
- * the root lays the file out, then a thread of every rank writes, then one of the root gives the file
- * its name; that all are through with a step is asked by saver_poll(). The threads send no message,
- * so any MPI library will do.
+ * the root lays the file out, then a thread of every rank writes, then one of the root gives the
+ * file its name; that all are through with a step is asked by saver_poll(). The threads send no
+ * message, so any MPI library will do.
  */
 #ifndef PAL_IO_CHECKPOINT_SAVER_H
 #define PAL_IO_CHECKPOINT_SAVER_H
@@ -23,14 +23,14 @@ typedef struct CheckpointSource {
 
 /* How a save ended. */
 typedef struct CheckpointOutcome {
-    Status status;            /* of PAL_OK, or why there is no such checkpoint, on every rank */
-    char message[2048];       /* of a failure */
+    Status status;      /* of PAL_OK, or why there is no such checkpoint, on every rank */
+    char message[2048]; /* of a failure */
     int64_t update;
     char path[PAL_PATH_SIZE];
-    double seconds;           /* from the request until it had its name */
-    double stalled;           /* of them, those that training waited */
-    double bytes;             /* of all ranks */
-    const char *component;    /* what did MPI-IO: "ROMIO", "OMPIO", "" */
+    double seconds;        /* from the request until it had its name */
+    double stalled;        /* of them, those that training waited */
+    double bytes;          /* of all ranks */
+    const char *component; /* what did MPI-IO: "ROMIO", "OMPIO", "" */
 } CheckpointOutcome;
 
 /* Collective over the group, which outlives the saver, as do the source and the arena, which is not

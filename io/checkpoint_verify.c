@@ -38,10 +38,9 @@ static Status read_blocks(H5File *file, Tables *tables)
     tables->blocks = calloc(checked_size(count) + 1, sizeof *tables->blocks);
     bool got = rows != NULL && tables->blocks != NULL;
     Status status = h5_agree(
-        file, got ? PAL_OK
-                  : PAL_FAILURE(PAL_ERROR_UNAVAILABLE, "%s: out of memory", h5_path(file)));
-    if (status == PAL_OK)
-        status = h5_read(file, PAL_CHECKSUM_BLOCKS, STORED_INT64, shape, rows);
+        file,
+        got ? PAL_OK : PAL_FAILURE(PAL_ERROR_UNAVAILABLE, "%s: out of memory", h5_path(file)));
+    if (status == PAL_OK) status = h5_read(file, PAL_CHECKSUM_BLOCKS, STORED_INT64, shape, rows);
     for (int64_t i = 0; status == PAL_OK && i < count; i++) {
         PAL_ASSERT(rows != NULL && tables->blocks != NULL);
         tables->blocks[i] = block_from_row(rows + i * BLOCK_COLUMNS);
@@ -147,8 +146,7 @@ Status checkpoint_verify(Checkpoint *checkpoint, const char *folder, int64_t *by
     Status status = h5_read_texts(file, PAL_CHECKSUM_TENSORS, &tables.names, &tables.num_names);
     if (status == PAL_OK) status = read_blocks(file, &tables);
     for (int64_t t = 0; t < tables.num_names && status == PAL_OK; t++)
-        if (begins(tables.names[t], folder))
-            status = verify_tensor(checkpoint, &tables, t, &total);
+        if (begins(tables.names[t], folder)) status = verify_tensor(checkpoint, &tables, t, &total);
     tables_free(&tables);
     if (bytes != NULL) *bytes = total;
     return status;

@@ -153,7 +153,8 @@ static Status write_table(SharedFile *file, const CheckpointWriting *w)
     for (int64_t i = 0; i < list->count; i++)
         block_to_row(&list->blocks[i], table + i * BLOCK_COLUMNS);
     int64_t place = w->table + list->first * row_bytes;
-    Status status = shared_file_write(file, (FilePieces){list->count * row_bytes, 1, &place}, table);
+    Status status =
+        shared_file_write(file, (FilePieces){list->count * row_bytes, 1, &place}, table);
     free(table);
     return status;
 }
@@ -172,8 +173,8 @@ Status checkpoint_fill(CheckpointWriting *w, CheckpointNumbers numbers)
         if (status != PAL_OK)
             (void)take_part(file, plan, plan->blocks.most_of_tensor[t]);
         else
-            now = write_tensor(file, w, blocks, t,
-                               count > 0 ? numbers.of(numbers.context, t) : NULL);
+            now =
+                write_tensor(file, w, blocks, t, count > 0 ? numbers.of(numbers.context, t) : NULL);
         if (status == PAL_OK) status = now;
         blocks += count;
     }

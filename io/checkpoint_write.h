@@ -37,9 +37,9 @@ enum { CHECKPOINT_NO_TABLE = -1 };
 typedef struct CheckpointWriting {
     const CheckpointPlan *plan; /* borrowed */
     char path[PAL_PATH_SIZE], temporary[PAL_PATH_SIZE];
-    H5File *file;       /* on the group's root: holds the lock */
-    int64_t *places;    /* (num_tensors) where each tensor begins; owned */
-    int64_t table;      /* where the table of blocks begins */
+    H5File *file;          /* on the group's root: holds the lock */
+    int64_t *places;       /* (num_tensors) where each tensor begins; owned */
+    int64_t table;         /* where the table of blocks begins */
     const char *component; /* shared_file_component() */
 } CheckpointWriting;
 
@@ -67,8 +67,8 @@ Status checkpoint_writing_begin(CheckpointWriting *writing, const CheckpointPlan
 /* Local, on the group's root. Errors: PAL_ERROR_CANT_CREATE, PAL_ERROR_IO. */
 Status checkpoint_lay_out(CheckpointWriting *writing, const CheckpointState *state);
 
-/* Collective over the plan's group. `mine`: how laying out went, PAL_OK on ranks that did not. Every
- * rank gets the root's failure, or one that does not see the file. */
+/* Collective over the plan's group. `mine`: how laying out went, PAL_OK on ranks that did not.
+ * Every rank gets the root's failure, or one that does not see the file. */
 Status checkpoint_share(CheckpointWriting *writing, Status mine);
 
 /* Collective over the plan's group with TRANSFER_COLLECTIVE, else local; sends no message with

@@ -26,9 +26,9 @@ enum {
 typedef enum ResetMemory { RESET_DOCUMENT, RESET_NEVER } ResetMemory;
 typedef enum NumberType { NUMBER_FLOAT32, NUMBER_BFLOAT16 } NumberType;
 typedef enum CheckpointTransfer { /* as FileTransfer of mpi/shared_file.h */
-    CHECKPOINT_DIRECT,
-    CHECKPOINT_INDEPENDENT,
-    CHECKPOINT_COLLECTIVE
+                                  CHECKPOINT_DIRECT,
+                                  CHECKPOINT_INDEPENDENT,
+                                  CHECKPOINT_COLLECTIVE
 } CheckpointTransfer;
 typedef enum DeviceName { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA } DeviceName;
 

@@ -152,7 +152,7 @@ static Status load_block(Dataset *dataset, Split split, TokenBlock *block, int64
     char path[64];
     snprintf(path, sizeof path, "/%s/tokens", split_names[split]);
     block->count = 0; /* until it is read */
-    h5_enter(); /* training reads while a checkpoint is laid out */
+    h5_enter();       /* training reads while a checkpoint is laid out */
     Status status = h5_read_slab(dataset->file, path, STORED_UINT16, &slab, block->tokens);
     h5_leave();
     PAL_TRY(status);

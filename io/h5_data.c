@@ -8,8 +8,8 @@
 #include "mpi/collectives.h"
 #include "src/base/checked.h"
 
-/* A float32 without its lower half: HDF5 and what is built on it convert it by themselves. Made once
- * and kept. */
+/* A float32 without its lower half: HDF5 and what is built on it convert it by themselves. Made
+ * once and kept. */
 static hid_t bfloat16_type(void)
 {
     static hid_t type = -1;
@@ -190,10 +190,8 @@ static Status transfer_box(const BoxTransfer *t, const H5File *file, const char 
     if (elements == 0) return PAL_OK;
     hid_t in_memory = H5Screate_simple(1, &elements, NULL);
     herr_t done = in_memory < 0 ? -1
-                  : into        ? H5Dwrite(t->dataset, type, in_memory, t->in_file, t->properties,
-                                           numbers)
-                                : H5Dread(t->dataset, type, in_memory, t->in_file, t->properties,
-                                          numbers);
+                  : into ? H5Dwrite(t->dataset, type, in_memory, t->in_file, t->properties, numbers)
+                         : H5Dread(t->dataset, type, in_memory, t->in_file, t->properties, numbers);
     Status status = PAL_OK;
     if (done < 0)
         status = h5_fail(file->path, into ? PAL_ERROR_IO : PAL_ERROR_DATA, "%s cannot be %s", name,
@@ -265,8 +263,7 @@ Status h5_read_slabs(H5File *file, const char *name, StoredType type, const Slab
     BoxTransfer t;
     Status status = h5_agree(file, transfer_begin(&t, file, name));
     if (status == PAL_OK && !t.nothing)
-        status =
-            h5_agree(file, read_all(&t, file, name, h5_memory_type(type), slabs, count, data));
+        status = h5_agree(file, read_all(&t, file, name, h5_memory_type(type), slabs, count, data));
     transfer_end(&t);
     return status;
 }
@@ -367,8 +364,9 @@ Status h5_stored_type(H5File *file, const char *name, StoredType *type)
     if (found < 0)
         status = h5_fail(file->path, PAL_ERROR_DATA, "has no readable dataset %s", name);
     else if (!known)
-        status = PAL_FAILURE(PAL_ERROR_DATA, "%s: %s has numbers of a type that palimpsest does not "
-                                             "write",
+        status = PAL_FAILURE(PAL_ERROR_DATA,
+                             "%s: %s has numbers of a type that palimpsest does not "
+                             "write",
                              file->path, name);
     if (found >= 0) H5Tclose(found);
     if (dataset >= 0) H5Dclose(dataset);
@@ -379,6 +377,6 @@ Status h5_has_group(H5File *file, const char *name, bool *has)
 {
     htri_t found = H5Lexists(file->id, name, H5P_DEFAULT);
     *has = found > 0;
-    return h5_agree(file, found >= 0 ? PAL_OK
-                                     : h5_fail(file->path, PAL_ERROR_DATA, "cannot be read"));
+    return h5_agree(file,
+                    found >= 0 ? PAL_OK : h5_fail(file->path, PAL_ERROR_DATA, "cannot be read"));
 }

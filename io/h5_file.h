@@ -42,8 +42,8 @@ typedef struct H5Item {
     int64_t bytes; /* numbers times their size */
 } H5Item;
 
-/* Local. HDF5 is for one thread at a time: who may meet a background thread in it (io/checkpoint_saver)
- * is between these two. */
+/* Local. HDF5 is for one thread at a time: who may meet a background thread in it
+ * (io/checkpoint_saver) is between these two. */
 void h5_enter(void);
 void h5_leave(void);
 
@@ -97,8 +97,8 @@ Status h5_read_slab(H5File *file, const char *name, StoredType type, const Slab 
 Status h5_read_slabs(H5File *file, const char *name, StoredType type, const Slab *slabs, int count,
                      void *data);
 
-/* Collective over the file's group; every rank reads its own slabs, one at a time, and `look` (local)
- * sees each of them: its number and its bytes. */
+/* Collective over the file's group; every rank reads its own slabs, one at a time, and `look`
+ * (local) sees each of them: its number and its bytes. */
 typedef Status (*SlabVisitor)(void *context, int number, const void *bytes, size_t count);
 Status h5_visit_slabs(H5File *file, const char *name, StoredType type, const Slab *slabs, int count,
                       SlabVisitor look, void *context);
@@ -108,7 +108,8 @@ Status h5_read(H5File *file, const char *name, StoredType type, Shape shape, voi
 
 /* Collective over the file's group. */
 Status h5_shape(H5File *file, const char *name, Shape *shape);
-/* Collective over the file's group. Whether there is a group (a folder) of this name at the root. */
+/* Collective over the file's group. Whether there is a group (a folder) of this name at the root.
+ */
 Status h5_has_group(H5File *file, const char *name, bool *has);
 /* Collective over the file's group. How the numbers stand in the file. Error (PAL_ERROR_DATA): none
  * of the types that this program writes. */

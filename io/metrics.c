@@ -46,7 +46,8 @@ static Status open_file(Metrics *m, const char *path)
 static int64_t update_of_line(const char *line, size_t length)
 {
     const char *key = "\"update\": ", *found = strstr(line, key);
-    bool whole = length > 2 && line[0] == '{' && line[length - 2] == '}' && line[length - 1] == '\n';
+    bool whole =
+        length > 2 && line[0] == '{' && line[length - 2] == '}' && line[length - 1] == '\n';
     return whole && found != NULL ? strtoll(found + strlen(key), NULL, 10) : -1;
 }
 

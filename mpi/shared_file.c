@@ -114,8 +114,7 @@ static Status write_mpi_io(SharedFile *f, FilePieces pieces, const char *bytes)
 static Status close_mpi_io(SharedFile *f)
 {
     int error = MPI_File_sync(f->file);
-    Status status =
-        error == MPI_SUCCESS ? PAL_OK : mpi_io_failed(f, error, "written to the disk");
+    Status status = error == MPI_SUCCESS ? PAL_OK : mpi_io_failed(f, error, "written to the disk");
     error = MPI_File_close(&f->file);
     if (error != MPI_SUCCESS && status == PAL_OK) status = mpi_io_failed(f, error, "closed");
     return status;

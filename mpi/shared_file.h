@@ -6,7 +6,7 @@
  * There are three ways to the disk, chosen by the user since which is fastest is a matter of the
  * file system (jobs/bench-checkpoints.sh compares them):
  *
- *     direct        every rank by itself with pwrite(); sends no message, so a background thread may
+ * direct        every rank by itself with pwrite(); sends no message, so a background thread may
  *                   use it beside anything
  *     independent   every rank by itself through MPI-IO
  *     collective    all together through MPI-IO, which gathers small pieces on a few ranks first

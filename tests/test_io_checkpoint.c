@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Checkpoints: what is written comes back, on any number of ranks (run it on 1, 2, 3, ...), by every
- * way to the disk, in the foreground and in the background; wrong and damaged files; a full disk. The
- * verdict is agreed on by all ranks before cmocka hears of it.
+ * Checkpoints: what is written comes back, on any number of ranks (run it on 1, 2, 3, ...), by
+ * every way to the disk, in the foreground and in the background; wrong and damaged files; a full
+ * disk. The verdict is agreed on by all ranks before cmocka hears of it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -96,8 +96,7 @@ static void fill_memory(Content *c)
 /* The weights are the root's to write, memory and valid counts are spread over ranks by rows. */
 static void fill_content(Content *c, int64_t update)
 {
-    static const char *const cursors[] = {"/cursors/document", "/cursors/offset",
-                                          "/cursors/epoch"};
+    static const char *const cursors[] = {"/cursors/document", "/cursors/offset", "/cursors/epoch"};
     memset(c, 0, sizeof *c);
     c->first = ROWS * grid.world.rank / grid.world.size;
     c->count = ROWS * (grid.world.rank + 1) / grid.world.size - c->first;
@@ -119,8 +118,7 @@ static void fill_content(Content *c, int64_t update)
         set_tensor(c, 4 + i, cursors[i], STORED_INT64, (Shape){1, {ROWS}}, is_root(),
                    c->cursors[i]);
         c->boxes[4 + i][0] = (Slab){{0}, {ROWS}};
-        for (int r = 0; r < ROWS; r++)
-            c->cursors[i][r] = i == 0 ? r : i == 1 ? 100 + r : 7 - r;
+        for (int r = 0; r < ROWS; r++) c->cursors[i][r] = i == 0 ? r : i == 1 ? 100 + r : 7 - r;
     }
     c->state = (CheckpointState){.update = update,
                                  .windows = 2 * update,

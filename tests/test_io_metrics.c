@@ -66,8 +66,8 @@ static void metrics_are_json_lines(void **state)
     assert_int_equal(metrics_end(metrics), PAL_OK);
     assert_string_equal(metrics_line(metrics), "{\"kind\": \"y\"}");
     assert_int_equal(metrics_close(&metrics), PAL_OK);
-    assert_refused(metrics_open(&metrics, in_folder(folder, "no/m", path)),
-                   PAL_ERROR_CANT_CREATE, "no/m");
+    assert_refused(metrics_open(&metrics, in_folder(folder, "no/m", path)), PAL_ERROR_CANT_CREATE,
+                   "no/m");
 }
 
 static void two_processes_do_not_write_one_metrics_file(void **state)

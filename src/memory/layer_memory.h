@@ -77,8 +77,8 @@ void memory_read_shard(Device *device, const SlotRing *ring, int row, int64_t pu
 void memory_download(Device *device, const SlotRing *ring, int row, int64_t pushed, int64_t first,
                      int64_t count, Real *to);
 
-/* Row `row` goes on from a checkpoint: this rank's slots of both rings, oldest first (kept, D), zeros
- * where nothing is held; and how many of the whole memory's newest slots are valid. */
+/* Row `row` goes on from a checkpoint: this rank's slots of both rings, oldest first (kept, D),
+ * zeros where nothing is held; and how many of the whole memory's newest slots are valid. */
 void memory_restore_row(Device *device, LayerMemory *memory, int row, Real *recent,
                         Real *compressed, int valid_recent, int valid_compressed);
 

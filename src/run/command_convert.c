@@ -124,8 +124,9 @@ static Status check_options(const char *input, const char *output, const char *t
         PAL_FAIL(PAL_ERROR_USAGE,
                  "convert: where to? Give -o weights.h5 or -o weights.safetensors");
     if (!ends_with(output, ".h5") && !ends_with(output, ".safetensors"))
-        PAL_FAIL(PAL_ERROR_USAGE, "convert: -o %s: expected a name that ends in .h5 or "
-                                  ".safetensors",
+        PAL_FAIL(PAL_ERROR_USAGE,
+                 "convert: -o %s: expected a name that ends in .h5 or "
+                 ".safetensors",
                  output);
     if (strcmp(type, "float32") != 0 && strcmp(type, "bfloat16") != 0)
         PAL_FAIL(PAL_ERROR_USAGE, "convert: --type %s: expected float32 or bfloat16", type);
@@ -145,8 +146,8 @@ Status command_convert(const Command *command, Grid *grid, int argc, char **argv
         {"o", OPTION_TEXT, &output, "FILE", "FILE.h5, or FILE.safetensors for PyTorch"},
         {"type", OPTION_TEXT, &type, "float32|bfloat16", "of the numbers (default: float32)"},
     };
-    PAL_TRY(arguments_parse(command, options, 2, argc, argv, &path, 1, group_is_root(world),
-                            &helped));
+    PAL_TRY(
+        arguments_parse(command, options, 2, argc, argv, &path, 1, group_is_root(world), &helped));
     if (helped) return PAL_OK;
 
     Status status = PAL_OK;

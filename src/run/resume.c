@@ -10,14 +10,22 @@
 #include "src/run/machine.h"
 #include "src/run/snapshot.h"
 
-/* --- what may be another than when it was saved ------------------------------------------------ */
+/* --- what may be another than when it was saved ----------------------------------------------- */
 
 /* They say which weights and which rows there are. */
 static const char *const fixed_keys[] = {
-    "model.layers",      "model.width",      "model.heads",
-    "model.feed_forward", "model.norm",       "model.activation",
-    "model.positions",   "model.tie_embeddings", "model.compression",
-    "model.compression_rate", "model.compression_loss", "model.dilations",
+    "model.layers",
+    "model.width",
+    "model.heads",
+    "model.feed_forward",
+    "model.norm",
+    "model.activation",
+    "model.positions",
+    "model.tie_embeddings",
+    "model.compression",
+    "model.compression_rate",
+    "model.compression_loss",
+    "model.dilations",
     "batch.rows",
 };
 
@@ -52,8 +60,8 @@ static Status check_configuration(const Resume *resume, const Session *session)
 {
     Config stored;
     Comparison comparison = {resume->path, PAL_OK};
-    PAL_TRY(config_parse_text(&stored, resume->checkpoint->state.configuration, resume->path, NULL,
-                              0));
+    PAL_TRY(
+        config_parse_text(&stored, resume->checkpoint->state.configuration, resume->path, NULL, 0));
     config_compare(&session->config, &stored, look_at_difference, &comparison);
     return comparison.status;
 }

@@ -11,10 +11,10 @@
 /* Local, the same on every rank. wanted NULL: runs/NAME of NAME.ini. */
 Status run_folder_name(const char *wanted, const char *config_path, char folder[PAL_PATH_SIZE]);
 
-/* Collective over all ranks; rank 0 makes the folder if it is not there, opens its files, and removes
- * what killed saves have left. resumed: the update that the run goes on from, -1 when it begins anew;
- * the metrics of later updates are removed. *metrics stays NULL on other ranks. Errors: cannot be
- * made or written, or another run is going on there (73). */
+/* Collective over all ranks; rank 0 makes the folder if it is not there, opens its files, and
+ * removes what killed saves have left. resumed: the update that the run goes on from, -1 when it
+ * begins anew; the metrics of later updates are removed. *metrics stays NULL on other ranks.
+ * Errors: cannot be made or written, or another run is going on there (73). */
 Status run_folder_open(const Session *session, const char *folder, int64_t resumed,
                        Metrics **metrics);
 

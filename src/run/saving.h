@@ -37,8 +37,8 @@ void saving_tell(const Saving *saving);
 void saving_begin(Saving *saving);
 /* Collective over all ranks; after every update. */
 void saving_poll(Saving *saving);
-/* Collective over all ranks. The run as it is now is on the disk afterwards, else the error says why
- * not. */
+/* Collective over all ranks. The run as it is now is on the disk afterwards, else the error says
+ * why not. */
 Status saving_now(Saving *saving);
 
 #endif

@@ -50,12 +50,12 @@ Status session_start(Session *session)
     session->device->times = &session->times;
     session->product_rate =
         group_mean_double(&grid->world, machine_product_rate(session->device, 3));
-    log_info("device: %s (%s), %d rank%s x %d thread%s%s, %.1f GFLOP/s per rank in a 1024^3 product",
-             session->device->op->name,
-             config->device.name == DEVICE_AUTO ? "auto: this build has no other" : "as asked",
-             grid->world.size, grid->world.size == 1 ? "" : "s", cores.threads,
-             cores.threads == 1 ? "" : "s", cores.binding,
-             session->product_rate * 1e-9);
+    log_info(
+        "device: %s (%s), %d rank%s x %d thread%s%s, %.1f GFLOP/s per rank in a 1024^3 product",
+        session->device->op->name,
+        config->device.name == DEVICE_AUTO ? "auto: this build has no other" : "as asked",
+        grid->world.size, grid->world.size == 1 ? "" : "s", cores.threads,
+        cores.threads == 1 ? "" : "s", cores.binding, session->product_rate * 1e-9);
     return PAL_OK;
 }
 

@@ -157,8 +157,8 @@ static int count_segments(const Optimizer *optimizer, const Parameter *row)
     return count;
 }
 
-/* Moments: each rank has those of its segments, which of one parameter follow each other. Ranks that
- * have the same weights step by the same moments; one of them is their owner. */
+/* Moments: each rank has those of its segments, which of one parameter follow each other. Ranks
+ * that have the same weights step by the same moments; one of them is their owner. */
 static void append_moments(Snapshot *list, const char *folder, const Parameters *whole,
                            const Optimizer *optimizer, Tensor moments, bool owner_only)
 {
@@ -192,8 +192,8 @@ static void read_run(Device *device, const LayerMemory *memory, const SlotRing *
     if (unheld > 0) memset(slots, 0, checked_size(unheld * width) * sizeof *slots);
 }
 
-/* Run after run, of each run row after row: so are the boxes. Numbers that the file has as the memory
- * has them go there at once. */
+/* Run after run, of each run row after row: so are the boxes. Numbers that the file has as the
+ * memory has them go there at once. */
 static void copy_memory(const Snapshot *list, int tensor, void *to)
 {
     const SnapshotSource *source = &list->sources[tensor];
@@ -256,8 +256,8 @@ static void layer_folder(int layer, char folder[64])
     snprintf(folder, 64, "/memory/layers/%02d", layer);
 }
 
-/* One box a run; `shift`: where slot 0 of this memory is among the file's `slots`. What lies outside
- * is left out. */
+/* One box a run; `shift`: where slot 0 of this memory is among the file's `slots`. What lies
+ * outside is left out. */
 static void add_runs(Snapshot *list, const LayerMemory *memory, const SlotRing *ring, Range rows,
                      int64_t shift)
 {
@@ -268,8 +268,8 @@ static void add_runs(Snapshot *list, const LayerMemory *memory, const SlotRing *
         int64_t first = run.whole + shift, end = first + run.count;
         if (first < 0) first = 0;
         if (first < end)
-            add_box(list, (Slab){{rows.first, first, 0},
-                                 {rows.count, end - first, ring->slots.dims[2]}});
+            add_box(list,
+                    (Slab){{rows.first, first, 0}, {rows.count, end - first, ring->slots.dims[2]}});
     }
 }
 
@@ -285,14 +285,14 @@ static void append_memory(Snapshot *list, int layer, int kind, StoredType type)
     SnapshotSource *source = append(list, folder, ring_names[kind], type,
                                     (Shape){3, {rows, slots_of(o, layer, kind), o->width}});
     if (memory != NULL && ring_of(memory, kind)->kept > 0) {
-        *source = (SnapshotSource){
-            .copy = copy_memory, .memory = memory, .ring = ring_of(memory, kind)};
+        *source =
+            (SnapshotSource){.copy = copy_memory, .memory = memory, .ring = ring_of(memory, kind)};
         add_runs(list, memory, source->ring, list->parts.rows, 0);
     }
     source = append(list, folder, valid_names[kind], STORED_INT32, (Shape){1, {rows}});
     if (memory != NULL && model->place.tensor_part == 0) {
-        *source = (SnapshotSource){
-            .copy = copy_valid, .memory = memory, .ring = ring_of(memory, kind)};
+        *source =
+            (SnapshotSource){.copy = copy_valid, .memory = memory, .ring = ring_of(memory, kind)};
         take_boxes(list, 1);
         add_box(list, (Slab){{list->parts.rows.first}, {list->parts.rows.count}});
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The tensors of a run under their names in a checkpoint (spec: model, section 6): weights, moments,
- * memory, and where the rows stand in their books; each rank its part of them. Here the model and io
- * meet: io moves named boxes, this module knows which.
+ * The tensors of a run under their names in a checkpoint (spec: model, section 6): weights,
+ * moments, memory, and where the rows stand in their books; each rank its part of them. Here the
+ * model and io meet: io moves named boxes, this module knows which.
  */
 #ifndef PAL_RUN_SNAPSHOT_H
 #define PAL_RUN_SNAPSHOT_H
@@ -27,8 +27,9 @@ typedef struct SnapshotParts {
 /* Local. Of a training. */
 static inline SnapshotParts training_parts(Training *t)
 {
-    return (SnapshotParts){t->session->grid, &t->model,  &t->optimizer,
-                           t->session->config.batch.rows, t->rows, t->feed.order};
+    return (SnapshotParts){t->session->grid, &t->model,
+                           &t->optimizer,    t->session->config.batch.rows,
+                           t->rows,          t->feed.order};
 }
 
 /* A list of tensors, the same on every rank, and where this rank has its part of each. */

@@ -73,8 +73,9 @@ static void *take(Arena *arena, Purpose purpose, size_t bytes, bool on_device)
 
     arena->bytes[purpose] = saturating_add(arena->bytes[purpose], bytes);
     void *start = NULL;
-    /* After a failure no more numbers are taken: the run ends at arena_seal, only the counts matter.
-     * Lists in host memory are small, and without them their owners could not go on counting. */
+    /* After a failure no more numbers are taken: the run ends at arena_seal, only the counts
+     * matter. Lists in host memory are small, and without them their owners could not go on
+     * counting. */
     bool wanted = !arena->failed || !on_device;
     if (wanted && bytes < SIZE_MAX && room_for_one_more(arena)) {
         /* A tensor with no elements still exists, so it gets an address of its own. */

@@ -52,8 +52,8 @@ void *arena_host(Arena *arena, Purpose purpose, size_t bytes);
 /* Ends creation: error if any request could not be met, with the bytes by purpose. */
 Status arena_seal(Arena *arena);
 
-/* There was no room for these bytes elsewhere, for what the same run needs (a text that lives as long
- * as the arena): arena_seal() reports the first such thing, and what the run needs in all. */
+/* There was no room for these bytes elsewhere, for what the same run needs (a text that lives as
+ * long as the arena): arena_seal() reports the first such thing, and what the run needs in all. */
 void arena_lacks(Arena *arena, size_t bytes, const char *what);
 
 size_t arena_bytes(const Arena *arena, Purpose purpose);

@@ -237,6 +237,7 @@ static Status read_in_parts(const BoxTransfer *t, const H5File *file, const char
     while (d < t->num_dims && slab.count[d] == 1) d++;
     if (bytes <= most || d == t->num_dims)
         return transfer_box(t, file, name, type, &slab, numbers, false);
+    PAL_ASSERT(slab.count[d] > 0);
     int64_t of_one = bytes / slab.count[d], end = slab.first[d] + slab.count[d];
     int64_t at_once = of_one < most ? most / of_one : 1;
     for (Slab part = slab; part.first[d] < end; part.first[d] += at_once) {

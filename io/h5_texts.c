@@ -91,6 +91,7 @@ Status h5_read_texts(H5File *file, const char *name, char ***texts, int64_t *cou
     if (*texts == NULL)
         status = PAL_FAILURE(PAL_ERROR_UNAVAILABLE, "%s: out of memory", file->path);
     PAL_TRY(h5_agree(file, status));
+    PAL_ASSERT(*texts != NULL);
 
     hid_t dataset = H5Dopen2(file->id, name, H5P_DEFAULT);
     status = dataset < 0 ? h5_fail(file->path, PAL_ERROR_DATA, "has no readable dataset %s", name)

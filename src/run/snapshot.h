@@ -43,11 +43,11 @@ typedef struct Snapshot {
 
 /* Local. All tensors, for saving: of what several ranks have, one has it here. memory_type: how the
  * memory's numbers are stored, STORED_FLOAT32 or STORED_BFLOAT16. */
-void snapshot_create(Snapshot *snapshot, const SnapshotParts *parts, StoredType memory_type);
-void snapshot_destroy(Snapshot *snapshot);
+void snapshot_create(Snapshot *list, const SnapshotParts *parts, StoredType memory_type);
+void snapshot_destroy(Snapshot *list);
 
 /* Local. Copies this rank's part of one tensor as it is now, box after box, as the file has it. */
-void snapshot_copy(const Snapshot *snapshot, int tensor, void *to);
+void snapshot_copy(const Snapshot *list, int tensor, void *to);
 
 /* Collective over all ranks. Everything but the model's options comes from the checkpoint. The file
  * may have other M and N: the newest slots are kept, missing ones are empty. */

@@ -16,7 +16,7 @@
 enum { STREAMED = 1 << 14 };
 
 #if defined(__SSE2__)
-enum { LINE = 64, PAGE = 4096, TOGETHER = 4 };
+static const size_t LINE = 64, PAGE = 4096, PAGES = 4 * 4096; /* PAGES: side by side */
 
 /* `to` is a multiple of 16. */
 static void stream_line(char *to, const char *from)
@@ -32,9 +32,9 @@ static void stream(char *to, const char *from, size_t bytes)
     size_t at = (16 - (uintptr_t)to % 16) % 16;
     if (at > bytes) at = bytes;
     memcpy(to, from, at);
-    for (; at + TOGETHER * PAGE <= bytes; at += TOGETHER * PAGE)
+    for (; at + PAGES <= bytes; at += PAGES)
         for (size_t line = at; line < at + PAGE; line += LINE)
-            for (size_t page = 0; page < TOGETHER * PAGE; page += PAGE)
+            for (size_t page = 0; page < PAGES; page += PAGE)
                 stream_line(to + line + page, from + line + page);
     for (; at + LINE <= bytes; at += LINE) stream_line(to + at, from + at);
     _mm_sfence();

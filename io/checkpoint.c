@@ -43,13 +43,19 @@ void checkpoint_close(Checkpoint **checkpoint)
     *checkpoint = NULL;
 }
 
-/* Numbers that stand in the file as bfloat16 are read so and widened here. */
-static Status read_widened(Checkpoint *checkpoint, const CheckpointTensor *tensor,
-                           StoredType stored, Real *numbers)
+int64_t checkpoint_numbers(const CheckpointTensor *tensor)
 {
     int64_t count = 0;
     for (int i = 0; i < tensor->num_boxes; i++)
         count += slab_elements(&tensor->boxes[i], tensor->shape.num_dims);
+    return count;
+}
+
+/* Numbers that stand in the file as bfloat16 are read so and widened here. */
+static Status read_widened(Checkpoint *checkpoint, const CheckpointTensor *tensor,
+                           StoredType stored, Real *numbers)
+{
+    int64_t count = checkpoint_numbers(tensor);
     void *bytes = fatal_calloc(checked_size(count) + 1, stored_size(stored), "numbers of a file");
     Status status = h5_read_slabs(checkpoint->file, tensor->name, stored, tensor->boxes,
                                   tensor->num_boxes, bytes);

@@ -27,6 +27,9 @@ typedef struct CheckpointTensor {
     int num_boxes;
 } CheckpointTensor;
 
+/* Local. Numbers in the boxes that this rank has. */
+int64_t checkpoint_numbers(const CheckpointTensor *tensor);
+
 /* Everything of a run that is not a tensor. */
 typedef struct CheckpointState {
     int64_t update;            /* updates done */

@@ -33,10 +33,7 @@ void checkpoint_plan_destroy(CheckpointPlan *plan)
 size_t checkpoint_tensor_bytes(const CheckpointPlan *plan, int tensor)
 {
     const CheckpointTensor *t = &plan->tensors[tensor];
-    int64_t elements = 0;
-    for (int i = 0; i < t->num_boxes; i++)
-        elements += slab_elements(&t->boxes[i], t->shape.num_dims);
-    return checked_size(elements) * stored_size(t->type);
+    return checked_size(checkpoint_numbers(t)) * stored_size(t->type);
 }
 
 size_t checkpoint_plan_bytes(const CheckpointPlan *plan)

@@ -129,18 +129,11 @@ static void fill_content(Content *c, int64_t update)
                                  .configuration = "[model]\nlayers = 1\n# \xc3\xa4\n"};
 }
 
-static size_t tensor_bytes(const CheckpointTensor *tensor)
-{
-    int64_t count = 0;
-    for (int i = 0; i < tensor->num_boxes; i++)
-        count += slab_elements(&tensor->boxes[i], tensor->shape.num_dims);
-    return (size_t)count * stored_size(tensor->type);
-}
-
 static void copy_tensor(void *context, int tensor, void *to)
 {
     const Content *c = context;
-    memcpy(to, c->numbers[tensor], tensor_bytes(&c->tensors[tensor]));
+    memcpy(to, c->numbers[tensor],
+           (size_t)checkpoint_numbers(&c->tensors[tensor]) * stored_size(c->tensors[tensor].type));
 }
 
 /* By every way in turn; what is in the background may be changed as soon as it was begun. */

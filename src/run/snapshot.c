@@ -67,14 +67,6 @@ static void add_box(Snapshot *list, Slab box)
     list->sources[list->count - 1].boxes[tensor->num_boxes++] = box;
 }
 
-static int64_t count_numbers(const CheckpointTensor *tensor)
-{
-    int64_t count = 0;
-    for (int i = 0; i < tensor->num_boxes; i++)
-        count += slab_elements(&tensor->boxes[i], tensor->shape.num_dims);
-    return count;
-}
-
 /* --- weights and moments ---------------------------------------------------------------------- */
 
 /* Whether the file has such numbers as they are in memory. */
@@ -87,7 +79,7 @@ static void copy_numbers(const Snapshot *list, int tensor, void *to)
 {
     const CheckpointTensor *t = &list->tensors[tensor];
     Device *device = list->parts.model->device;
-    Tensor numbers = tensor_1d(list->sources[tensor].numbers, count_numbers(t));
+    Tensor numbers = tensor_1d(list->sources[tensor].numbers, checkpoint_numbers(t));
     if (stored_as_they_are(t->type)) {
         device->op->download(device, to, numbers);
         return;

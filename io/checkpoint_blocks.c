@@ -68,37 +68,20 @@ FilePieces block_pieces(const Block *block, Shape shape, size_t element_size, in
 
 /* --- all blocks of a rank --------------------------------------------------------------------- */
 
-/* Appends the parts of a box (or, with blocks NULL, counts them) that are small enough: cut along
- * the first dimension that has more than one index, so that they follow each other in memory. */
-static void cut_box(Block *blocks, int64_t *count, int64_t tensor, Slab box, int num_dims,
-                    size_t element_size)
-{
-    int64_t bytes = slab_elements(&box, num_dims) * (int64_t)element_size;
-    int d = 0;
-    while (d < num_dims && box.count[d] == 1) d++;
-    if (bytes == 0) return;
-    if (bytes <= MOST_BLOCK_BYTES || d == num_dims) {
-        if (blocks != NULL) blocks[*count] = (Block){.tensor = tensor, .box = box};
-        ++*count;
-        return;
-    }
-    int64_t at_once = MOST_BLOCK_BYTES / (bytes / box.count[d]), end = box.first[d] + box.count[d];
-    if (at_once == 0) at_once = 1;
-    for (int64_t first = box.first[d]; first < end; first += at_once) {
-        Slab part = box;
-        part.first[d] = first;
-        part.count[d] = end - first < at_once ? end - first : at_once;
-        cut_box(blocks, count, tensor, part, num_dims, element_size);
-    }
-}
-
+/* Appends the blocks of a tensor; with `blocks` NULL it only counts them. */
 static int64_t cut_tensor(Block *blocks, int64_t number, const CheckpointTensor *tensor)
 {
+    const int num_dims = tensor->shape.num_dims;
+    const int64_t most = MOST_BLOCK_BYTES / (int64_t)stored_size(tensor->type);
     int64_t count = 0;
     for (int i = 0; i < tensor->num_boxes; i++) {
         Slab box = tensor->boxes[i];
-        for (int d = tensor->shape.num_dims; d < PAL_MAX_DIMS; d++) box.first[d] = box.count[d] = 0;
-        cut_box(blocks, &count, number, box, tensor->shape.num_dims, stored_size(tensor->type));
+        for (int d = num_dims; d < PAL_MAX_DIMS; d++) box.first[d] = box.count[d] = 0;
+        int64_t parts = slab_num_parts(&box, num_dims, most);
+        for (int64_t part = 0; part < parts && blocks != NULL; part++)
+            blocks[count + part] =
+                (Block){.tensor = number, .box = slab_part(&box, num_dims, most, part)};
+        count += parts;
     }
     return count;
 }
@@ -119,49 +102,6 @@ static void cut_all(BlockList *list, const CheckpointTensor *tensors, int num_te
 
 /* --- exactly one writer for every element ----------------------------------------------------- */
 
-static int by_number(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* In dimensions d and later, the blocks given fill [0, dims) once: dimension d is cut wherever a
- * block begins or ends, and between two cuts those blocks that lie there fill what is left. */
-static bool fill_from(const Block *const *blocks, int64_t count, Shape shape, int d)
-{
-    if (d >= shape.num_dims || d >= PAL_MAX_DIMS) return count == 1;
-    int64_t *cuts = fatal_calloc(checked_size(2 * count + 2), sizeof *cuts, "a list of cuts");
-    const Block **here = fatal_calloc(checked_size(count + 1), sizeof(Block *), "a list of blocks");
-    int64_t num_cuts = 0;
-    cuts[num_cuts++] = 0;
-    cuts[num_cuts++] = shape.dims[d];
-    for (int64_t i = 0; i < count; i++) {
-        cuts[num_cuts++] = blocks[i]->box.first[d];
-        cuts[num_cuts++] = blocks[i]->box.first[d] + blocks[i]->box.count[d];
-    }
-    qsort(cuts, checked_size(num_cuts), sizeof *cuts, by_number);
-    bool good = cuts[0] == 0 && cuts[num_cuts - 1] == shape.dims[d];
-    for (int64_t c = 0; c + 1 < num_cuts && good; c++) {
-        if (cuts[c] == cuts[c + 1]) continue;
-        int64_t num_here = 0;
-        for (int64_t i = 0; i < count; i++)
-            if (blocks[i]->box.first[d] <= cuts[c] &&
-                cuts[c + 1] <= blocks[i]->box.first[d] + blocks[i]->box.count[d])
-                here[num_here++] = blocks[i];
-        good = fill_from(here, num_here, shape, d + 1);
-    }
-    free(here);
-    free(cuts);
-    return good;
-}
-
-bool blocks_tile(const Block *const *blocks, int64_t count, Shape shape)
-{
-    for (int d = 0; d < shape.num_dims; d++)
-        if (shape.dims[d] == 0) return count == 0;
-    return fill_from(blocks, count, shape, 0);
-}
-
 static int by_tensor(const void *a, const void *b)
 {
     const Block *x = *(Block *const *)a, *y = *(Block *const *)b;
@@ -172,21 +112,23 @@ static int by_tensor(const void *a, const void *b)
 static void check_one_writer(const BlockList *list, const Group *group, const Block *all,
                              const CheckpointTensor *tensors, int num_tensors)
 {
-    size_t total = checked_size(list->total);
+    size_t total = checked_size(list->total), first = 0;
     const Block **sorted = fatal_calloc(total + 1, sizeof(Block *), "a list of blocks");
+    Slab *boxes = fatal_calloc(total + 1, sizeof *boxes, "a list of boxes");
     for (size_t i = 0; i < total; i++) sorted[i] = &all[i];
     qsort(sorted, total, sizeof(Block *), by_tensor);
-    size_t first = 0;
+    for (size_t i = 0; i < total; i++) boxes[i] = sorted[i]->box;
     for (int t = 0; t < num_tensors; t++) {
         size_t end = first;
         while (end < total && sorted[end]->tensor == t) end++;
         if (t % group->size == group->rank &&
-            !blocks_tile(sorted + first, (int64_t)(end - first), tensors[t].shape))
+            !slabs_tile(boxes + first, (int64_t)(end - first), tensors[t].shape))
             fatal(PAL_ERROR_INTERNAL,
                   "internal error: not every element of %s would be written by exactly one rank",
                   tensors[t].name);
         first = end;
     }
+    free(boxes);
     free(sorted);
 }
 

@@ -50,8 +50,4 @@ FilePieces block_pieces(const Block *block, Shape shape, size_t element_size, in
 void block_to_row(const Block *block, int64_t row[BLOCK_COLUMNS]);
 Block block_from_row(const int64_t row[BLOCK_COLUMNS]);
 
-/* Local. Whether the blocks, all of one tensor, are a tiling of it: no element twice, none left
- * out. */
-bool blocks_tile(const Block *const *blocks, int64_t count, Shape shape);
-
 #endif

@@ -2,6 +2,7 @@
 #include "io/checkpoint_state.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #ifndef PAL_VERSION
@@ -21,13 +22,12 @@ static const struct {
 };
 enum { NUM_COUNTERS = sizeof counters / sizeof *counters };
 
-const char *const checkpoint_cursor_names[NUM_CURSOR_FIELDS] = {
-    "/cursors/document", "/cursors/offset", "/cursors/epoch"};
+const char *const cursor_field_names[NUM_CURSOR_FIELDS] = {"document", "offset", "epoch"};
 
 static const size_t cursor_offsets[NUM_CURSOR_FIELDS] = {
     offsetof(RowCursor, document), offsetof(RowCursor, offset), offsetof(RowCursor, epoch)};
 
-static int64_t *cursor_field(RowCursor *cursor, int field)
+int64_t *cursor_field(RowCursor *cursor, int field)
 {
     return (int64_t *)(void *)((char *)cursor + cursor_offsets[field]);
 }
@@ -50,13 +50,19 @@ static Status out_of_memory(const char *path)
     PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", path);
 }
 
+static const char *cursor_dataset(int field, char name[64])
+{
+    snprintf(name, 64, PAL_CURSORS "/%s", cursor_field_names[field]);
+    return name;
+}
+
 static Status read_cursors(H5File *file, CheckpointState *state)
 {
+    char name[64];
     Shape shape;
-    PAL_TRY(h5_shape(file, checkpoint_cursor_names[0], &shape));
+    PAL_TRY(h5_shape(file, cursor_dataset(0, name), &shape));
     if (shape.num_dims != 1 || shape.dims[0] > 1 << 24)
-        PAL_FAIL(PAL_ERROR_DATA, "%s: %s is not one number for each row", h5_path(file),
-                 checkpoint_cursor_names[0]);
+        PAL_FAIL(PAL_ERROR_DATA, "%s: %s is not one number for each row", h5_path(file), name);
     state->rows = (int)shape.dims[0];
     state->cursors = calloc((size_t)state->rows + 1, sizeof *state->cursors);
     int64_t *column = calloc((size_t)state->rows + 1, sizeof *column);
@@ -64,7 +70,7 @@ static Status read_cursors(H5File *file, CheckpointState *state)
     Status status = h5_agree(file, got ? PAL_OK : out_of_memory(h5_path(file)));
     PAL_ASSERT(got || status != PAL_OK);
     for (int f = 0; f < NUM_CURSOR_FIELDS && status == PAL_OK; f++) {
-        status = h5_read(file, checkpoint_cursor_names[f], STORED_INT64, shape, column);
+        status = h5_read(file, cursor_dataset(f, name), STORED_INT64, shape, column);
         for (int row = 0; row < state->rows && status == PAL_OK; row++)
             *cursor_field(&state->cursors[row], f) = column[row];
     }
@@ -84,6 +90,6 @@ Status checkpoint_read_state(H5File *file, CheckpointState *state, char **progra
         PAL_TRY(h5_get_integer(file, "/", counters[i].name, value));
     }
     bool rows;
-    PAL_TRY(h5_has_group(file, "/cursors", &rows));
+    PAL_TRY(h5_has_group(file, PAL_CURSORS, &rows));
     return rows ? read_cursors(file, state) : PAL_OK;
 }

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Everything of a checkpoint that is not a tensor, as attributes of the file's root; for the
- * checkpoint*.c files.
+ * Everything of a checkpoint that is not a tensor, as attributes of the file's root; and how the
+ * rows' places in their books are called there.
  */
 #ifndef PAL_IO_CHECKPOINT_STATE_H
 #define PAL_IO_CHECKPOINT_STATE_H
 
 #include "io/checkpoint.h"
 
-/* Datasets (R) of int64 with the members of RowCursor, in their order. */
+/* Where the rows stand: a folder with a dataset (R) of int64 for each member of RowCursor. */
+#define PAL_CURSORS "/cursors"
 enum { NUM_CURSOR_FIELDS = 3 };
-extern const char *const checkpoint_cursor_names[NUM_CURSOR_FIELDS];
+extern const char *const cursor_field_names[NUM_CURSOR_FIELDS];
+/* Local. The member of that name. */
+int64_t *cursor_field(RowCursor *cursor, int field);
 
 /* Collective over the file's group. All but the cursors, which are written as tensors. */
 Status checkpoint_write_state(H5File *file, const CheckpointState *state);

@@ -50,10 +50,10 @@ static Status read_blocks(H5File *file, Tables *tables)
     return status;
 }
 
-/* Blocks of one tensor, those that this rank reads first. */
+/* Blocks of one tensor, and which of them this rank reads. */
 typedef struct TensorBlocks {
-    const Block **blocks;
-    Slab *slabs; /* (mine) */
+    const Block **blocks; /* (count) */
+    Slab *boxes;          /* (count) theirs */
     int64_t count;
     Range mine;
 } TensorBlocks;
@@ -64,19 +64,21 @@ static void gather_blocks(TensorBlocks *found, const Tables *tables, int64_t ten
     size_t room = checked_size(tables->num_blocks) + 1;
     *found = (TensorBlocks){0};
     found->blocks = fatal_calloc(room, sizeof(Block *), "a list of blocks");
-    for (int64_t i = 0; i < tables->num_blocks; i++)
-        if (tables->blocks[i].tensor == tensor) found->blocks[found->count++] = &tables->blocks[i];
+    found->boxes = fatal_calloc(room, sizeof *found->boxes, "a list of boxes");
+    for (int64_t i = 0; i < tables->num_blocks; i++) {
+        const Block *block = &tables->blocks[i];
+        if (block->tensor != tensor) continue;
+        found->boxes[found->count] = block->box;
+        found->blocks[found->count++] = block;
+    }
     found->mine = group == NULL ? (Range){0, found->count}
                                 : partition_range(found->count, group->size, group->rank);
-    found->slabs = fatal_calloc(checked_size(found->mine.count) + 1, sizeof(Slab), "boxes");
-    for (int64_t i = 0; i < found->mine.count; i++)
-        found->slabs[i] = found->blocks[found->mine.first + i]->box;
 }
 
 static void blocks_free(TensorBlocks *found)
 {
     free(found->blocks);
-    free(found->slabs);
+    free(found->boxes);
 }
 
 typedef struct Looking {
@@ -102,7 +104,7 @@ static Status look_at_block(void *context, int number, const void *bytes, size_t
 static Status check_complete(const H5File *file, const char *name, const TensorBlocks *blocks,
                              Shape shape)
 {
-    if (!blocks_tile(blocks->blocks, blocks->count, shape))
+    if (!slabs_tile(blocks->boxes, blocks->count, shape))
         PAL_FAIL(PAL_ERROR_DATA,
                  "%s: is damaged: its table of checksums does not cover every number of %s once; "
                  "take another checkpoint",
@@ -124,8 +126,8 @@ static Status verify_tensor(Checkpoint *checkpoint, const Tables *tables, int64_
     Looking looking = {file, name, &blocks};
     Status status = check_complete(file, name, &blocks, shape);
     if (status == PAL_OK)
-        status = h5_visit_slabs(file, name, type, blocks.slabs, checked_int(blocks.mine.count),
-                                look_at_block, &looking);
+        status = h5_visit_slabs(file, name, type, blocks.boxes + blocks.mine.first,
+                                checked_int(blocks.mine.count), look_at_block, &looking);
     blocks_free(&blocks);
     int64_t size = (int64_t)stored_size(type);
     for (int d = 0; d < shape.num_dims; d++) size *= shape.dims[d];

@@ -212,38 +212,24 @@ Status h5_write_slab(H5File *file, const char *name, StoredType type, const Slab
     return status;
 }
 
-static Slab whole_slab(Shape shape)
-{
-    Slab slab = {0};
-    for (int d = 0; d < shape.num_dims; d++) slab.count[d] = shape.dims[d];
-    return slab;
-}
-
 Status h5_write(H5File *file, const char *name, StoredType type, Shape shape, const void *data)
 {
     PAL_TRY(h5_define(file, name, type, shape));
-    Slab slab = whole_slab(shape);
+    Slab slab = shape_slab(shape);
     if (file->group != NULL && !group_is_root(file->group)) slab = (Slab){0};
     return h5_write_slab(file, name, type, &slab, data);
 }
 
 /* Local. The box a part at a time, each of them below what one transfer of MPI-IO can take. */
 static Status read_in_parts(const BoxTransfer *t, const H5File *file, const char *name, hid_t type,
-                            Slab slab, char *numbers)
+                            const Slab *slab, char *numbers)
 {
-    const int64_t most = 1 << 30;
-    int64_t size = (int64_t)H5Tget_size(type), bytes = size * slab_elements(&slab, t->num_dims);
-    int d = 0;
-    while (d < t->num_dims && slab.count[d] == 1) d++;
-    if (bytes <= most || d == t->num_dims)
-        return transfer_box(t, file, name, type, &slab, numbers, false);
-    PAL_ASSERT(slab.count[d] > 0);
-    int64_t of_one = bytes / slab.count[d], end = slab.first[d] + slab.count[d];
-    int64_t at_once = of_one < most ? most / of_one : 1;
-    for (Slab part = slab; part.first[d] < end; part.first[d] += at_once) {
-        part.count[d] = end - part.first[d] < at_once ? end - part.first[d] : at_once;
-        PAL_TRY(read_in_parts(t, file, name, type, part, numbers));
-        numbers += part.count[d] * of_one;
+    const int64_t size = (int64_t)H5Tget_size(type), most = (1 << 30) / size;
+    int64_t parts = slab_num_parts(slab, t->num_dims, most);
+    for (int64_t i = 0; i < parts; i++) {
+        Slab part = slab_part(slab, t->num_dims, most, i);
+        PAL_TRY(transfer_box(t, file, name, type, &part, numbers, false));
+        numbers += slab_elements(&part, t->num_dims) * size;
     }
     return PAL_OK;
 }
@@ -252,7 +238,7 @@ static Status read_all(const BoxTransfer *t, const H5File *file, const char *nam
                        const Slab *slabs, int count, char *numbers)
 {
     for (int i = 0; i < count; i++) {
-        PAL_TRY(read_in_parts(t, file, name, type, slabs[i], numbers));
+        PAL_TRY(read_in_parts(t, file, name, type, &slabs[i], numbers));
         numbers += slab_elements(&slabs[i], t->num_dims) * (int64_t)H5Tget_size(type);
     }
     return PAL_OK;
@@ -286,7 +272,7 @@ static Status visit_all(const BoxTransfer *t, const H5File *file, const char *na
         if (numbers == NULL)
             PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: no memory for %zu bytes of %s", file->path, bytes,
                      name);
-        status = read_in_parts(t, file, name, h5_memory_type(type), slabs[i], numbers);
+        status = read_in_parts(t, file, name, h5_memory_type(type), &slabs[i], numbers);
         if (status == PAL_OK) status = look(context, i, numbers, bytes);
         free(numbers);
     }
@@ -313,7 +299,7 @@ Status h5_read(H5File *file, const char *name, StoredType type, Shape shape, voi
         PAL_FAIL(PAL_ERROR_DATA, "%s: %s has shape %s in the file, expected %s", file->path, name,
                  shape_text(found, is), shape_text(shape, wanted));
     }
-    Slab slab = whole_slab(shape);
+    Slab slab = shape_slab(shape);
     return h5_read_slab(file, name, type, &slab, data);
 }
 

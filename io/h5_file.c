@@ -21,36 +21,6 @@ static pthread_mutex_t in_hdf5 = PTHREAD_MUTEX_INITIALIZER;
 void h5_enter(void) { pthread_mutex_lock(&in_hdf5); }
 void h5_leave(void) { pthread_mutex_unlock(&in_hdf5); }
 
-const char *shape_text(Shape shape, char text[96])
-{
-    size_t length = 0;
-    text[length++] = '(';
-    for (int d = 0; d < shape.num_dims; d++) {
-        int more = snprintf(text + length, 96 - length, "%s%lld", d > 0 ? ", " : "",
-                            (long long)shape.dims[d]);
-        if (more < 0 || length + (size_t)more > 94) break;
-        length += (size_t)more;
-    }
-    text[length++] = ')';
-    text[length] = '\0';
-    return text;
-}
-
-bool shape_equal(Shape a, Shape b)
-{
-    if (a.num_dims != b.num_dims) return false;
-    for (int d = 0; d < a.num_dims; d++)
-        if (a.dims[d] != b.dims[d]) return false;
-    return true;
-}
-
-int64_t slab_elements(const Slab *slab, int num_dims)
-{
-    int64_t count = 1;
-    for (int d = 0; d < num_dims; d++) count *= slab->count[d];
-    return count;
-}
-
 /* True for the rank that does what is done once. */
 static bool acts(const H5File *file) { return file->group == NULL || group_is_root(file->group); }
 

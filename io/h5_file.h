@@ -16,23 +16,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "io/slab.h"
 #include "io/stored.h"
 #include "mpi/grid.h"
 #include "src/base/status.h"
 #include "src/tensor/tensor.h"
 
 typedef struct H5File H5File;
-
-typedef struct Shape {
-    int num_dims; /* 0 .. PAL_MAX_DIMS */
-    int64_t dims[PAL_MAX_DIMS];
-} Shape;
-
-/* A box within a dataset: elements [first, first + count) in every dimension. */
-typedef struct Slab {
-    int64_t first[PAL_MAX_DIMS];
-    int64_t count[PAL_MAX_DIMS];
-} Slab;
 
 /* One dataset of a listing. */
 typedef struct H5Item {
@@ -46,12 +36,6 @@ typedef struct H5Item {
  * (io/checkpoint_saver) is between these two. */
 void h5_enter(void);
 void h5_leave(void);
-
-/* Local. (3, 5) as "(3, 5)". */
-const char *shape_text(Shape shape, char text[96]);
-bool shape_equal(Shape a, Shape b);
-/* Local. Numbers of a box of so many dimensions. */
-int64_t slab_elements(const Slab *slab, int num_dims);
 
 /* Collective over the group; it must outlive the file. An existing file is replaced. Errors
  * (PAL_ERROR_CANT_CREATE): another process is writing it; not all ranks see it. */

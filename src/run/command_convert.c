@@ -35,8 +35,7 @@ static void divide_rows(Conversion *c)
     for (int t = 0; t < c->count; t++) {
         CheckpointTensor *tensor = &c->tensors[t];
         Range rows = partition_range(tensor->shape.dims[0], c->world->size, c->world->rank);
-        for (int d = 0; d < tensor->shape.num_dims; d++)
-            c->boxes[t].count[d] = tensor->shape.dims[d];
+        c->boxes[t] = shape_slab(tensor->shape);
         c->boxes[t].first[0] = rows.first;
         c->boxes[t].count[0] = rows.count;
         tensor->boxes = &c->boxes[t];

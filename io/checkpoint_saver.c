@@ -213,6 +213,11 @@ static void advance(CheckpointSaver *s)
     }
 }
 
+static bool under_way(const CheckpointSaver *s)
+{
+    return s->step != STEP_NONE && s->step != STEP_ENDED;
+}
+
 static bool all_done(CheckpointSaver *s)
 {
     double waiting = !atomic_load(&s->done);
@@ -254,19 +259,14 @@ void saver_begin(CheckpointSaver *s, const CheckpointState *state)
         s->step = STEP_LAYING_OUT;
         start_on_root(s, lay_out);
     }
+    while (!s->async && under_way(s)) advance(s);
     s->outcome.stalled = timer_seconds() - s->began;
-}
-
-static bool under_way(const CheckpointSaver *s)
-{
-    return s->step != STEP_NONE && s->step != STEP_ENDED;
 }
 
 static bool fetch(CheckpointSaver *s, CheckpointOutcome *outcome)
 {
     if (s->step != STEP_ENDED) return false;
     *outcome = s->outcome;
-    if (!s->async) outcome->stalled = outcome->seconds;
     s->step = STEP_NONE;
     return true;
 }

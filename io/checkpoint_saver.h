@@ -48,8 +48,8 @@ double saver_bytes(const CheckpointSaver *saver);         /* of one checkpoint, 
 size_t saver_own_bytes(const CheckpointSaver *saver);     /* of one checkpoint, this rank's */
 double saver_staging_bytes(const CheckpointSaver *saver); /* of the rank that has most */
 
-/* Collective over the group; no save is under way. Nobody changes the numbers before it returns;
- * state->configuration lives until the save has ended. */
+/* Collective over the group; no save is under way. Nobody changes the numbers before it returns,
+ * which of a synchronous save is its end; state->configuration lives until then. */
 void saver_begin(CheckpointSaver *saver, const CheckpointState *state);
 
 /* Collective over the group. True when a save has ended since saver_begin(), well or not: *outcome

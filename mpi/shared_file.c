@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE /* sync_file_range */
 #include "mpi/shared_file.h"
 
 #include <errno.h>
@@ -41,6 +42,17 @@ static Status open_direct(SharedFile *f)
     return f->descriptor < 0 ? system_failed(f, "opened") : PAL_OK;
 }
 
+/* The disk begins with what was written while the next pieces are prepared, so that fsync() in the
+ * end finds little left to do. A hint: where it is not understood nothing is lost. */
+static void start_to_disk(const SharedFile *f, FilePieces pieces)
+{
+    const int64_t worth_it = 1 << 20;
+    if (pieces.count == 0 || pieces.count * pieces.length < worth_it) return;
+    int64_t first = pieces.offsets[0], last = pieces.offsets[pieces.count - 1];
+    (void)sync_file_range(f->descriptor, first, last + pieces.length - first,
+                          SYNC_FILE_RANGE_WRITE);
+}
+
 static Status write_direct(SharedFile *f, FilePieces pieces, const char *bytes)
 {
     for (int64_t i = 0; i < pieces.count; i++) {
@@ -54,6 +66,7 @@ static Status write_direct(SharedFile *f, FilePieces pieces, const char *bytes)
         }
         bytes += pieces.length;
     }
+    start_to_disk(f, pieces);
     return PAL_OK;
 }
 

@@ -61,7 +61,7 @@ void end_test(void)
     if (group_agree(&grid.world, mine) != PAL_OK) fail_msg("%s", status_message());
 }
 
-/* --- the checkpoint ---------------------------------------------------------------------------- */
+/* --- the checkpoint --------------------------------------------------------------------------- */
 
 float element(int t, int64_t i) { return (float)t * 1000.0f + (float)i * 0.25f; }
 

@@ -70,8 +70,11 @@ static void check_tensors(Checkpoint *c)
 
     int64_t bytes = 0;
     expect(checkpoint_verify(c, "/", &bytes) == PAL_OK, "verify");
-    expect(bytes == 4 * (WIDTH * WIDTH + ROWS * SLOTS * WIDTH + ROWS) + 8 * 3 * ROWS, "all bytes");
-    expect(checkpoint_verify(c, "/weights/", &bytes) == PAL_OK && bytes == 4 * WIDTH * WIDTH,
+    expect(bytes ==
+               (int64_t)4 * (WIDTH * WIDTH + ROWS * SLOTS * WIDTH + ROWS) + (int64_t)8 * 3 * ROWS,
+           "all bytes");
+    expect(checkpoint_verify(c, "/weights/", &bytes) == PAL_OK &&
+               bytes == (int64_t)4 * WIDTH * WIDTH,
            "verify the weights");
 }
 

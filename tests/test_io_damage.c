@@ -87,7 +87,8 @@ static void every_flipped_byte_is_found(void **state)
         size_t now_size;
         expect(flip_byte(path, place), "flip");
         char *now = all_content(path, &now_size);
-        bool same = now != NULL && now_size == size && memcmp(before, now, size) == 0;
+        bool same =
+            before != NULL && now != NULL && now_size == size && memcmp(before, now, size) == 0;
         expect(now == NULL || same, "a flipped byte was not found");
         found += now == NULL;
         idle += same;

@@ -93,7 +93,7 @@ static void parts_of_a_shape_tile_it(void **state)
     (void)state;
     const Shape shape = {3, {4, 5, 6}};
     const Slab box = shape_slab(shape);
-    Slab parts[120];
+    Slab parts[120] = {shape_slab(shape)};
     for (int64_t most = 1; most <= 121; most++) {
         int64_t count = slab_num_parts(&box, 3, most);
         for (int64_t i = 0; i < count; i++) parts[count - 1 - i] = slab_part(&box, 3, most, i);

@@ -16,9 +16,9 @@
 enum { STREAMED = 1 << 14 };
 
 #if defined(__SSE2__)
-static const size_t LINE = 64, PAGE = 4096, PAGES = 4 * 4096; /* PAGES: side by side */
+static const size_t LINE = 64, PAGE = 4096, PAGES = (size_t)4 * 4096; /* PAGES: side by side */
 
-/* `to` is a multiple of 16. */
+/* `to` is a multiple of LINE: half lines would leave the memory to merge them. */
 static void stream_line(char *to, const char *from)
 {
     for (size_t i = 0; i < LINE; i += 16)
@@ -29,7 +29,7 @@ static void stream_line(char *to, const char *from)
 /* Some pages side by side keep more of the memory's banks busy than one after another. */
 static void stream(char *to, const char *from, size_t bytes)
 {
-    size_t at = (16 - (uintptr_t)to % 16) % 16;
+    size_t at = (LINE - (uintptr_t)to % LINE) % LINE;
     if (at > bytes) at = bytes;
     memcpy(to, from, at);
     for (; at + PAGES <= bytes; at += PAGES)

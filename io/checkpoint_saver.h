@@ -30,7 +30,7 @@ typedef struct CheckpointOutcome {
     double seconds;        /* from the request until it had its name */
     double stalled;        /* of them, those that training waited */
     double bytes;          /* of all ranks */
-    const char *component; /* what did MPI-IO: "ROMIO", "OMPIO", "" */
+    const char *component; /* shared_file_component() */
 } CheckpointOutcome;
 
 /* Collective over the group, which outlives the saver, as do the source and the arena, which is not

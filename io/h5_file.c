@@ -136,7 +136,11 @@ static Status open_checked(H5File *f)
     hid_t properties = access_properties(f->group);
     f->id = properties < 0 ? -1 : H5Fopen(f->path, H5F_ACC_RDONLY, properties);
     Status status = PAL_OK;
-    if (f->id < 0)
+    if (f->id < 0 && f->group != NULL && strchr(f->path, ':') != NULL)
+        status = h5_fail(f->path, PAL_ERROR_IO,
+                         "cannot be opened through MPI-IO, which may take what stands before ':' "
+                         "for the kind of a file system; choose a name without ':'");
+    else if (f->id < 0)
         status = h5_fail(f->path, PAL_ERROR_DATA,
                          "is not a whole HDF5 file (cut short, damaged, or of another kind)");
     if (properties >= 0) H5Pclose(properties);

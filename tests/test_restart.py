@@ -200,6 +200,26 @@ def check_other_memory(test):
                            f"{name}: valid {kind} slots")
 
 
+# ---- every way to the disk ----------------------------------------------------------------------
+
+def check_transfers(test):
+    """By pwrite, and by each component of MPI-IO, the file has the same content."""
+    ranks, config = config_of(test, "transfers", {"checkpoint.async": "false"}, "2.1.2")
+    wanted = None
+    for way in ("direct", "independent:romio321", "independent:ompio", "collective:romio321",
+                "collective:ompio"):
+        transfer, _, component = way.partition(":")
+        folder = os.path.join(test.folder, "by." + way.replace(":", "."))
+        if component:
+            os.environ["OMPI_MCA_io"] = component
+        run = train(test, ranks, config, folder, HALF, "--set", f"checkpoint.transfer={transfer}")
+        os.environ.pop("OMPI_MCA_io", None)
+        test.check((f"MPI-IO by {component}\n" in run.log()) == bool(component),
+                   f"{way}: the log names the component")
+        wanted = wanted or step(folder, HALF)
+        check_same_file(test, way, wanted, step(folder, HALF))
+
+
 # ---- smaller numbers ----------------------------------------------------------------------------
 
 def check_bfloat16(test):
@@ -236,6 +256,7 @@ def main():
                 shutil.rmtree(left)
     check_crossed(test)
     check_other_memory(test)
+    check_transfers(test)
     check_bfloat16(test)
     return test.finish()
 

@@ -146,16 +146,58 @@ check "what a killed save has left is removed" [ ! -e r/checkpoints/latest.part 
 check "and nothing else" cmp "$six/step-00000006.h5" r/checkpoints/mine.h5.part
 check "half a line of metrics is removed" [ "$(grep -c '^{.*}$' r/metrics.jsonl)" = 8 ]
 
-# Saved into a folder that may not be written any more: the run goes on, its end says so.
-if [ "$(id -u)" != 0 ]; then
-    copy_run
-    chmod a-w r/checkpoints
-    words=("step-00000008.h5" "Permission denied")
-    run 2 train "$inputs/tiny.ini" --run r --set train.updates=8 --set checkpoint.every=1
-    ended 73 "2 ranks" train "into a folder without permission"
-    check "it goes on after the first save that failed" warns "no checkpoint of update 7"
-    chmod u+w r/checkpoints
+# MPI-IO may take the beginning of such a name for something else.
+cp -r "$inputs/six" "$inputs/at:noon"
+refused 78 "at:noon" "without ':'" "checkpoint.transfer = direct" -- \
+    train "$inputs/tiny.ini" --run "$inputs/at:noon" --set checkpoint.transfer=collective
+if ompi_info 2>/dev/null | grep -q 'io: romio321'; then
+    export OMPI_MCA_io=romio321
+    on=2 refused 74 "at:noon/checkpoints/step-00000006.h5" "without ':'" -- \
+        train "$inputs/tiny.ini" --run "$inputs/at:noon"
+    unset OMPI_MCA_io
 fi
+
+# Saved into a folder that cannot be written any more: the run goes on, its end says so.
+# goes_on RANKS WORDS...: from r, for two more updates, none of which can be saved.
+goes_on() {
+    local ranks=$1
+    shift
+    words=("step-00000008.h5" "$@")
+    run "$ranks" train "$inputs/tiny.ini" --run r --set train.updates=8 --set checkpoint.every=1
+    ended "$expected" "$ranks ranks" train "where nothing can be saved: $*"
+    check "it goes on after the first save that failed" warns "no checkpoint of update 7"
+    check "every update is logged" [ "$(grep -c '"kind": "train"' r/metrics.jsonl)" = 8 ]
+    check "what was saved before stays" cmp "$six/step-00000006.h5" r/checkpoints/step-00000006.h5
+}
+
+copy_run
+if [ "$(id -u)" = 0 ] && mount --bind r/checkpoints r/checkpoints 2>/dev/null; then
+    mounted+=("$work/r/checkpoints")
+    mount -o remount,bind,ro r/checkpoints
+    for ranks in 1 2; do
+        expected=73 goes_on $ranks "Read-only file system"
+        cp "$inputs/six/metrics.jsonl" r/metrics.jsonl
+    done
+    umount r/checkpoints
+else
+    skip "a read-only folder: no permission to mount one"
+fi
+
+copy_run
+chmod a-w r/checkpoints
+if [ "$(id -u)" != 0 ]; then
+    expected=73 goes_on 2 "Permission denied"
+elif setpriv --reuid=65534 --clear-groups test -x "$palimpsest" 2>/dev/null; then
+    # Root may write anywhere; nobody may write into a folder of root.
+    chmod -R a+rX "$folder" && chmod -R a+w r && chmod a-w r/checkpoints
+    printf '#!/bin/sh\nexec setpriv --reuid=65534 --clear-groups "%s" "$@"\n' "$palimpsest" \
+        >"$folder/as-nobody"
+    chmod a+rx "$folder/as-nobody"
+    palimpsest=$folder/as-nobody expected=73 goes_on 1 "Permission denied"
+else
+    skip "a folder of somebody else: no way to run as another user"
+fi
+chmod -R u+w r
 
 # A run that is at its end has nothing to do.
 copy_run

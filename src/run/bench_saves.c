@@ -103,10 +103,10 @@ static Status time_save(Training *t, Saving *saving, char *buffers[2], size_t by
                         SaveTimes *times)
 {
     const Group *world = &t->session->grid->world;
-    double before, meanwhile;
+    double before = 0.0, meanwhile;
     int64_t count;
     CheckpointOutcome outcome;
-    PAL_TRY(time_updates(t, UPDATES_BEFORE, &before));
+    if (saver_is_async(saving->saver)) PAL_TRY(time_updates(t, UPDATES_BEFORE, &before));
     times->copy[number] = time_copy(world, buffers[0], buffers[1], bytes);
     const CheckpointState state = saving_state(saving);
     group_barrier(world);

@@ -171,6 +171,8 @@ static Status bench_one(Grid *grid, const BenchArguments *arguments, const TextL
     Saving saving = {0};
     if (arguments->save != NULL) PAL_TRY(bench_saves_check(&grid->world, arguments->save));
     PAL_TRY(session_read_config(&session, grid, arguments->config, sets));
+    if (arguments->save != NULL)
+        PAL_TRY(saving_check_folder(&session.config.checkpoint, arguments->save));
     session.config.model.vocabulary = BYTE_VOCABULARY;
     session.config.train.update_every_after = 0; /* every update spans its windows */
     Status status = session_start(&session);
@@ -180,6 +182,7 @@ static Status bench_one(Grid *grid, const BenchArguments *arguments, const TextL
     if (status == PAL_OK) status = session_seal(&session);
     if (status == PAL_OK) {
         training_start(&training);
+        training_initialize(&training);
         status = time_updates(&training, arguments->updates, result);
     }
     if (status == PAL_OK) print_result(&session, result);

@@ -12,6 +12,7 @@
 #include "src/base/progress.h"
 #include "src/run/commands.h"
 #include "src/run/evaluation.h"
+#include "src/run/machine.h"
 #include "src/run/resume.h"
 #include "src/run/run_folder.h"
 #include "src/run/saving.h"
@@ -27,7 +28,8 @@ typedef struct TrainRun {
     Resume resume;
     Saving saving;
     Progress progress;
-    double launched;       /* when the command began */
+    double launch;         /* seconds from the start of the process to that of the command */
+    double began;          /* when the command began */
     double started, asked; /* when the loop began, and when a checkpoint was last asked for */
     int64_t first_update;  /* updates done before this start of the program */
     double seconds, wait_seconds; /* in updates since the last step line */
@@ -121,12 +123,12 @@ static bool time_is_up(const TrainRun *run, double since, double minutes)
 /* After the first update of a run that goes on: where the time since the start has gone. */
 static void tell_start(const TrainRun *run)
 {
-    double now = timer_seconds(), read = run->resume.seconds;
-    double before = run->started - run->launched - read, update = now - run->started;
+    double read = run->resume.seconds, update = timer_seconds() - run->started;
+    double warm_up = run->started - run->began - read;
     if (run->first_update > 0)
-        log_info("first update %.2f s after the start: reading %.2f s, the update %.2f s, all else "
-                 "(configuration, memory) %.2f s",
-                 now - run->launched, read, update, before);
+        log_info("first update %.2f s after the process was started: launch %.2f s, reading the "
+                 "checkpoint %.2f s, warm-up %.2f s, the update %.2f s",
+                 run->launch + read + warm_up + update, run->launch, read, warm_up, update);
 }
 
 static Status one_update(TrainRun *run)
@@ -216,7 +218,10 @@ static Status create(TrainRun *run)
     training_start(&run->training);
     saving_tell(&run->saving);
     if (run->evaluates) evaluation_start(&run->evaluation);
-    PAL_TRY(resume_load(&run->resume, &run->training));
+    if (run->resume.checkpoint == NULL)
+        training_initialize(&run->training);
+    else
+        PAL_TRY(resume_load(&run->resume, &run->training));
     const DataSplit *split = &run->training.feed.dataset->splits[SPLIT_TRAIN];
     log_info("model: %lld weights, temporal range %lld tokens, %lld document%s of %lld tokens, "
              "%d row%s",
@@ -245,6 +250,7 @@ static Status prepare(TrainRun *run, Grid *grid, const char *config_path, const 
     int64_t data_checksum;
     PAL_TRY(training_check_input(session, &data_checksum));
     PAL_TRY(run_folder_name(folder, config_path, run->folder));
+    PAL_TRY(saving_check_folder(&session->config.checkpoint, run->folder));
     PAL_TRY(resume_find(&run->resume, session, data_checksum, resume, run->folder));
     int64_t resumed = run->resume.checkpoint == NULL ? -1 : run->resume.checkpoint->state.update;
     return run_folder_open(session, run->folder, resumed, &run->metrics);
@@ -266,7 +272,8 @@ Status command_train(const Command *command, Grid *grid, int argc, char **argv)
     if (helped) return PAL_OK;
 
     TrainRun *run = fatal_calloc(1, sizeof *run, "the run");
-    run->launched = timer_seconds();
+    run->launch = machine_process_age();
+    run->began = timer_seconds();
     Status status = prepare(run, grid, config_path, &sets, folder, resume);
     if (status == PAL_OK) status = create(run);
     if (status == PAL_OK) status = train(run);

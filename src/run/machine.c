@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/run/machine.h"
 
+#include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "src/base/statistics.h"
 #include "src/base/timer.h"
@@ -44,4 +48,23 @@ double machine_peak_bytes(void)
 {
     struct rusage usage;
     return getrusage(RUSAGE_SELF, &usage) == 0 ? 1024.0 * (double)usage.ru_maxrss : 0.0;
+}
+
+double machine_process_age(void)
+{
+    /* proc(5): after the name in brackets, field 22 of /proc/self/stat is when it was started, in
+     * ticks since the system was. */
+    char line[1024] = "";
+    FILE *file = fopen("/proc/self/stat", "r");
+    if (file == NULL) return 0.0;
+    bool got = fgets(line, sizeof line, file) != NULL;
+    fclose(file);
+    const char *at = got ? strrchr(line, ')') : NULL;
+    for (int field = 3; field <= 22 && at != NULL; field++) at = strchr(at + 1, ' ');
+    struct timespec now;
+    unsigned long long ticks;
+    if (at == NULL || sscanf(at, "%llu", &ticks) != 1 || clock_gettime(CLOCK_BOOTTIME, &now) != 0)
+        return 0.0;
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec -
+           (double)ticks / (double)sysconf(_SC_CLK_TCK);
 }

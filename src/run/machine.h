@@ -18,4 +18,8 @@ double machine_product_rate(Device *device, int runs);
 /* Local. Largest resident size of this process so far, in bytes. */
 double machine_peak_bytes(void);
 
+/* Local. Seconds since the system started this process, in steps of 10 ms; 0 where it does not
+ * tell. */
+double machine_process_age(void);
+
 #endif

@@ -179,7 +179,6 @@ Status resume_find(Resume *resume, const Session *session, int64_t data_checksum
 
 Status resume_load(Resume *resume, Training *t)
 {
-    if (resume->checkpoint == NULL) return PAL_OK;
     double start = timer_seconds();
     const CheckpointState *state = &resume->checkpoint->state;
     const SnapshotParts parts = training_parts(t);

@@ -23,8 +23,8 @@ typedef struct Resume {
 Status resume_find(Resume *resume, const Session *session, int64_t data_checksum,
                    const char *wanted, const char *folder);
 
-/* Collective over all ranks, after training_start: the run goes on as the checkpoint was saved.
- * Closes the checkpoint. */
+/* Collective over all ranks, after training_start, where there is a checkpoint: the run goes on as
+ * it was saved. Closes the checkpoint. */
 Status resume_load(Resume *resume, Training *training);
 
 /* Collective over all ranks. Accepts {0}. */

@@ -2,6 +2,7 @@
 #include "src/run/saving.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "mpi/collectives.h"
 #include "src/base/log.h"
@@ -11,6 +12,17 @@ static void copy_tensor(void *context, int tensor, void *to)
 {
     const Saving *saving = context;
     snapshot_copy(&saving->snapshot, tensor, to);
+}
+
+Status saving_check_folder(const CheckpointConfig *options, const char *folder)
+{
+    if ((FileTransfer)options->transfer == TRANSFER_DIRECT || strchr(folder, ':') == NULL)
+        return PAL_OK;
+    PAL_FAIL(PAL_ERROR_CONFIG,
+             "checkpoints cannot be written into %s through MPI-IO, which may take what stands "
+             "before ':' for the kind of a file system; choose a folder without ':', or "
+             "checkpoint.transfer = direct",
+             folder);
 }
 
 Status saving_create(Saving *s, Training *t, const char *folder, int64_t resumed)

@@ -20,6 +20,10 @@ typedef struct Saving {
     bool final;          /* the run ends with this save */
 } Saving;
 
+/* Local, the same on every rank, before anything is made. Error (PAL_ERROR_CONFIG): not into a
+ * folder of this name by this transfer. */
+Status saving_check_folder(const CheckpointConfig *options, const char *folder);
+
 /* Collective over all ranks, after training_create and before the arena is sealed. `folder` is RUN.
  * resumed: the update that the run begins with, when it is in a checkpoint of this folder; else -1.
  */

@@ -173,9 +173,13 @@ Status training_create(Training *t, Session *session, bool random_tokens)
 void training_start(Training *t)
 {
     model_start(&t->model);
+    tell_memory(t);
+}
+
+void training_initialize(Training *t)
+{
     parameters_initialize(&t->parameters, t->session->device,
                           (uint64_t)t->session->config.train.seed);
-    tell_memory(t);
 }
 
 void training_destroy(Training *t) { feed_destroy(&t->feed); }

@@ -52,9 +52,12 @@ typedef struct UpdateReport {
  * the data file. */
 Status training_create(Training *training, Session *session, bool random_tokens);
 
-/* Collective over all ranks. Constant tables and initial weights; the log says how the rolling
- * memory is spread. */
+/* Collective over all ranks. Constant tables; the log says how the rolling memory is spread. What
+ * follows is training_initialize() or resume_load(). */
 void training_start(Training *training);
+
+/* Local. Initial weights, from the seed: the same on every grid. */
+void training_initialize(Training *training);
 
 /* Collective over all ranks: the windows of one update, reduction, optimiser. Error: reading the
  * data failed on some rank, or loss or gradient are not finite; then every rank returns it and the

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # How much faster two ranks are than one, for each way of dividing the work: pairs of runs one after
-# the other, one thread a rank, the same work; medians of the ratios. Then how long two pipeline
-# stages wait for each other when an update spans more and more windows of the same rows.
+# the other, one thread a rank, the same work; medians of the ratios. Beside it how many times the
+# work of one core the machine's two do at that time when they wait for each other at every step, in
+# matrix products alone ("machine"), and what part of that was reached ("of it"). Then how long two
+# pipeline stages wait for each other when an update spans more and more windows of the same rows.
 #
 #   jobs/bench-grids.sh [PAIRS] [CONFIG] [--set ...]      (default: 5 pairs of configs/bench.ini)
 set -euo pipefail
@@ -23,22 +25,30 @@ bench() {
         --set parallel.threads=1 --set train.update_every=8 "$@"
 }
 
-# milliseconds RANKS SETTINGS...: of an update, the median that `bench` prints
-milliseconds() { bench "$@" | awk '/^update: / { print $2 }'; }
+# figures RANKS SETTINGS...: milliseconds of an update, and what the machine gives (1 of one rank)
+figures() { bench "$@" | awk '/^update: / { ms = $2 } /^machine: / { gain = $(NF - 6) }
+    END { print ms, gain == "" ? 1 : gain }'; }
+
+# divide A B
+divide() { awk "BEGIN { printf \"%.3f\", $1 / $2 }"; }
 
 # median NUMBER...
 median() { printf '%s\n' "$@" | sort -g | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'; }
 
-printf '%-10s %12s %12s %8s   %s\n' grid 'one rank ms' 'two ranks ms' ratio 'of all pairs'
+printf '%-9s %11s %12s %6s %8s %6s   %s\n' grid 'one rank ms' 'two ranks ms' ratio machine \
+    'of it' 'ratios, and the machine, of all pairs'
 for grid in data tensor pipeline; do
-    ratios=() one=() two=()
+    one=() two=() ratios=() gains=() parts=()
     for ((i = 0; i < pairs; i++)); do
-        one+=("$(milliseconds 1 "$@")")
-        two+=("$(milliseconds 2 --set "parallel.$grid=2" "$@")")
-        ratios+=("$(awk "BEGIN { printf \"%.3f\", ${one[-1]} / ${two[-1]} }")")
+        read -r alone _ < <(figures 1 "$@")
+        read -r together gain < <(figures 2 --set "parallel.$grid=2" "$@")
+        one+=("$alone") two+=("$together") gains+=("$gain")
+        ratios+=("$(divide "$alone" "$together")")
+        parts+=("$(divide "${ratios[-1]}" "$gain")")
     done
-    printf '%-10s %12.1f %12.1f %8.3f   %s\n' "$grid" "$(median "${one[@]}")" \
-        "$(median "${two[@]}")" "$(median "${ratios[@]}")" "${ratios[*]}"
+    printf '%-9s %11.1f %12.1f %6.3f %8.3f %6.3f   %s · %s\n' "$grid" "$(median "${one[@]}")" \
+        "$(median "${two[@]}")" "$(median "${ratios[@]}")" "$(median "${gains[@]}")" \
+        "$(median "${parts[@]}")" "${ratios[*]}" "${gains[*]}"
 done
 
 for windows in 1 2 4 8; do

@@ -23,7 +23,14 @@
 #include "src/run/training.h"
 
 static const double PRODUCT_OPERATIONS = 2.0 * 1024 * 1024 * 1024;
-enum { MOST_UPDATES = 1000, MOST_SWEEP = 16, RATE_RUNS = 5, SAVES = 5, BYTE_VOCABULARY = 257 };
+enum {
+    MOST_UPDATES = 1000,
+    MOST_SWEEP = 16,
+    RATE_RUNS = 5,
+    LOCKSTEP_RUNS = 20,
+    SAVES = 5,
+    BYTE_VOCABULARY = 257
+};
 
 typedef struct BenchArguments {
     const char *config;
@@ -40,6 +47,7 @@ typedef struct BenchResult {
     double rate, fraction; /* product rate; operations rate over it */
     double phase_seconds[PHASE_COUNT], phase_operations[PHASE_COUNT]; /* means */
     Traffic traffic;                                                  /* mean per update and rank */
+    double lockstep;                                                  /* machine_lockstep_gain() */
     double idle; /* share of the pipeline's time in which stages wait, mean over the ranks */
 } BenchResult;
 
@@ -61,7 +69,8 @@ static int64_t warm_up_updates(const Training *training)
 static Status time_updates(Training *training, int64_t updates, BenchResult *result)
 {
     double seconds[MOST_UPDATES], rates[MOST_UPDATES], fractions[MOST_UPDATES];
-    double products[MOST_UPDATES], idle[MOST_UPDATES];
+    double products[MOST_UPDATES], idle[MOST_UPDATES], lockstep[MOST_UPDATES];
+    const Group *world = &training->session->grid->world;
     PhaseTimes *times = &training->session->times;
     UpdateReport report;
     result->traffic = (Traffic){0};
@@ -74,8 +83,11 @@ static Status time_updates(Training *training, int64_t updates, BenchResult *res
     for (int64_t i = 0; i < updates; i++) {
         PAL_TRY(training_update(training, &report));
         seconds[i] = report.seconds;
-        rates[i] = group_mean_double(&training->session->grid->world,
-                                     machine_product_rate(training->session->device, RATE_RUNS));
+        rates[i] =
+            group_mean_double(world, machine_product_rate(training->session->device, RATE_RUNS));
+        lockstep[i] = world->size == 1
+                          ? 1.0
+                          : machine_lockstep_gain(world, training->session->device, LOCKSTEP_RUNS);
         fractions[i] = report.operations / report.seconds / rates[i];
         products[i] = report.seconds * rates[i] / PRODUCT_OPERATIONS;
         idle[i] = report.traffic.wait_seconds[TRAFFIC_PIPELINE] / report.pipeline_seconds;
@@ -91,6 +103,7 @@ static Status time_updates(Training *training, int64_t updates, BenchResult *res
     result->fraction = statistics_median(fractions, updates);
     result->products = statistics_median(products, updates);
     result->idle = statistics_median(idle, updates);
+    result->lockstep = statistics_median(lockstep, updates);
     result->tokens = (double)report.tokens;
     result->operations = report.operations;
     for (int p = 0; p < PHASE_COUNT; p++) {
@@ -157,6 +170,10 @@ static void print_result(const Session *session, const BenchResult *result)
     log_info("rate: %.1f GFLOP/s per rank of %.1f GFLOP/s in a 1024^3 product: fraction %.3f "
              "(median of pairs)",
              1e-9 * result->operations / result->seconds, 1e-9 * result->rate, result->fraction);
+    if (session->grid->world.size > 1)
+        log_info("machine: %d ranks that wait for each other after every 1024^3 product do %.3f "
+                 "times the work of one (median)",
+                 session->grid->world.size, result->lockstep);
     double most[] = {machine_peak_bytes(), (double)arena_total_bytes(session->arena)};
     group_max_double(&session->grid->world, most, 2);
     log_info("peak resident memory %.1f MiB, of which %.1f MiB numbers of the run",

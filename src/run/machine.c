@@ -1,47 +1,93 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/run/machine.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "mpi/collectives.h"
 #include "src/base/statistics.h"
 #include "src/base/timer.h"
 
 enum { PRODUCT_SIZE = 1024, MOST_RUNS = 64 };
 
-static double time_products(Device *device, Tensor c, Tensor a, Tensor b, int runs)
+/* Three matrices and what is needed to multiply them outside of any update. */
+typedef struct Products {
+    Device *device;
+    PhaseTimes *times;
+    Real *numbers; /* NULL: there is no memory for them */
+    Tensor a, b, c;
+} Products;
+
+static void products_begin(Products *p, Device *device)
 {
-    double seconds[MOST_RUNS];
-    if (runs > MOST_RUNS) runs = MOST_RUNS;
-    device->op->matmul(device, c, a, b, (MatmulOptions){0});
-    for (int i = 0; i < runs; i++) {
-        double start = timer_seconds();
-        device->op->matmul(device, c, a, b, (MatmulOptions){0});
-        seconds[i] = timer_seconds() - start;
-    }
-    return statistics_median(seconds, runs);
+    const int64_t n = PRODUCT_SIZE;
+    *p = (Products){.device = device, .times = device->times};
+    p->numbers = device->op->allocate(device, 3 * (size_t)(n * n) * sizeof(Real));
+    if (p->numbers == NULL) return;
+    device->times = NULL;
+    p->a = tensor_2d(p->numbers, n, n);
+    p->b = tensor_2d(p->numbers + n * n, n, n);
+    p->c = tensor_2d(p->numbers + 2 * n * n, n, n);
+    device->op->fill(device, p->a, 0.5);
+    device->op->fill(device, p->b, 0.25);
+}
+
+static void multiply(const Products *p)
+{
+    if (p->numbers != NULL) p->device->op->matmul(p->device, p->c, p->a, p->b, (MatmulOptions){0});
+}
+
+static void products_end(Products *p)
+{
+    p->device->times = p->times;
+    p->device->op->release(p->device, p->numbers);
 }
 
 double machine_product_rate(Device *device, int runs)
 {
-    const int64_t n = PRODUCT_SIZE;
-    Real *numbers = device->op->allocate(device, 3 * (size_t)(n * n) * sizeof(Real));
-    if (numbers == NULL) return 0.0;
-    PhaseTimes *times = device->times;
-    device->times = NULL; /* these products are no part of any update */
+    const double n = PRODUCT_SIZE;
+    double seconds[MOST_RUNS];
+    Products products;
+    if (runs > MOST_RUNS) runs = MOST_RUNS;
+    products_begin(&products, device);
+    multiply(&products);
+    for (int i = 0; i < runs; i++) {
+        double start = timer_seconds();
+        multiply(&products);
+        seconds[i] = timer_seconds() - start;
+    }
+    bool measured = products.numbers != NULL;
+    products_end(&products);
+    return measured ? 2.0 * n * n * n / statistics_median(seconds, runs) : 0.0;
+}
 
-    Tensor a = tensor_2d(numbers, n, n), b = tensor_2d(numbers + n * n, n, n);
-    Tensor c = tensor_2d(numbers + 2 * n * n, n, n);
-    device->op->fill(device, a, 0.5);
-    device->op->fill(device, b, 0.25);
-    double seconds = time_products(device, c, a, b, runs);
-
-    device->times = times;
-    device->op->release(device, numbers);
-    return 2.0 * (double)n * (double)n * (double)n / seconds;
+double machine_lockstep_gain(const Group *group, Device *device, int runs)
+{
+    double together = 0.0, alone = 0.0;
+    Products products;
+    products_begin(&products, device);
+    multiply(&products);
+    for (int i = 0; i < runs; i++) {
+        group_barrier(group);
+        double start = timer_seconds();
+        multiply(&products);
+        group_barrier(group);
+        together += timer_seconds() - start;
+        for (int rank = 0; rank < group->size; rank++) {
+            start = timer_seconds();
+            if (rank == group->rank) multiply(&products);
+            if (rank == group->rank) alone += timer_seconds() - start;
+            group_barrier(group);
+        }
+    }
+    products_end(&products);
+    group_sum_double(group, &alone, 1);
+    group_max_double(group, &together, 1);
+    return together > 0.0 ? alone / together : 0.0;
 }
 
 double machine_peak_bytes(void)

@@ -6,6 +6,7 @@
 #ifndef PAL_RUN_MACHINE_H
 #define PAL_RUN_MACHINE_H
 
+#include "mpi/grid.h"
 #include "src/tensor/device.h"
 
 /* As sizes of memory are printed. */
@@ -14,6 +15,12 @@ enum { MEBIBYTE = 1 << 20 };
 /* Local. Floating-point operations per second of a 1024 x 1024 x 1024 product on this device:
  * the median of `runs` runs after one more. 0 when there is no memory for it. */
 double machine_product_rate(Device *device, int runs);
+
+/* Collective over the group. How many times the products of one rank alone (the mean of all, one
+ * after another) all ranks do together that wait for the slowest after every product: the most that
+ * work in equal shares can gain from them. The group's size at best; less where ranks share cores,
+ * caches or memory, or others use the machine. */
+double machine_lockstep_gain(const Group *group, Device *device, int runs);
 
 /* Local. Largest resident size of this process so far, in bytes. */
 double machine_peak_bytes(void);

@@ -15,7 +15,7 @@
 #include "src/base/status.h"
 
 #define PAL_CHECKPOINT_FORMAT "palimpsest-checkpoint"
-enum { PAL_CHECKPOINT_VERSION = 2, PAL_TENSOR_NAME_SIZE = 192 };
+enum { PAL_CHECKPOINT_VERSION = 3, PAL_TENSOR_NAME_SIZE = 192 };
 
 /* One tensor, and which boxes of it this rank has. Their numbers stand box after box in memory,
  * each row-major. */

@@ -24,6 +24,14 @@ int64_t block_checksum(const Block *block, const void *bytes, size_t count)
     return (int64_t)XXH3_64bits_withSeed(bytes, count, seed);
 }
 
+int64_t names_checksum(const char *const *names, int64_t count)
+{
+    XXH3_state_t state;
+    XXH3_64bits_reset(&state);
+    for (int64_t i = 0; i < count; i++) XXH3_64bits_update(&state, names[i], strlen(names[i]) + 1);
+    return (int64_t)XXH3_64bits_digest(&state);
+}
+
 void block_to_row(const Block *block, int64_t row[BLOCK_COLUMNS])
 {
     row[0] = block->tensor;
@@ -104,32 +112,45 @@ static void cut_all(BlockList *list, const CheckpointTensor *tensors, int num_te
 
 static int by_tensor(const void *a, const void *b)
 {
-    const Block *x = *(Block *const *)a, *y = *(Block *const *)b;
+    const Block *x = a, *y = b;
     return (x->tensor > y->tensor) - (x->tensor < y->tensor);
 }
 
+void blocks_sort(Block *blocks, int64_t count)
+{
+    qsort(blocks, checked_size(count), sizeof *blocks, by_tensor);
+}
+
+bool blocks_tile(const Block *blocks, int64_t count, Shape shape)
+{
+    Slab *boxes = fatal_calloc(checked_size(count) + 1, sizeof *boxes, "a list of boxes");
+    for (int64_t i = 0; i < count; i++) boxes[i] = blocks[i].box;
+    bool good = slabs_tile(boxes, count, shape);
+    free(boxes);
+    return good;
+}
+
+int64_t blocks_of_tensor(const Block *sorted, int64_t count, int64_t tensor)
+{
+    int64_t found = 0;
+    while (found < count && sorted[found].tensor == tensor) found++;
+    return found;
+}
+
 /* Each rank looks at some tensors. */
-static void check_one_writer(const BlockList *list, const Group *group, const Block *all,
+static void check_one_writer(const BlockList *list, const Group *group, Block *all,
                              const CheckpointTensor *tensors, int num_tensors)
 {
-    size_t total = checked_size(list->total), first = 0;
-    const Block **sorted = fatal_calloc(total + 1, sizeof(Block *), "a list of blocks");
-    Slab *boxes = fatal_calloc(total + 1, sizeof *boxes, "a list of boxes");
-    for (size_t i = 0; i < total; i++) sorted[i] = &all[i];
-    qsort(sorted, total, sizeof(Block *), by_tensor);
-    for (size_t i = 0; i < total; i++) boxes[i] = sorted[i]->box;
+    int64_t first = 0;
+    blocks_sort(all, list->total);
     for (int t = 0; t < num_tensors; t++) {
-        size_t end = first;
-        while (end < total && sorted[end]->tensor == t) end++;
-        if (t % group->size == group->rank &&
-            !slabs_tile(boxes + first, (int64_t)(end - first), tensors[t].shape))
+        int64_t count = blocks_of_tensor(all + first, list->total - first, t);
+        if (t % group->size == group->rank && !blocks_tile(all + first, count, tensors[t].shape))
             fatal(PAL_ERROR_INTERNAL,
                   "internal error: not every element of %s would be written by exactly one rank",
                   tensors[t].name);
-        first = end;
+        first += count;
     }
-    free(boxes);
-    free(sorted);
 }
 
 void blocks_create(BlockList *list, const Group *group, const CheckpointTensor *tensors,

@@ -50,4 +50,16 @@ FilePieces block_pieces(const Block *block, Shape shape, size_t element_size, in
 void block_to_row(const Block *block, int64_t row[BLOCK_COLUMNS]);
 Block block_from_row(const int64_t row[BLOCK_COLUMNS]);
 
+/* Local. By tensor. */
+void blocks_sort(Block *blocks, int64_t count);
+/* Local. How many of those that follow are this tensor's. */
+int64_t blocks_of_tensor(const Block *sorted, int64_t count, int64_t tensor);
+/* Local. Whether the blocks, all of one tensor, hold each of its elements once. */
+bool blocks_tile(const Block *blocks, int64_t count, Shape shape);
+
+/* Local. What stands in the file's root for the names of PAL_CHECKSUM_TENSORS: XXH3 of all of them,
+ * each with the zero at its end. */
+#define PAL_CHECKSUM_NAMES "tensor_names_checksum"
+int64_t names_checksum(const char *const *names, int64_t count);
+
 #endif

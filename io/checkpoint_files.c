@@ -34,14 +34,14 @@ Status checkpoint_name(const char *run, int64_t update, char path[PAL_PATH_SIZE]
     return join(run, name, path);
 }
 
-/* The update of "step-00001000.h5"; -1 for any other name. */
+/* The update of "step-00001000.h5"; -1 for any name that step_name() does not give. */
 static int64_t update_of(const char *name)
 {
     long long update;
-    int end = 0;
-    if (sscanf(name, "step-%lld.h5%n", &update, &end) != 1 || end == 0 || name[end] != '\0')
-        return -1;
-    return update;
+    char given[48];
+    if (sscanf(name, "step-%lld.h5", &update) != 1 || update < 0) return -1;
+    step_name(update, given);
+    return strcmp(name, strchr(given, '/') + 1) == 0 ? update : -1;
 }
 
 static int newest_first(const void *a, const void *b)
@@ -146,12 +146,13 @@ Status checkpoint_find(const char *path, char found[PAL_PATH_SIZE])
 
 /* --- what a run can go on from ---------------------------------------------------------------- */
 
-static bool add_path(CheckpointList *list, const char *run, int64_t update)
+static Status add_path(CheckpointList *list, const char *run, int64_t update)
 {
     char(*grown)[PAL_PATH_SIZE] = realloc(list->paths, (size_t)(list->count + 1) * sizeof *grown);
-    if (grown == NULL) return false;
+    if (grown == NULL)
+        PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: no memory for a list of checkpoints", run);
     list->paths = grown;
-    return checkpoint_name(run, update, list->paths[list->count++]) == PAL_OK;
+    return checkpoint_name(run, update, list->paths[list->count++]);
 }
 
 /* The update that RUN/checkpoints/latest points to, or the highest one. */
@@ -178,13 +179,12 @@ Status checkpoint_list(const char *run, CheckpointList *list)
     int64_t *updates = list_updates(folder, &count);
     if (count == 0) return PAL_OK;
     int64_t latest = latest_update(folder, updates, count);
-    bool good = true;
+    Status status = PAL_OK;
     for (int later = 0; later < 2; later++)
-        for (int i = 0; i < count; i++)
-            if ((updates[i] > latest) == later) good = good && add_path(list, run, updates[i]);
+        for (int i = 0; i < count && status == PAL_OK; i++)
+            if ((updates[i] > latest) == later) status = add_path(list, run, updates[i]);
     free(updates);
-    if (!good) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: no memory for a list of checkpoints", folder);
-    return PAL_OK;
+    return status;
 }
 
 void checkpoint_list_free(CheckpointList *list)

@@ -36,6 +36,7 @@ struct CheckpointSaver {
     bool async;
     char *staging;     /* async: all tensors, one after another; else room for the largest one */
     size_t *staged_at; /* (tensors + 1) where each begins */
+    size_t own_staging_bytes;
     double most_staging_bytes; /* of any rank */
     Step step;
     CheckpointState state; /* of the save under way */
@@ -68,7 +69,7 @@ static const void *copied_numbers(void *context, int tensor)
 
 static void place_staging(CheckpointSaver *s, Arena *arena)
 {
-    enum { ALIGNMENT = 64 };
+    enum { ALIGNMENT = 64 }; /* of each tensor's beginning to the next's */
     size_t largest = 0, count = (size_t)s->plan.num_tensors;
     s->staged_at = fatal_calloc(count + 1, sizeof *s->staged_at, "places in staging memory");
     for (int t = 0; t < s->plan.num_tensors; t++) {
@@ -77,9 +78,8 @@ static void place_staging(CheckpointSaver *s, Arena *arena)
         if (bytes > largest) largest = bytes;
     }
     size_t bytes = s->async ? s->staged_at[count] : largest;
-    s->staging = arena_host(arena, PURPOSE_STAGING, bytes + ALIGNMENT);
-    if (s->async && s->staging != NULL)
-        memset(s->staging, 0, bytes); /* the first save is in haste */
+    s->staging = arena_host(arena, PURPOSE_STAGING, bytes);
+    s->own_staging_bytes = bytes;
     s->most_staging_bytes = (double)bytes;
     group_max_double(s->plan.group, &s->most_staging_bytes, 1);
 }
@@ -99,6 +99,8 @@ void saver_create(CheckpointSaver **saver, const Group *group, Arena *arena, con
     place_staging(s, arena);
     *saver = s;
 }
+
+void saver_warm_up(CheckpointSaver *saver) { memset(saver->staging, 0, saver->own_staging_bytes); }
 
 void saver_destroy(CheckpointSaver **saver)
 {
@@ -159,7 +161,10 @@ static void *publish(void *context)
 {
     CheckpointSaver *s = context;
     Status status = checkpoint_publish(&s->writing);
-    if (status == PAL_OK) status = checkpoint_announce(s->run, s->outcome.update, s->keep);
+    if (status == PAL_OK) {
+        status = checkpoint_announce(s->run, s->outcome.update, s->keep);
+        if (status != PAL_OK) unlink(s->outcome.path);
+    }
     remember(s, status);
     return NULL;
 }
@@ -180,7 +185,6 @@ static void enter_end(CheckpointSaver *s, Status status)
     s->outcome.status = status;
     snprintf(s->outcome.message, sizeof s->outcome.message, "%s",
              status == PAL_OK ? "" : status_message());
-    s->outcome.component = s->writing.component;
     s->outcome.seconds = timer_seconds() - s->began;
     checkpoint_writing_end(&s->writing);
     s->step = STEP_ENDED;
@@ -273,7 +277,11 @@ static bool fetch(CheckpointSaver *s, CheckpointOutcome *outcome)
 
 bool saver_poll(CheckpointSaver *s, CheckpointOutcome *outcome)
 {
-    if (under_way(s) && all_done(s)) advance(s);
+    if (under_way(s)) {
+        double start_of_poll = timer_seconds();
+        if (all_done(s)) advance(s);
+        s->outcome.stalled += timer_seconds() - start_of_poll;
+    }
     return fetch(s, outcome);
 }
 

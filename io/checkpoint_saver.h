@@ -27,10 +27,9 @@ typedef struct CheckpointOutcome {
     char message[2048]; /* of a failure */
     int64_t update;
     char path[PAL_PATH_SIZE];
-    double seconds;        /* from the request until it had its name */
-    double stalled;        /* of them, those that training waited */
-    double bytes;          /* of all ranks */
-    const char *component; /* shared_file_component() */
+    double seconds; /* from the request until it had its name */
+    double stalled; /* of them, those that training waited */
+    double bytes;   /* of all ranks */
 } CheckpointOutcome;
 
 /* Collective over the group, which outlives the saver, as do the source and the arena, which is not
@@ -39,6 +38,9 @@ typedef struct CheckpointOutcome {
 void saver_create(CheckpointSaver **saver, const Group *group, Arena *arena, const char *run,
                   int keep, FileTransfer transfer, bool async, const CheckpointTensor *tensors,
                   int num_tensors, CheckpointSource source);
+/* Local, when the arena is sealed: the system gives the staging memory now, not to the first save.
+ */
+void saver_warm_up(CheckpointSaver *saver);
 /* Local. The saver has been waited for. Accepts NULL, sets NULL. */
 void saver_destroy(CheckpointSaver **saver);
 

@@ -12,11 +12,11 @@
 #include "src/base/checked.h"
 #include "src/base/fatal.h"
 
-/* The tables of a file. */
+/* The tables of a file, the same on every rank. */
 typedef struct Tables {
     char **names;
     int64_t num_names;
-    Block *blocks;
+    Block *blocks; /* sorted */
     int64_t num_blocks;
 } Tables;
 
@@ -24,6 +24,23 @@ static void tables_free(Tables *tables)
 {
     h5_texts_free(&tables->names, tables->num_names);
     free(tables->blocks);
+}
+
+static Status damaged_table(const H5File *file, const char *what)
+{
+    PAL_FAIL(PAL_ERROR_DATA, "%s: is damaged: %s; take another checkpoint", h5_path(file), what);
+}
+
+/* A name that is read as another one could hide a tensor from the checks. */
+static Status read_names(H5File *file, Tables *tables)
+{
+    int64_t checksum;
+    PAL_TRY(h5_get_integer(file, "/", PAL_CHECKSUM_NAMES, &checksum));
+    PAL_TRY(h5_read_texts(file, PAL_CHECKSUM_TENSORS, &tables->names, &tables->num_names));
+    bool same = names_checksum((const char *const *)tables->names, tables->num_names) == checksum;
+    return h5_agree(file, same ? PAL_OK
+                               : damaged_table(file, "the names of its tensors are not those that "
+                                                     "were written"));
 }
 
 static Status read_blocks(H5File *file, Tables *tables)
@@ -45,52 +62,23 @@ static Status read_blocks(H5File *file, Tables *tables)
         PAL_ASSERT(rows != NULL && tables->blocks != NULL);
         tables->blocks[i] = block_from_row(rows + i * BLOCK_COLUMNS);
     }
-    tables->num_blocks = count;
     free(rows);
+    if (status == PAL_OK) blocks_sort(tables->blocks, count);
+    tables->num_blocks = count;
     return status;
 }
 
-/* Blocks of one tensor, and which of them this rank reads. */
-typedef struct TensorBlocks {
-    const Block **blocks; /* (count) */
-    Slab *boxes;          /* (count) theirs */
-    int64_t count;
-    Range mine;
-} TensorBlocks;
-
-static void gather_blocks(TensorBlocks *found, const Tables *tables, int64_t tensor,
-                          const Group *group)
-{
-    size_t room = checked_size(tables->num_blocks) + 1;
-    *found = (TensorBlocks){0};
-    found->blocks = fatal_calloc(room, sizeof(Block *), "a list of blocks");
-    found->boxes = fatal_calloc(room, sizeof *found->boxes, "a list of boxes");
-    for (int64_t i = 0; i < tables->num_blocks; i++) {
-        const Block *block = &tables->blocks[i];
-        if (block->tensor != tensor) continue;
-        found->boxes[found->count] = block->box;
-        found->blocks[found->count++] = block;
-    }
-    found->mine = group == NULL ? (Range){0, found->count}
-                                : partition_range(found->count, group->size, group->rank);
-}
-
-static void blocks_free(TensorBlocks *found)
-{
-    free(found->blocks);
-    free(found->boxes);
-}
-
+/* Blocks of one tensor that this rank reads. */
 typedef struct Looking {
     const H5File *file;
     const char *name;
-    const TensorBlocks *blocks;
+    const Block *blocks;
 } Looking;
 
 static Status look_at_block(void *context, int number, const void *bytes, size_t count)
 {
     const Looking *looking = context;
-    const Block *block = looking->blocks->blocks[looking->blocks->mine.first + number];
+    const Block *block = &looking->blocks[number];
     if (block_checksum(block, bytes, count) != block->checksum)
         PAL_FAIL(PAL_ERROR_DATA,
                  "%s: is damaged: %lld bytes of %s are not those that were written (row %lld and "
@@ -100,38 +88,36 @@ static Status look_at_block(void *context, int number, const void *bytes, size_t
     return PAL_OK;
 }
 
-/* A table that leaves something out would make damage invisible. */
-static Status check_complete(const H5File *file, const char *name, const TensorBlocks *blocks,
-                             Shape shape)
+/* The ranks share the blocks, from tensor to tensor another one beginning. */
+static Range own_share(const Group *group, int64_t count, int64_t tensor)
 {
-    if (!slabs_tile(blocks->boxes, blocks->count, shape))
-        PAL_FAIL(PAL_ERROR_DATA,
-                 "%s: is damaged: its table of checksums does not cover every number of %s once; "
-                 "take another checkpoint",
-                 h5_path(file), name);
-    return PAL_OK;
+    if (group == NULL) return (Range){0, count};
+    return partition_range(count, group->size, (int)((group->rank + tensor) % group->size));
 }
 
-static Status verify_tensor(Checkpoint *checkpoint, const Tables *tables, int64_t tensor,
-                            int64_t *bytes)
+/* A table that leaves something out would make damage invisible. */
+static Status verify_tensor(H5File *file, const Tables *tables, int64_t tensor, const Block *blocks,
+                            int64_t count, int64_t *bytes)
 {
-    H5File *file = checkpoint->file;
     const char *name = tables->names[tensor];
     Shape shape;
     StoredType type;
     PAL_TRY(h5_shape(file, name, &shape));
     PAL_TRY(h5_stored_type(file, name, &type));
-    TensorBlocks blocks;
-    gather_blocks(&blocks, tables, tensor, h5_group(file));
-    Looking looking = {file, name, &blocks};
-    Status status = check_complete(file, name, &blocks, shape);
-    if (status == PAL_OK)
-        status = h5_visit_slabs(file, name, type, blocks.boxes + blocks.mine.first,
-                                checked_int(blocks.mine.count), look_at_block, &looking);
-    blocks_free(&blocks);
-    int64_t size = (int64_t)stored_size(type);
-    for (int d = 0; d < shape.num_dims; d++) size *= shape.dims[d];
-    *bytes += size;
+    if (!blocks_tile(blocks, count, shape))
+        PAL_FAIL(PAL_ERROR_DATA,
+                 "%s: is damaged: its table of checksums does not cover every number of %s once; "
+                 "take another checkpoint",
+                 h5_path(file), name);
+    *bytes += shape_elements(shape) * (int64_t)stored_size(type);
+
+    Range mine = own_share(h5_group(file), count, tensor);
+    Slab *boxes = fatal_calloc(checked_size(mine.count) + 1, sizeof *boxes, "a list of boxes");
+    for (int64_t i = 0; i < mine.count; i++) boxes[i] = blocks[mine.first + i].box;
+    Looking looking = {file, name, blocks + mine.first};
+    Status status =
+        h5_visit_slabs(file, name, type, boxes, checked_int(mine.count), look_at_block, &looking);
+    free(boxes);
     return status;
 }
 
@@ -140,15 +126,29 @@ static bool begins(const char *text, const char *start)
     return strncmp(text, start, strlen(start)) == 0;
 }
 
+static Status verify_tensors(H5File *file, const Tables *tables, const char *folder, int64_t *bytes)
+{
+    int64_t first = 0;
+    for (int64_t t = 0; t < tables->num_names; t++) {
+        const Block *blocks = tables->blocks + first;
+        int64_t count = blocks_of_tensor(blocks, tables->num_blocks - first, t);
+        if (begins(tables->names[t], folder))
+            PAL_TRY(verify_tensor(file, tables, t, blocks, count, bytes));
+        first += count;
+    }
+    if (first != tables->num_blocks)
+        return damaged_table(file, "its table of checksums has rows of no tensor");
+    return PAL_OK;
+}
+
 Status checkpoint_verify(Checkpoint *checkpoint, const char *folder, int64_t *bytes)
 {
     Tables tables = {0};
     H5File *file = checkpoint->file;
     int64_t total = 0;
-    Status status = h5_read_texts(file, PAL_CHECKSUM_TENSORS, &tables.names, &tables.num_names);
+    Status status = read_names(file, &tables);
     if (status == PAL_OK) status = read_blocks(file, &tables);
-    for (int64_t t = 0; t < tables.num_names && status == PAL_OK; t++)
-        if (begins(tables.names[t], folder)) status = verify_tensor(checkpoint, &tables, t, &total);
+    if (status == PAL_OK) status = verify_tensors(file, &tables, folder, &total);
     tables_free(&tables);
     if (bytes != NULL) *bytes = total;
     return status;

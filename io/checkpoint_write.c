@@ -45,6 +45,8 @@ size_t checkpoint_plan_bytes(const CheckpointPlan *plan)
 
 /* --- the file's layout ------------------------------------------------------------------------ */
 
+static int64_t *table_place(const CheckpointWriting *w) { return &w->places[w->plan->num_tensors]; }
+
 static Status lay_out_tensors(CheckpointWriting *w)
 {
     const CheckpointPlan *plan = w->plan;
@@ -52,7 +54,7 @@ static Status lay_out_tensors(CheckpointWriting *w)
         PAL_TRY(h5_place(w->file, plan->tensors[t].name, plan->tensors[t].type,
                          plan->tensors[t].shape, &w->places[t]));
     const Shape table = {2, {plan->blocks.total, BLOCK_COLUMNS}};
-    return h5_place(w->file, PAL_CHECKSUM_BLOCKS, STORED_INT64, table, &w->table);
+    return h5_place(w->file, PAL_CHECKSUM_BLOCKS, STORED_INT64, table, table_place(w));
 }
 
 static Status write_names(const CheckpointWriting *w)
@@ -62,13 +64,15 @@ static Status write_names(const CheckpointWriting *w)
         fatal_calloc(checked_size(plan->num_tensors), sizeof *names, "names of tensors");
     for (int t = 0; t < plan->num_tensors; t++) names[t] = plan->tensors[t].name;
     Status status = h5_write_texts(w->file, PAL_CHECKSUM_TENSORS, names, plan->num_tensors);
+    int64_t checksum = names_checksum(names, plan->num_tensors);
+    if (status == PAL_OK) status = h5_set_integer(w->file, "/", PAL_CHECKSUM_NAMES, checksum);
     free(names);
     return status;
 }
 
 Status checkpoint_writing_begin(CheckpointWriting *w, const CheckpointPlan *plan, const char *path)
 {
-    *w = (CheckpointWriting){.plan = plan, .component = ""};
+    *w = (CheckpointWriting){.plan = plan};
     snprintf(w->path, sizeof w->path, "%s", path);
     w->places = fatal_calloc(checked_size(plan->num_tensors) + 1, sizeof *w->places, "places");
     return publish_temporary(w->path, w->temporary, sizeof w->temporary);
@@ -89,9 +93,7 @@ Status checkpoint_share(CheckpointWriting *w, Status mine)
     size_t count = checked_size(w->plan->num_tensors) + 1;
     PAL_TRY(group_agree(group, mine));
     PAL_TRY(publish_seen(w->temporary, group));
-    w->places[count - 1] = w->table;
     group_broadcast(group, w->places, count * sizeof *w->places, 0);
-    w->table = w->places[count - 1];
     return PAL_OK;
 }
 
@@ -142,14 +144,13 @@ static Status write_tensor(SharedFile *file, const CheckpointWriting *w, Block *
 
 static Status write_table(SharedFile *file, const CheckpointWriting *w)
 {
-    if (w->table == CHECKPOINT_NO_TABLE) return PAL_OK;
     const BlockList *list = &w->plan->blocks;
     const int64_t row_bytes = BLOCK_COLUMNS * (int64_t)sizeof(int64_t);
     int64_t *table = fatal_calloc(checked_size(list->count * BLOCK_COLUMNS) + 1, sizeof *table,
                                   "the table of blocks");
     for (int64_t i = 0; i < list->count; i++)
         block_to_row(&list->blocks[i], table + i * BLOCK_COLUMNS);
-    int64_t place = w->table + list->first * row_bytes;
+    int64_t place = *table_place(w) + list->first * row_bytes;
     Status status =
         shared_file_write(file, (FilePieces){list->count * row_bytes, 1, &place}, table);
     free(table);
@@ -161,7 +162,6 @@ Status checkpoint_fill(CheckpointWriting *w, CheckpointNumbers numbers)
     const CheckpointPlan *plan = w->plan;
     SharedFile *file = NULL;
     PAL_TRY(shared_file_open(&file, w->temporary, plan->group, plan->transfer));
-    w->component = shared_file_component(file);
     Block *blocks = plan->blocks.blocks;
     Status status = PAL_OK;
     for (int t = 0; t < plan->num_tensors; t++) {
@@ -175,9 +175,10 @@ Status checkpoint_fill(CheckpointWriting *w, CheckpointNumbers numbers)
         if (status == PAL_OK) status = now;
         blocks += count;
     }
-    if (status == PAL_OK)
+    bool table = *table_place(w) != 0;
+    if (status == PAL_OK && table)
         status = write_table(file, w);
-    else
+    else if (table)
         (void)take_part(file, plan, 1);
     Status closed = shared_file_close(&file);
     return status != PAL_OK ? status : closed;

@@ -30,17 +30,13 @@ typedef struct CheckpointPlan {
     BlockList blocks;
 } CheckpointPlan;
 
-/* In place of a table's place: the file has none. */
-enum { CHECKPOINT_NO_TABLE = -1 };
-
 /* One checkpoint on its way. */
 typedef struct CheckpointWriting {
     const CheckpointPlan *plan; /* borrowed */
     char path[PAL_PATH_SIZE], temporary[PAL_PATH_SIZE];
-    H5File *file;          /* on the group's root: holds the lock */
-    int64_t *places;       /* (num_tensors) where each tensor begins; owned */
-    int64_t table;         /* where the table of blocks begins */
-    const char *component; /* shared_file_component() */
+    H5File *file;    /* on the group's root: holds the lock */
+    int64_t *places; /* (num_tensors + 1) where each tensor begins, and the table of blocks; owned.
+                      * Without a table the last one is 0. */
 } CheckpointWriting;
 
 /* Collective over the group, which outlives the plan; `tensors` are copied, their boxes borrowed.

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "mpi/shared_file.h"
 #include "src/base/status.h"
 #include "src/tensor/placement.h"
 
@@ -25,11 +26,7 @@ enum {
 
 typedef enum ResetMemory { RESET_DOCUMENT, RESET_NEVER } ResetMemory;
 typedef enum NumberType { NUMBER_FLOAT32, NUMBER_BFLOAT16 } NumberType;
-typedef enum CheckpointTransfer { /* as FileTransfer of mpi/shared_file.h */
-                                  CHECKPOINT_DIRECT,
-                                  CHECKPOINT_INDEPENDENT,
-                                  CHECKPOINT_COLLECTIVE
-} CheckpointTransfer;
+
 typedef enum DeviceName { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA } DeviceName;
 
 typedef struct DataConfig {
@@ -72,7 +69,7 @@ typedef struct CheckpointConfig {
     double minutes; /* 0: not by time */
     int keep;       /* newest so many stay */
     bool async;
-    CheckpointTransfer transfer;
+    FileTransfer transfer;
     NumberType memory_type;
 } CheckpointConfig;
 

@@ -59,8 +59,7 @@ static void shape_extent(Shape shape, hsize_t dims[PAL_MAX_DIMS])
 static int64_t reserved_bytes(const H5File *file, StoredType type, Shape shape)
 {
     enum { DESCRIPTION = 1024, OTHER = 32 * 1024 };
-    int64_t bytes = (int64_t)H5Tget_size(h5_file_type(type));
-    for (int d = 0; d < shape.num_dims; d++) bytes *= shape.dims[d];
+    int64_t bytes = shape_elements(shape) * (int64_t)H5Tget_size(h5_file_type(type));
     return bytes + DESCRIPTION + (file->reserved == 0 ? OTHER : 0);
 }
 
@@ -299,8 +298,12 @@ Status h5_read(H5File *file, const char *name, StoredType type, Shape shape, voi
         PAL_FAIL(PAL_ERROR_DATA, "%s: %s has shape %s in the file, expected %s", file->path, name,
                  shape_text(found, is), shape_text(shape, wanted));
     }
-    Slab slab = shape_slab(shape);
-    return h5_read_slab(file, name, type, &slab, data);
+    bool reads = file->group == NULL || group_is_root(file->group);
+    Slab slab = reads ? shape_slab(shape) : (Slab){0};
+    PAL_TRY(h5_read_slab(file, name, type, &slab, data));
+    size_t bytes = checked_size(shape_elements(shape)) * H5Tget_size(h5_memory_type(type));
+    if (file->group != NULL) group_broadcast(file->group, data, bytes, 0);
+    return PAL_OK;
 }
 
 static Status space_shape(const H5File *file, const char *name, hid_t dataset, Shape *shape)

@@ -86,8 +86,8 @@ Status h5_read_slabs(H5File *file, const char *name, StoredType type, const Slab
 typedef Status (*SlabVisitor)(void *context, int number, const void *bytes, size_t count);
 Status h5_visit_slabs(H5File *file, const char *name, StoredType type, const Slab *slabs, int count,
                       SlabVisitor look, void *context);
-/* Collective over the file's group; every rank reads all of it. `shape` is what the caller expects;
- * otherwise PAL_ERROR_DATA with both shapes. */
+/* Collective over the file's group; one rank reads all of it for everyone, so all have the same.
+ * `shape` is what the caller expects; otherwise PAL_ERROR_DATA with both shapes. */
 Status h5_read(H5File *file, const char *name, StoredType type, Shape shape, void *data);
 
 /* Collective over the file's group. */

@@ -51,7 +51,8 @@ static int64_t update_of_line(const char *line, size_t length)
     return whole && found != NULL ? strtoll(found + strlen(key), NULL, 10) : -1;
 }
 
-/* Where the first line ends that is not to stay: the length of what stays. */
+/* Where the first line ends that is not to stay: the length of what stays; -1 when it cannot be
+ * read. */
 static int64_t length_to_keep(FILE *in, int64_t update)
 {
     char *line = NULL;
@@ -64,7 +65,7 @@ static int64_t length_to_keep(FILE *in, int64_t update)
         kept += length;
     }
     free(line);
-    return kept;
+    return length < 0 && !feof(in) ? -1 : kept;
 }
 
 Status metrics_keep(Metrics *m, int64_t update)
@@ -74,7 +75,9 @@ Status metrics_keep(Metrics *m, int64_t update)
     FILE *in = fopen(m->path, "r");
     if (in == NULL) PAL_FAIL(PAL_ERROR_IO, "%s: cannot be read: %s", m->path, strerror(errno));
     int64_t kept = length_to_keep(in, update);
+    int reason = errno;
     (void)fclose(in);
+    if (kept < 0) PAL_FAIL(PAL_ERROR_IO, "%s: cannot be read: %s", m->path, strerror(reason));
     if (ftruncate(m->file, kept) != 0)
         PAL_FAIL(PAL_ERROR_IO, "%s: cannot be cut: %s", m->path, strerror(errno));
     return PAL_OK;

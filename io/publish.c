@@ -123,7 +123,7 @@ Status publish_file(const char *temporary, const char *path)
     }
     if (result != 0) {
         int reason = errno;
-        unlink(temporary);
+        if (unlink(temporary) != 0) unlink(path); /* it has its name already */
         PAL_FAIL(PAL_ERROR_IO, "%s: the file could not be %s: %s", path, step, strerror(reason));
     }
     return PAL_OK;

@@ -28,8 +28,8 @@ Status publish_seen(const char *path, const Group *group);
 /* Local. Both names are there and mean one file. */
 bool publish_same_file(const char *a, const char *b);
 
-/* Local. Syncs the closed file, renames it, syncs the folder. Error: PAL_ERROR_IO; then the
- * temporary file is removed. */
+/* Local. Syncs the closed file, renames it, syncs the folder. Error: PAL_ERROR_IO; then the file is
+ * removed, whatever it is called by then. */
 Status publish_file(const char *temporary, const char *path);
 
 /* Local. The link `path` points to `target` from now on, in one step. Error: PAL_ERROR_IO. */

@@ -21,9 +21,7 @@ static const char *type_name(StoredType type)
 
 static int64_t tensor_bytes(const CheckpointTensor *tensor)
 {
-    int64_t bytes = (int64_t)stored_size(tensor->type);
-    for (int d = 0; d < tensor->shape.num_dims; d++) bytes *= tensor->shape.dims[d];
-    return bytes;
+    return shape_elements(tensor->shape) * (int64_t)stored_size(tensor->type);
 }
 
 static void append_integer(JsonText *json, int64_t value)
@@ -121,17 +119,17 @@ Status safetensors_write(const CheckpointPlan *plan, const char *path, const cha
                          CheckpointNumbers numbers, const SafetensorsNote *notes, int num_notes)
 {
     JsonText header = {0};
-    CheckpointWriting w = {.plan = plan, .table = CHECKPOINT_NO_TABLE};
-    snprintf(w.path, sizeof w.path, "%s", path);
-    PAL_TRY(publish_temporary(w.path, w.temporary, sizeof w.temporary));
-    w.places = fatal_calloc(checked_size(plan->num_tensors) + 1, sizeof *w.places, "places");
+    CheckpointWriting w;
+    Status status = checkpoint_writing_begin(&w, plan, path);
     build_header(&header, plan, folder, notes, num_notes);
-    w.places[0] = 8 + (int64_t)header.length;
-    for (int t = 0; t < plan->num_tensors; t++)
-        w.places[t + 1] = w.places[t] + tensor_bytes(&plan->tensors[t]);
-    Status status = write_all(&w, &header, numbers);
+    int64_t place = 8 + (int64_t)header.length;
+    for (int t = 0; t < plan->num_tensors; t++) {
+        w.places[t] = place;
+        place += tensor_bytes(&plan->tensors[t]);
+    }
+    if (status == PAL_OK) status = write_all(&w, &header, numbers);
     if (status != PAL_OK && group_is_root(plan->group)) unlink(w.temporary);
+    checkpoint_writing_end(&w);
     free(header.text);
-    free(w.places);
     return status;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE /* qsort_r */
 #include "io/slab.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "src/base/checked.h"
 #include "src/base/fatal.h"
@@ -35,6 +37,13 @@ Slab shape_slab(Shape shape)
     Slab slab = {0};
     for (int d = 0; d < shape.num_dims; d++) slab.count[d] = shape.dims[d];
     return slab;
+}
+
+int64_t shape_elements(Shape shape)
+{
+    int64_t count = 1;
+    for (int d = 0; d < shape.num_dims; d++) count *= shape.dims[d];
+    return count;
 }
 
 int64_t slab_elements(const Slab *slab, int num_dims)
@@ -89,45 +98,58 @@ Slab slab_part(const Slab *slab, int num_dims, int64_t most, int64_t part)
 
 /* --- put together ----------------------------------------------------------------------------- */
 
-static int by_number(const void *a, const void *b)
+/* No sum is formed that could overflow: slabs may come from a damaged file. */
+static bool lies_within(const Slab *slab, Shape shape)
 {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    for (int d = 0; d < shape.num_dims; d++)
+        if (slab->count[d] < 1 || slab->count[d] > shape.dims[d] || slab->first[d] < 0 ||
+            slab->first[d] > shape.dims[d] - slab->count[d])
+            return false;
+    return true;
+}
+
+static int by_first(const void *a, const void *b, void *dimension)
+{
+    int d = *(const int *)dimension;
+    int64_t x = ((const Slab *)a)->first[d], y = ((const Slab *)b)->first[d];
     return (x > y) - (x < y);
 }
 
-/* In dimensions d and later, the boxes given fill [0, dims) once: dimension d is cut wherever a box
- * begins or ends, and between two cuts those boxes that lie there fill what is left. */
-static bool fill_from(const Slab *slabs, int64_t count, Shape shape, int d)
+static int64_t end_of(const Slab *slab, int d) { return slab->first[d] + slab->count[d]; }
+
+/* In dimensions d and later, the boxes given, which lie within, fill [0, dims) once: between two
+ * places of dimension d where a box begins or ends, the same boxes fill what is left. Puts them
+ * into another order. */
+static bool fill_from(Slab *slabs, int64_t count, Shape shape, int d)
 {
     if (d >= shape.num_dims || d >= PAL_MAX_DIMS) return count == 1;
-    int64_t *cuts = fatal_calloc(checked_size(2 * count + 2), sizeof *cuts, "a list of cuts");
-    Slab *here = fatal_calloc(checked_size(count + 1), sizeof *here, "a list of boxes");
-    int64_t num_cuts = 0;
-    cuts[num_cuts++] = 0;
-    cuts[num_cuts++] = shape.dims[d];
-    for (int64_t i = 0; i < count; i++) {
-        cuts[num_cuts++] = slabs[i].first[d];
-        cuts[num_cuts++] = slabs[i].first[d] + slabs[i].count[d];
-    }
-    qsort(cuts, checked_size(num_cuts), sizeof *cuts, by_number);
-    bool good = cuts[0] == 0 && cuts[num_cuts - 1] == shape.dims[d];
-    for (int64_t c = 0; c + 1 < num_cuts && good; c++) {
-        if (cuts[c] == cuts[c + 1]) continue;
-        int64_t num_here = 0;
-        for (int64_t i = 0; i < count; i++)
-            if (slabs[i].first[d] <= cuts[c] &&
-                cuts[c + 1] <= slabs[i].first[d] + slabs[i].count[d])
-                here[num_here++] = slabs[i];
+    qsort_r(slabs, checked_size(count), sizeof *slabs, by_first, &d);
+    Slab *here = fatal_calloc(checked_size(count) + 1, sizeof *here, "a list of boxes");
+    int64_t at = 0, next = 0, num_here = 0, used = 0;
+    bool good = true;
+    for (; at < shape.dims[d] && good; at = next) {
+        int64_t kept = 0;
+        for (int64_t i = 0; i < num_here; i++)
+            if (end_of(&here[i], d) > at) here[kept++] = here[i];
+        num_here = kept;
+        while (used < count && slabs[used].first[d] == at) here[num_here++] = slabs[used++];
+        next = used < count ? slabs[used].first[d] : shape.dims[d];
+        for (int64_t i = 0; i < num_here; i++)
+            if (end_of(&here[i], d) < next) next = end_of(&here[i], d);
         good = fill_from(here, num_here, shape, d + 1);
     }
     free(here);
-    free(cuts);
     return good;
 }
 
 bool slabs_tile(const Slab *slabs, int64_t count, Shape shape)
 {
-    for (int d = 0; d < shape.num_dims; d++)
-        if (shape.dims[d] == 0) return count == 0;
-    return fill_from(slabs, count, shape, 0);
+    if (shape_elements(shape) == 0) return count == 0;
+    for (int64_t i = 0; i < count; i++)
+        if (!lies_within(&slabs[i], shape)) return false;
+    Slab *sorted = fatal_calloc(checked_size(count) + 1, sizeof *sorted, "a list of boxes");
+    if (count > 0) memcpy(sorted, slabs, checked_size(count) * sizeof *sorted);
+    bool good = fill_from(sorted, count, shape, 0);
+    free(sorted);
+    return good;
 }

@@ -25,8 +25,9 @@ typedef struct Slab {
 /* (3, 5) as "(3, 5)". */
 const char *shape_text(Shape shape, char text[96]);
 bool shape_equal(Shape a, Shape b);
-/* The box that is all of it. */
+/* The box that is all of it, and its numbers. */
 Slab shape_slab(Shape shape);
+int64_t shape_elements(Shape shape);
 
 /* Numbers in a box of so many dimensions. */
 int64_t slab_elements(const Slab *slab, int num_dims);
@@ -36,7 +37,7 @@ int64_t slab_elements(const Slab *slab, int num_dims);
 int64_t slab_num_parts(const Slab *slab, int num_dims, int64_t most);
 Slab slab_part(const Slab *slab, int num_dims, int64_t most, int64_t part);
 
-/* Whether the boxes fill the shape once: no element twice, none left out. */
+/* Whether the boxes, whatever is in them, fill the shape once: no element twice, none left out. */
 bool slabs_tile(const Slab *slabs, int64_t count, Shape shape);
 
 #endif

@@ -63,7 +63,7 @@ static Status write_direct(SharedFile *f, FilePieces pieces, const char *bytes)
             ssize_t written = pwrite(f->descriptor, bytes + done,
                                      checked_size(pieces.length - done), pieces.offsets[i] + done);
             if (written < 0 && errno == EINTR) continue;
-            if (written < 0) return system_failed(f, "written");
+            if (written <= 0) return system_failed(f, "written");
             done += written;
         }
         bytes += pieces.length;
@@ -107,6 +107,23 @@ static MPI_Datatype type_of_pieces(FilePieces pieces)
     return type;
 }
 
+/* A library may call it success when fewer bytes were written than asked for. */
+static Status write_view(const SharedFile *f, MPI_Offset at, const char *bytes, int count)
+{
+    MPI_Status done;
+    int written = 0;
+    int error = f->how == TRANSFER_COLLECTIVE
+                    ? MPI_File_write_at_all(f->file, at, bytes, count, MPI_BYTE, &done)
+                    : MPI_File_write_at(f->file, at, bytes, count, MPI_BYTE, &done);
+    if (error != MPI_SUCCESS) return mpi_io_failed(f, error, "written");
+    PAL_MPI(MPI_Get_count(&done, MPI_BYTE, &written));
+    if (written != count)
+        PAL_FAIL(PAL_ERROR_IO, "%s: only %d of %d bytes could be written; is the disk full?",
+                 f->path, written, count);
+    return PAL_OK;
+}
+
+/* Also where the view cannot be set a rank takes part, with nothing. */
 static Status write_mpi_io(SharedFile *f, FilePieces pieces, const char *bytes)
 {
     if (pieces.count == 0) pieces.length = 0;
@@ -118,12 +135,9 @@ static Status write_mpi_io(SharedFile *f, FilePieces pieces, const char *bytes)
     else if (count > 0)
         view = type_of_pieces(pieces);
     int error = MPI_File_set_view(f->file, 0, MPI_BYTE, view, "native", MPI_INFO_NULL);
-    if (error == MPI_SUCCESS)
-        error = f->how == TRANSFER_COLLECTIVE
-                    ? MPI_File_write_at_all(f->file, at, bytes, count, MPI_BYTE, MPI_STATUS_IGNORE)
-                    : MPI_File_write_at(f->file, at, bytes, count, MPI_BYTE, MPI_STATUS_IGNORE);
+    Status status = write_view(f, at, bytes, error == MPI_SUCCESS ? count : 0);
     if (view != MPI_BYTE) PAL_MPI(MPI_Type_free(&view));
-    return error == MPI_SUCCESS ? PAL_OK : mpi_io_failed(f, error, "written");
+    return error == MPI_SUCCESS ? status : mpi_io_failed(f, error, "written");
 }
 
 static Status close_mpi_io(SharedFile *f)
@@ -154,11 +168,6 @@ static void file_free(SharedFile **file)
     *file = NULL;
 }
 
-static bool is_open(const SharedFile *f)
-{
-    return f->how == TRANSFER_DIRECT ? f->descriptor >= 0 : f->file != MPI_FILE_NULL;
-}
-
 Status shared_file_open(SharedFile **file, const char *path, const Group *group, FileTransfer how)
 {
     SharedFile *f = fatal_calloc(1, sizeof *f, "a file's handle");
@@ -173,9 +182,8 @@ Status shared_file_open(SharedFile **file, const char *path, const Group *group,
 
     Status status = ways[how].open(f);
     if (how == TRANSFER_COLLECTIVE) status = group_agree(group, status);
-    if (status == PAL_OK) return PAL_OK;
-    if (is_open(f)) (void)ways[how].close(f);
-    file_free(file);
+    /* What is open on some ranks alone stays so to the program's end: closing is for all. */
+    if (status != PAL_OK) file_free(file);
     return status;
 }
 
@@ -208,12 +216,8 @@ static void read_component(char *name, size_t size)
     if (value[0] != '\0') snprintf(name, size, "%s", value);
 }
 
-const char *shared_file_component(const SharedFile *file)
+void shared_file_component(FileTransfer how, char name[64])
 {
-    static char name[64] = "the library's default";
-    static bool known;
-    if (file->how == TRANSFER_DIRECT) return "";
-    if (!known) read_component(name, sizeof name);
-    known = true;
-    return name;
+    snprintf(name, 64, "%s", how == TRANSFER_DIRECT ? "" : "the library's default");
+    if (how != TRANSFER_DIRECT) read_component(name, 64);
 }

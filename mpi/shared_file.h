@@ -6,8 +6,8 @@
  * There are three ways to the disk, chosen by the user since which is fastest is a matter of the
  * file system (jobs/bench-checkpoints.sh compares them):
  *
- *     direct        every rank by itself with pwrite(); sends no message, so a background thread may
- *                   use it beside anything
+ *     direct        every rank by itself with pwrite(); sends no message, so a background thread
+ *                   may use it beside anything
  *     independent   every rank by itself through MPI-IO
  *     collective    all together through MPI-IO, which gathers small pieces on a few ranks first
  */
@@ -48,6 +48,6 @@ Status shared_file_close(SharedFile **file);
 
 /* Local. What does MPI-IO here, as a log says it: the component that Open MPI was told to take
  * (parameter io: "romio321", "ompio"), "the library's default"; with TRANSFER_DIRECT "". */
-const char *shared_file_component(const SharedFile *file);
+void shared_file_component(FileTransfer how, char name[64]);
 
 #endif

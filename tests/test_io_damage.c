@@ -42,7 +42,15 @@ static char *all_content(const char *path, size_t *size)
     for (int64_t i = 0; i < count && status == PAL_OK; i++) {
         const Slab whole = shape_slab(items[i].shape);
         fprintf(out, "%s %s %lld;", items[i].name, items[i].type, (long long)items[i].bytes);
-        if (strcmp(items[i].type, "text") == 0) continue; /* read by checkpoint_verify() */
+        if (strcmp(items[i].type, "text") == 0) {
+            char **texts = NULL;
+            int64_t num_texts = 0;
+            status = h5_read_texts(c->file, items[i].name, &texts, &num_texts);
+            for (int64_t j = 0; j < num_texts && status == PAL_OK; j++)
+                fprintf(out, "%s;", texts[j]);
+            h5_texts_free(&texts, num_texts);
+            continue;
+        }
         char *numbers = calloc(1, (size_t)items[i].bytes + 1);
         StoredType type;
         status = h5_stored_type(c->file, items[i].name, &type);

@@ -102,7 +102,7 @@ if [ -n "$python" ]; then
     # A file of another version of the format.
     copy_run
     $python -c 'import h5py; h5py.File("r/checkpoints/step-00000006.h5", "a").attrs["version"] = 1'
-    words=("step-00000006.h5" "version 1" "reads 2")
+    words=("step-00000006.h5" "version 1" "reads 3")
     run 2 evaluate r/checkpoints/step-00000006.h5 --data "$inputs/data.h5"
     ended 65 "2 ranks" evaluate "a file of version 1"
     resume
@@ -190,7 +190,7 @@ if [ "$(id -u)" != 0 ]; then
 elif setpriv --reuid=65534 --clear-groups test -x "$palimpsest" 2>/dev/null; then
     # Root may write anywhere; nobody may write into a folder of root.
     chmod -R a+rX "$folder" && chmod -R a+w r && chmod a-w r/checkpoints
-    printf '#!/bin/sh\nexec setpriv --reuid=65534 --clear-groups "%s" "$@"\n' "$palimpsest" \
+    printf '#!/bin/sh\nexport TMPDIR=/tmp\nexec setpriv --reuid=65534 --clear-groups "%s" "$@"\n' "$palimpsest" \
         >"$folder/as-nobody"
     chmod a+rx "$folder/as-nobody"
     palimpsest=$folder/as-nobody expected=73 goes_on 1 "Permission denied"

@@ -2,11 +2,15 @@
 #include "src/base/log.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* One line at a time: a background thread may have something to say too. */
+static pthread_mutex_t speaking = PTHREAD_MUTEX_INITIALIZER;
 
 /* Who speaks, and where to. */
 static struct {
@@ -102,11 +106,13 @@ static void write_to_file(const char *prefix, const char *format, va_list argume
 
 static void write_everywhere(FILE *out, const char *prefix, const char *format, va_list arguments)
 {
-    clear_progress();
     va_list again;
     va_copy(again, arguments);
+    pthread_mutex_lock(&speaking);
+    clear_progress();
     write_line(out, prefix, format, arguments);
     if (tag.file != NULL) write_to_file(prefix, format, again);
+    pthread_mutex_unlock(&speaking);
     va_end(again);
 }
 
@@ -143,9 +149,11 @@ void log_progress(const char *format, ...)
     if (tag.quiet || !log_is_terminal()) return;
     va_list arguments;
     va_start(arguments, format);
+    pthread_mutex_lock(&speaking);
     fputs("\r\033[K", normal_stream());
     vfprintf(normal_stream(), format, arguments);
     fflush(normal_stream());
-    va_end(arguments);
     tag.progress_shown = true;
+    pthread_mutex_unlock(&speaking);
+    va_end(arguments);
 }

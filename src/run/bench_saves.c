@@ -13,17 +13,16 @@
 #include "src/base/statistics.h"
 #include "src/run/machine.h"
 
-enum { MOST_TIMES = 64, UPDATES_BEFORE = 3 };
+enum { SAVES = 5, UPDATES_BEFORE = 3 };
 
 /* One number of each save. */
 typedef struct SaveTimes {
-    double copy[MOST_TIMES];    /* seconds of a plain copy, of the slowest rank */
-    double stalled[MOST_TIMES]; /* that training waited, beside what updates take longer */
-    double waits[MOST_TIMES];   /* stalled / copy */
-    double longer[MOST_TIMES];  /* an update while a thread writes / one without */
-    double seconds[MOST_TIMES]; /* until the file has its name */
-    int64_t updates;            /* made while threads wrote, in all saves */
-    const char *component;
+    double copy[SAVES];    /* seconds of a plain copy, of the slowest rank */
+    double stalled[SAVES]; /* that training waited, beside what updates take longer */
+    double waits[SAVES];   /* stalled / copy */
+    double longer[SAVES];  /* an update while a thread writes / one without */
+    double seconds[SAVES]; /* until the file has its name */
+    int64_t updates;       /* made while threads wrote, in all saves */
 } SaveTimes;
 
 static Status list_files(const char *folder, CheckpointList *list)
@@ -123,25 +122,26 @@ static Status time_save(Training *t, Saving *saving, char *buffers[2], size_t by
     times->waits[number] = figures[0] / times->copy[number];
     times->longer[number] = count > 0 ? meanwhile / before : 1.0;
     times->updates += count;
-    times->component = outcome.component;
     return PAL_OK;
 }
 
-static void print_times(const Training *t, const Saving *saving, SaveTimes *times, int count)
+static void print_times(const Training *t, const Saving *saving, SaveTimes *times)
 {
     static const char *const ways[] = {"direct", "independent", "collective"};
     const CheckpointConfig *options = &t->session->config.checkpoint;
     double size = saver_bytes(saving->saver) / MEBIBYTE;
-    double seconds = statistics_median(times->seconds, count);
+    double seconds = statistics_median(times->seconds, SAVES);
+    char component[64];
+    shared_file_component(options->transfer, component);
     log_info("saves: %.1f MiB, %s, %s%s%s: %.2f s, %.0f MiB/s (medians of %d)", size,
              saver_is_async(saving->saver) ? "asynchronous" : "synchronous",
-             ways[options->transfer], times->component[0] != '\0' ? " by " : "", times->component,
-             seconds, size / seconds, count);
+             ways[options->transfer], component[0] != '\0' ? " by " : "", component, seconds,
+             size / seconds, SAVES);
     if (saver_is_async(saving->saver))
         log_info("saves: training waits %.3f s, %.2f times a plain copy of the bytes (%.3f s); "
                  "an update meanwhile takes %.2f times as long (%lld of them)",
-                 statistics_median(times->stalled, count), statistics_median(times->waits, count),
-                 statistics_median(times->copy, count), statistics_median(times->longer, count),
+                 statistics_median(times->stalled, SAVES), statistics_median(times->waits, SAVES),
+                 statistics_median(times->copy, SAVES), statistics_median(times->longer, SAVES),
                  (long long)times->updates);
 }
 
@@ -152,18 +152,20 @@ static char *filled_buffer(size_t bytes, int value)
     return buffer;
 }
 
-Status bench_saves(Training *t, Saving *saving, const char *folder, int times)
+Status bench_saves(Training *t, Saving *saving, const char *folder)
 {
     const Group *world = &t->session->grid->world;
     SaveTimes *found = fatal_calloc(1, sizeof *found, "times of saves");
     size_t bytes = saver_own_bytes(saving->saver);
     char *buffers[2] = {filled_buffer(bytes, 1), filled_buffer(bytes, 2)};
     Status status = PAL_OK;
-    for (int i = 0; i < times && i < MOST_TIMES && status == PAL_OK; i++) {
+    for (int i = 0; i < SAVES && status == PAL_OK; i++) {
         status = time_save(t, saving, buffers, bytes, i, found);
-        log_progress("save %d of %d", i + 1, times);
+        log_progress("save %d of %d", i + 1, SAVES);
     }
-    if (status == PAL_OK) print_times(t, saving, found, times < MOST_TIMES ? times : MOST_TIMES);
+    if (status == PAL_OK) print_times(t, saving, found);
+    CheckpointOutcome left; /* an update has failed while one was under way */
+    (void)saver_wait(saving->saver, &left);
     if (group_is_root(world)) remove_files(folder);
     free(buffers[0]);
     free(buffers[1]);

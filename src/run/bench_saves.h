@@ -11,9 +11,9 @@
  * (PAL_ERROR_CANT_CREATE): it has checkpoints, which these would push out. */
 Status bench_saves_check(const Group *world, const char *folder);
 
-/* Collective over all ranks, with a training that runs. `times` saves into the folder of `saving`,
+/* Collective over all ranks, with a training that runs. Some saves into the folder of `saving`,
  * each between updates, beside a plain copy of the same bytes; prints medians; removes the files.
  */
-Status bench_saves(Training *training, Saving *saving, const char *folder, int times);
+Status bench_saves(Training *training, Saving *saving, const char *folder);
 
 #endif

@@ -28,7 +28,6 @@ enum {
     MOST_SWEEP = 16,
     RATE_RUNS = 5,
     LOCKSTEP_RUNS = 20,
-    SAVES = 5,
     BYTE_VOCABULARY = 257
 };
 
@@ -199,13 +198,14 @@ static Status bench_one(Grid *grid, const BenchArguments *arguments, const TextL
     if (status == PAL_OK) status = session_seal(&session);
     if (status == PAL_OK) {
         training_start(&training);
+        if (arguments->save != NULL) saving_start(&saving);
         training_initialize(&training);
         status = time_updates(&training, arguments->updates, result);
     }
     if (status == PAL_OK) print_result(&session, result);
     if (status == PAL_OK) print_pipeline(&training, result);
     if (status == PAL_OK && arguments->save != NULL)
-        status = bench_saves(&training, &saving, arguments->save, SAVES);
+        status = bench_saves(&training, &saving, arguments->save);
     saving_destroy(&saving);
     training_destroy(&training);
     session_stop(&session);

@@ -216,7 +216,7 @@ static Status create(TrainRun *run)
     PAL_TRY(saving_create(&run->saving, &run->training, run->folder, resumed));
     PAL_TRY(session_seal(session));
     training_start(&run->training);
-    saving_tell(&run->saving);
+    saving_start(&run->saving);
     if (run->evaluates) evaluation_start(&run->evaluation);
     if (run->resume.checkpoint == NULL)
         training_initialize(&run->training);

@@ -16,8 +16,7 @@ static void copy_tensor(void *context, int tensor, void *to)
 
 Status saving_check_folder(const CheckpointConfig *options, const char *folder)
 {
-    if ((FileTransfer)options->transfer == TRANSFER_DIRECT || strchr(folder, ':') == NULL)
-        return PAL_OK;
+    if (options->transfer == TRANSFER_DIRECT || strchr(folder, ':') == NULL) return PAL_OK;
     PAL_FAIL(PAL_ERROR_CONFIG,
              "checkpoints cannot be written into %s through MPI-IO, which may take what stands "
              "before ':' for the kind of a file system; choose a folder without ':', or "
@@ -37,13 +36,14 @@ Status saving_create(Saving *s, Training *t, const char *folder, int64_t resumed
     snapshot_create(&s->snapshot, &parts,
                     options->memory_type == NUMBER_BFLOAT16 ? STORED_BFLOAT16 : STORED_FLOAT32);
     saver_create(&s->saver, &grid->world, t->session->arena, folder, options->keep,
-                 (FileTransfer)options->transfer, options->async, s->snapshot.tensors,
-                 s->snapshot.count, (CheckpointSource){s, copy_tensor});
+                 options->transfer, options->async, s->snapshot.tensors, s->snapshot.count,
+                 (CheckpointSource){s, copy_tensor});
     return PAL_OK;
 }
 
-void saving_tell(const Saving *s)
+void saving_start(Saving *s)
 {
+    saver_warm_up(s->saver);
     const CheckpointConfig *options = &s->training->session->config.checkpoint;
     double size = saver_bytes(s->saver) / MEBIBYTE;
     if (saver_is_async(s->saver))
@@ -55,27 +55,33 @@ void saving_tell(const Saving *s)
                  options->async ? " (checkpoint.async needs checkpoint.transfer = direct)" : "");
 }
 
-static void report(Saving *s, const CheckpointOutcome *outcome)
+static const char *const goes_on =
+    "; earlier ones are as they were, and the run goes on to its next checkpoint";
+
+/* next: what becomes of a run whose save has failed; NULL: it fails with the save's message. */
+static void report(Saving *s, const CheckpointOutcome *outcome, const char *next)
 {
     s->last = outcome->status;
     if (outcome->status != PAL_OK) {
-        if (!s->final)
-            log_warn("no checkpoint of update %lld: %s; earlier ones are as they were, and the run "
-                     "goes on to its next checkpoint",
-                     (long long)outcome->update, outcome->message);
-        status_set_message(outcome->message);
+        if (next == NULL)
+            status_set_message(outcome->message);
+        else
+            log_warn("no checkpoint of update %lld: %s%s", (long long)outcome->update,
+                     outcome->message, next);
         return;
     }
     s->saved = outcome->update;
+    char component[64];
+    shared_file_component(s->training->session->config.checkpoint.transfer, component);
     log_info("saved %s: %.1f MiB in %.2f s, of which training waited %.2f s%s%s", outcome->path,
              outcome->bytes / MEBIBYTE, outcome->seconds, outcome->stalled,
-             outcome->component[0] != '\0' ? ", MPI-IO by " : "", outcome->component);
+             component[0] != '\0' ? ", MPI-IO by " : "", component);
 }
 
-static void wait(Saving *s)
+static void wait(Saving *s, const char *next)
 {
     CheckpointOutcome outcome;
-    if (saver_wait(s->saver, &outcome)) report(s, &outcome);
+    if (saver_wait(s->saver, &outcome)) report(s, &outcome, next);
 }
 
 CheckpointState saving_state(const Saving *s)
@@ -92,34 +98,34 @@ CheckpointState saving_state(const Saving *s)
     };
 }
 
-void saving_begin(Saving *s)
+static void begin(Saving *s, const char *next)
 {
     const CheckpointState state = saving_state(s);
-    wait(s);
+    wait(s, goes_on);
     saver_begin(s->saver, &state);
-    if (!saver_is_async(s->saver)) wait(s);
+    if (!saver_is_async(s->saver)) wait(s, next);
 }
+
+void saving_begin(Saving *s) { begin(s, goes_on); }
 
 void saving_poll(Saving *s)
 {
     CheckpointOutcome outcome;
-    if (saver_poll(s->saver, &outcome)) report(s, &outcome);
+    if (saver_poll(s->saver, &outcome)) report(s, &outcome, goes_on);
 }
 
 Status saving_now(Saving *s)
 {
-    wait(s);
+    wait(s, goes_on);
     if (s->saved == s->training->update) return PAL_OK;
-    s->final = true;
-    saving_begin(s);
-    wait(s);
-    s->final = false;
+    begin(s, NULL);
+    wait(s, NULL);
     return s->last;
 }
 
 void saving_destroy(Saving *s)
 {
-    if (s->saver != NULL) wait(s);
+    if (s->saver != NULL) wait(s, "");
     saver_destroy(&s->saver);
     snapshot_destroy(&s->snapshot);
     free(s->configuration);

@@ -17,7 +17,6 @@ typedef struct Saving {
     char *configuration; /* owned */
     int64_t saved;       /* update of the newest checkpoint that this run has; -1: none */
     Status last;         /* how the latest save ended */
-    bool final;          /* the run ends with this save */
 } Saving;
 
 /* Local, the same on every rank, before anything is made. Error (PAL_ERROR_CONFIG): not into a
@@ -34,8 +33,8 @@ void saving_destroy(Saving *saving);
 /* Local. Counters and configuration of the run as it is now. */
 CheckpointState saving_state(const Saving *saving);
 
-/* Local. How saves are done, in the log. */
-void saving_tell(const Saving *saving);
+/* Local, when the arena is sealed. The log says how saves are done. */
+void saving_start(Saving *saving);
 
 /* Collective over all ranks. The run as it is now; waits for the save before. */
 void saving_begin(Saving *saving);

@@ -76,7 +76,8 @@ static void *take(Arena *arena, Purpose purpose, size_t bytes, bool on_device)
     /* After a failure no more numbers are taken: the run ends at arena_seal, only the counts
      * matter. Lists in host memory are small, and without them their owners could not go on
      * counting. */
-    bool wanted = !arena->failed || !on_device;
+    bool is_list = !on_device && purpose != PURPOSE_STAGING;
+    bool wanted = !arena->failed || is_list;
     if (wanted && bytes < SIZE_MAX && room_for_one_more(arena)) {
         /* A tensor with no elements still exists, so it gets an address of its own. */
         size_t at_least = bytes > 0 ? bytes : 1;

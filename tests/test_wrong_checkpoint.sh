@@ -190,8 +190,11 @@ if [ "$(id -u)" != 0 ]; then
 elif setpriv --reuid=65534 --clear-groups test -x "$palimpsest" 2>/dev/null; then
     # Root may write anywhere; nobody may write into a folder of root.
     chmod -R a+rX "$folder" && chmod -R a+w r && chmod a-w r/checkpoints
-    printf '#!/bin/sh\nexport TMPDIR=/tmp\nexec setpriv --reuid=65534 --clear-groups "%s" "$@"\n' "$palimpsest" \
-        >"$folder/as-nobody"
+    cat >"$folder/as-nobody" <<SCRIPT
+#!/bin/sh
+export TMPDIR=/tmp OMPI_MCA_orte_tmpdir_base=/tmp
+exec setpriv --reuid=65534 --clear-groups "$palimpsest" "\$@"
+SCRIPT
     chmod a+rx "$folder/as-nobody"
     palimpsest=$folder/as-nobody expected=73 goes_on 1 "Permission denied"
 else

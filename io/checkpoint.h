@@ -83,6 +83,11 @@ typedef struct CheckpointList {
 Status checkpoint_list(const char *run, CheckpointList *list);
 void checkpoint_list_free(CheckpointList *list);
 
+/* Local, by a process that has locked the run. `latest` points to the checkpoint that the run goes
+ * on from, so that later ones, which it leaves, are not taken for its own. What goes wrong is warned
+ * about. */
+void checkpoint_go_on_from(const char *run, int64_t update);
+
 /* Local, by a process that has locked the run. Removes what saves that were killed have left in
  * RUN/checkpoints, and nothing else; says so in the log. */
 void checkpoint_clean(const char *run);
@@ -90,5 +95,8 @@ void checkpoint_clean(const char *run);
 /* Local. The file meant by `path`: a file, a folder RUN or RUN/checkpoints (their `latest`, else
  * the highest step). Error: PAL_ERROR_NO_INPUT. */
 Status checkpoint_find(const char *path, char found[PAL_PATH_SIZE]);
+/* Collective over the group: one rank finds it for all, since a run that goes on meanwhile may move
+ * `latest`. */
+Status checkpoint_find_for(const Group *group, const char *path, char found[PAL_PATH_SIZE]);
 
 #endif

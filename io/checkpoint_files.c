@@ -11,6 +11,7 @@
 
 #include "io/checkpoint.h"
 #include "io/publish.h"
+#include "mpi/collectives.h"
 #include "src/base/log.h"
 
 static Status join(const char *folder, const char *name, char path[PAL_PATH_SIZE])
@@ -85,12 +86,17 @@ static void prune(const char *run, int64_t newest, int keep)
     free(updates);
 }
 
-Status checkpoint_announce(const char *run, int64_t update, int keep)
+static Status point_latest(const char *run, int64_t update)
 {
     char latest[PAL_PATH_SIZE], name[48];
     PAL_TRY(join(run, "checkpoints/latest", latest));
     step_name(update, name);
-    PAL_TRY(publish_link(strchr(name, '/') + 1, latest));
+    return publish_link(strchr(name, '/') + 1, latest);
+}
+
+Status checkpoint_announce(const char *run, int64_t update, int keep)
+{
+    PAL_TRY(point_latest(run, update));
     prune(run, update, keep);
     return PAL_OK;
 }
@@ -144,6 +150,14 @@ Status checkpoint_find(const char *path, char found[PAL_PATH_SIZE])
              path);
 }
 
+Status checkpoint_find_for(const Group *group, const char *path, char found[PAL_PATH_SIZE])
+{
+    Status status = group_is_root(group) ? checkpoint_find(path, found) : PAL_OK;
+    PAL_TRY(group_agree(group, status));
+    group_broadcast(group, found, PAL_PATH_SIZE, 0);
+    return PAL_OK;
+}
+
 /* --- what a run can go on from ---------------------------------------------------------------- */
 
 static Status add_path(CheckpointList *list, const char *run, int64_t update)
@@ -185,6 +199,17 @@ Status checkpoint_list(const char *run, CheckpointList *list)
             if ((updates[i] > latest) == later) status = add_path(list, run, updates[i]);
     free(updates);
     return status;
+}
+
+void checkpoint_go_on_from(const char *run, int64_t update)
+{
+    CheckpointList list;
+    char path[PAL_PATH_SIZE];
+    if (checkpoint_name(run, update, path) != PAL_OK || checkpoint_list(run, &list) != PAL_OK)
+        return;
+    bool first = list.count > 0 && strcmp(list.paths[0], path) == 0;
+    checkpoint_list_free(&list);
+    if (!first && point_latest(run, update) != PAL_OK) log_warn("%s", status_message());
 }
 
 void checkpoint_list_free(CheckpointList *list)

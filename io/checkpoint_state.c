@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define XXH_INLINE_ALL
 #include "io/checkpoint_state.h"
 
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
 
 #ifndef PAL_VERSION
 #define PAL_VERSION "unknown"
 #endif
+
+/* HDF5 has no checksum for attributes of some kilobytes, such as the configuration. */
+#define STATE_CHECKSUM "state_checksum"
 
 /* Attributes of the file's root and where they stand in a CheckpointState. */
 static const struct {
@@ -32,17 +38,46 @@ int64_t *cursor_field(RowCursor *cursor, int field)
     return (int64_t *)(void *)((char *)cursor + cursor_offsets[field]);
 }
 
+static int64_t *counter_of(const CheckpointState *state, int counter)
+{
+    return (int64_t *)(uintptr_t)((const char *)state + counters[counter].offset);
+}
+
+static int64_t state_checksum(const CheckpointState *state, const char *program_version)
+{
+    XXH3_state_t sum;
+    XXH3_64bits_reset(&sum);
+    XXH3_64bits_update(&sum, program_version, strlen(program_version) + 1);
+    XXH3_64bits_update(&sum, state->configuration, strlen(state->configuration) + 1);
+    for (int i = 0; i < NUM_COUNTERS; i++)
+        XXH3_64bits_update(&sum, counter_of(state, i), sizeof(int64_t));
+    return (int64_t)XXH3_64bits_digest(&sum);
+}
+
 Status checkpoint_write_state(H5File *file, const CheckpointState *state)
 {
     PAL_TRY(h5_set_text(file, "/", "format", PAL_CHECKPOINT_FORMAT));
     PAL_TRY(h5_set_integer(file, "/", "version", PAL_CHECKPOINT_VERSION));
     PAL_TRY(h5_set_text(file, "/", "program_version", PAL_VERSION));
     PAL_TRY(h5_set_text(file, "/", "configuration", state->configuration));
-    for (int i = 0; i < NUM_COUNTERS; i++) {
-        const int64_t *value = (const void *)((const char *)state + counters[i].offset);
-        PAL_TRY(h5_set_integer(file, "/", counters[i].name, *value));
-    }
-    return PAL_OK;
+    for (int i = 0; i < NUM_COUNTERS; i++)
+        PAL_TRY(h5_set_integer(file, "/", counters[i].name, *counter_of(state, i)));
+    return h5_set_integer(file, "/", STATE_CHECKSUM, state_checksum(state, PAL_VERSION));
+}
+
+static Status check_state(H5File *file, const CheckpointState *state, const char *program_version)
+{
+    int64_t checksum;
+    PAL_TRY(h5_get_integer(file, "/", STATE_CHECKSUM, &checksum));
+    Status status = PAL_OK;
+    if (state_checksum(state, program_version) != checksum)
+        status = PAL_FAILURE(PAL_ERROR_DATA,
+                             "%s: is damaged: its configuration and counters are not those that "
+                             "were written; take another checkpoint",
+                             h5_path(file));
+    else if (state->update < 0 || state->windows < 0 || state->tokens < 0 || state->next < 0)
+        status = PAL_FAILURE(PAL_ERROR_DATA, "%s: has a counter below 0", h5_path(file));
+    return h5_agree(file, status);
 }
 
 static Status out_of_memory(const char *path)
@@ -85,10 +120,9 @@ Status checkpoint_read_state(H5File *file, CheckpointState *state, char **progra
     PAL_TRY(h5_get_text(file, "/", "program_version", program_version));
     PAL_TRY(h5_get_text(file, "/", "configuration", &configuration));
     state->configuration = configuration;
-    for (int i = 0; i < NUM_COUNTERS; i++) {
-        int64_t *value = (void *)((char *)state + counters[i].offset);
-        PAL_TRY(h5_get_integer(file, "/", counters[i].name, value));
-    }
+    for (int i = 0; i < NUM_COUNTERS; i++)
+        PAL_TRY(h5_get_integer(file, "/", counters[i].name, counter_of(state, i)));
+    PAL_TRY(check_state(file, state, *program_version));
     bool rows;
     PAL_TRY(h5_has_group(file, PAL_CURSORS, &rows));
     return rows ? read_cursors(file, state) : PAL_OK;

@@ -12,6 +12,9 @@
 #include "src/base/checked.h"
 #include "src/base/fatal.h"
 
+/* Far more than 64 MiB each of any file. */
+static const int64_t MOST_BLOCKS = INT64_C(1) << 36;
+
 /* The tables of a file, the same on every rank. */
 typedef struct Tables {
     char **names;
@@ -47,7 +50,7 @@ static Status read_blocks(H5File *file, Tables *tables)
 {
     Shape shape;
     PAL_TRY(h5_shape(file, PAL_CHECKSUM_BLOCKS, &shape));
-    if (shape.num_dims != 2 || shape.dims[1] != BLOCK_COLUMNS)
+    if (shape.num_dims != 2 || shape.dims[1] != BLOCK_COLUMNS || shape.dims[0] > MOST_BLOCKS)
         PAL_FAIL(PAL_ERROR_DATA, "%s: %s is no table of %d columns", h5_path(file),
                  PAL_CHECKSUM_BLOCKS, BLOCK_COLUMNS);
     int64_t count = shape.dims[0];

@@ -13,11 +13,13 @@
 
 #include "io/json.h"
 #include "io/number.h"
+#include "src/base/log.h"
 
 struct Metrics {
     char *path;
     int file; /* -1: none */
     JsonText line;
+    int64_t lost; /* lines that could not be written */
 };
 
 /* Two runs in one folder would mix their lines: the lock tells the second one. It belongs to this
@@ -51,21 +53,30 @@ static int64_t update_of_line(const char *line, size_t length)
     return whole && found != NULL ? strtoll(found + strlen(key), NULL, 10) : -1;
 }
 
-/* Where the first line ends that is not to stay: the length of what stays; -1 when it cannot be
- * read. */
-static int64_t length_to_keep(FILE *in, int64_t update)
+/* What stays of a file when a run goes on from an update. */
+typedef struct Kept {
+    int64_t bytes;   /* up to the first line of a later update, or one that is not whole */
+    int64_t update;  /* the highest one of what stays */
+    int64_t foreign; /* lines that this program has not written, which stay where they are */
+    bool readable;
+} Kept;
+
+static Kept look_through(FILE *in, int64_t update)
 {
+    Kept kept = {.readable = true};
     char *line = NULL;
     size_t room = 0;
-    int64_t kept = 0;
     ssize_t length;
-    while ((length = getline(&line, &room, in)) > 0) {
+    while ((length = getline(&line, &room, in)) > 0 && line[length - 1] == '\n') {
         int64_t of_line = update_of_line(line, (size_t)length);
-        if (of_line < 0 || of_line > update) break;
-        kept += length;
+        if (of_line > update) break;
+        kept.foreign += of_line < 0;
+        if (of_line > kept.update) kept.update = of_line;
+        kept.bytes += length;
     }
+    kept.readable = length >= 0 || feof(in);
     free(line);
-    return length < 0 && !feof(in) ? -1 : kept;
+    return kept;
 }
 
 Status metrics_keep(Metrics *m, int64_t update)
@@ -74,12 +85,18 @@ Status metrics_keep(Metrics *m, int64_t update)
     if (m->file < 0 || fstat(m->file, &is) != 0 || !S_ISREG(is.st_mode)) return PAL_OK;
     FILE *in = fopen(m->path, "r");
     if (in == NULL) PAL_FAIL(PAL_ERROR_IO, "%s: cannot be read: %s", m->path, strerror(errno));
-    int64_t kept = length_to_keep(in, update);
+    Kept kept = update < 0 ? (Kept){.readable = true} : look_through(in, update);
     int reason = errno;
     (void)fclose(in);
-    if (kept < 0) PAL_FAIL(PAL_ERROR_IO, "%s: cannot be read: %s", m->path, strerror(reason));
-    if (ftruncate(m->file, kept) != 0)
+    if (!kept.readable) PAL_FAIL(PAL_ERROR_IO, "%s: cannot be read: %s", m->path, strerror(reason));
+    if (ftruncate(m->file, kept.bytes) != 0)
         PAL_FAIL(PAL_ERROR_IO, "%s: cannot be cut: %s", m->path, strerror(errno));
+    if (kept.foreign > 0)
+        log_warn("%s: %lld of its lines are not of this program; they stay", m->path,
+                 (long long)kept.foreign);
+    if (kept.bytes > 0 && kept.update < update)
+        log_warn("%s: has no lines of updates %lld to %lld, after which the run goes on", m->path,
+                 (long long)kept.update + 1, (long long)update);
     return PAL_OK;
 }
 
@@ -112,6 +129,9 @@ Status metrics_close(Metrics **metrics)
     Status status = PAL_OK;
     if (m->file >= 0 && close(m->file) != 0)
         status = PAL_FAILURE(PAL_ERROR_IO, "%s: cannot be closed: %s", m->path, strerror(errno));
+    else if (m->lost > 0)
+        status = PAL_FAILURE(PAL_ERROR_IO, "%s: %lld lines could not be written, see the warning",
+                             m->path, (long long)m->lost);
     free(m->line.text);
     free(m->path);
     free(m);
@@ -158,8 +178,9 @@ void metrics_text(Metrics *metrics, const char *name, const char *value)
     json_append_string(&metrics->line, value);
 }
 
-/* The whole line, or nothing of it: a full disk must not leave half an object behind. */
-static Status write_line(const Metrics *m)
+/* The whole line, or nothing of it: a full disk must not leave half an object behind. 0, or the
+ * errno of why not. */
+static int write_line(const Metrics *m)
 {
     off_t before = lseek(m->file, 0, SEEK_END);
     size_t done = 0;
@@ -169,12 +190,22 @@ static Status write_line(const Metrics *m)
         if (written <= 0) {
             int reason = errno;
             if (done > 0 && before >= 0 && ftruncate(m->file, before) != 0) reason = errno;
-            PAL_FAIL(PAL_ERROR_IO, "%s: a line could not be written: %s", m->path,
-                     strerror(reason));
+            return reason;
         }
         done += (size_t)written;
     }
-    return PAL_OK;
+    return 0;
+}
+
+/* What is measured is worth less than the work: the run goes on without the line. */
+static void keep_line(Metrics *m)
+{
+    int reason = write_line(m);
+    if (reason == 0) return;
+    if (m->lost++ == 0)
+        log_warn("%s: a line could not be written: %s; the run goes on, and its end says how many "
+                 "are lost",
+                 m->path, strerror(reason));
 }
 
 Status metrics_end(Metrics *metrics)
@@ -183,9 +214,9 @@ Status metrics_end(Metrics *metrics)
     json_append(&metrics->line, "}\n");
     if (metrics->line.lost) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", metrics->path);
 
-    Status status = metrics->file >= 0 ? write_line(metrics) : PAL_OK;
+    if (metrics->file >= 0) keep_line(metrics);
     metrics->line.text[metrics->line.length - 1] = '\0'; /* metrics_line() has no newline */
-    return status;
+    return PAL_OK;
 }
 
 const char *metrics_line(const Metrics *metrics)

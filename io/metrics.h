@@ -24,9 +24,10 @@ typedef struct Metrics Metrics;
  * process has the file open here. */
 Status metrics_open(Metrics **metrics, const char *path);
 /* Local. Removes the lines of updates after this one (-1: all lines), and one that is not whole, so
- * that a run that goes on from there has every update once. Error: PAL_ERROR_IO. */
+ * that a run that goes on from there has every update once; says what is missing or foreign. Error:
+ * PAL_ERROR_IO. */
 Status metrics_keep(Metrics *metrics, int64_t update);
-/* Local. Accepts NULL, sets NULL. */
+/* Local. Accepts NULL, sets NULL. Error (PAL_ERROR_IO): lines were lost. */
 Status metrics_close(Metrics **metrics);
 
 /* Local. The functions below accept NULL and then do nothing. */
@@ -34,7 +35,8 @@ void metrics_begin(Metrics *metrics, const char *kind);
 void metrics_integer(Metrics *metrics, const char *name, int64_t value);
 void metrics_number(Metrics *metrics, const char *name, double value);
 void metrics_text(Metrics *metrics, const char *name, const char *value);
-/* Local. Writes the line. Error: PAL_ERROR_IO, e.g. when the disk is full. */
+/* Local. Writes the line. Where it cannot be written, e.g. on a full disk, the first time is warned
+ * about and the line is lost. Error (PAL_ERROR_UNAVAILABLE): no memory for it. */
 Status metrics_end(Metrics *metrics);
 
 /* Local. The latest finished line, without newline; empty before the first. */

@@ -38,6 +38,8 @@ void expect_refused(Status found, Status wanted, const char *piece);
 /* Collective. */
 void end_test(void);
 
+const char *long_configuration(void);
+
 /* The value of element i of tensor t: 0 the weights, 1 the memory. */
 float element(int t, int64_t i);
 

@@ -102,6 +102,15 @@ start 2 none
 check "OMP_PROC_BIND is left alone, with a warning" says "OMP_PROC_BIND is set"
 check "the log says so" says "where the launcher put them"
 stop
-unset OMP_PROC_BIND
+export OMP_PLACES=cores
+must 1 train "$inputs/tiny.ini" --run pinned --set parallel.threads=auto
+check "a lone rank that OpenMP has pinned has all its cores" says "1 rank x $cores thread"
+check "and no warning" says_not "warning"
+start 2 core
+check "what mpirun has bound and OpenMP pinned keeps its cores" no_two_ranks_share_a_core
+check "without a warning" says_not "warning"
+check "the log says so" says "2 ranks x 1 thread, bound by the launcher"
+stop
+unset OMP_PROC_BIND OMP_PLACES
 
 finish

@@ -64,6 +64,9 @@ refused 65 "another text" "other.h5" -- \
     train "$inputs/tiny.ini" --run "$inputs/six" --set "data.path=$inputs/other.h5"
 refused 73 "holds a run already" "--resume auto" -- \
     train "$inputs/tiny.ini" --run "$inputs/six" --resume none
+must 1 train "$inputs/tiny.ini" --run "$inputs/half" --set model.compressed_memory=0,4
+refused 78 "model.compressed_memory = 4" "layer 0" "leave it 0" -- \
+    train "$inputs/tiny.ini" --run "$inputs/half" --set train.updates=8
 
 # ---- damaged files ------------------------------------------------------------------------------
 
@@ -135,6 +138,37 @@ copy_run
 ln -sfn step-00000002.h5 r/checkpoints/latest
 resume --set train.updates=3
 check "latest comes before later ones" says "resumed from r/checkpoints/step-00000002.h5"
+
+# On from an older one, to its end at once: the later ones are of a branch that was left.
+copy_run
+must 2 train "$inputs/tiny.ini" --run r --resume ./r/checkpoints/step-00000002.h5 \
+    --set train.updates=2
+resume
+check "the branch goes on" says "resumed from r/checkpoints/step-00000002.h5"
+check "every update of it is logged" \
+    [ "$(grep -o '"update": [0-9]*' r/metrics.jsonl | tr -dc '0-9')" = 12345678 ]
+
+# Names that are not quite those of checkpoints.
+copy_run
+cp "$six/step-00000002.h5" r/checkpoints/step-8.h5
+cp "$six/step-00000002.h5" r/checkpoints/step-0008.h5
+: >r/checkpoints/step-99999999999999999999.h5
+must 1 verify r
+resume
+check "the newest stays" [ -f r/checkpoints/step-00000008.h5 ]
+check "and one before it" [ -f r/checkpoints/step-00000006.h5 ]
+check "and what was not of this program" [ -f r/checkpoints/step-8.h5 ]
+
+# Lines of metrics that somebody has spoiled or removed.
+copy_run
+sed -i '3s/.*/garbage/' r/metrics.jsonl
+resume
+check "a foreign line is named" warns "1 of its lines are not of this program"
+check "the lines after it stay" [ "$(grep -c '"kind": "train"' r/metrics.jsonl)" = 7 ]
+copy_run
+sed -i '4,$d' r/metrics.jsonl
+resume
+check "lines that are missing are named" warns "has no lines of updates 4 to 6"
 
 copy_run
 head -c 5000 "$six/step-00000006.h5" >r/checkpoints/step-00000008.h5.part

@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 #include "mpi/collectives.h"
-#include "src/base/checked.h"
 #include "src/base/fatal.h"
 #include "src/base/log.h"
 #include "src/base/statistics.h"
+#include "src/base/timer.h"
 #include "src/run/machine.h"
 
 enum { SAVES = 5, UPDATES_BEFORE = 3 };

@@ -129,9 +129,11 @@ static Status check_options(const char *input, const char *output, const char *t
                  output);
     if (strcmp(type, "float32") != 0 && strcmp(type, "bfloat16") != 0)
         PAL_FAIL(PAL_ERROR_USAGE, "convert: --type %s: expected float32 or bfloat16", type);
-    if (publish_same_file(input, output))
-        PAL_FAIL(PAL_ERROR_USAGE, "convert: -o %s is the checkpoint itself; give another name",
-                 output);
+    char temporary[PAL_PATH_SIZE];
+    PAL_TRY(publish_temporary(output, temporary, sizeof temporary));
+    if (publish_same_file(input, output) || publish_same_file(input, temporary))
+        PAL_FAIL(PAL_ERROR_USAGE,
+                 "convert: -o %s would replace the checkpoint itself; give another name", output);
     return PAL_OK;
 }
 
@@ -149,15 +151,12 @@ Status command_convert(const Command *command, Grid *grid, int argc, char **argv
         arguments_parse(command, options, 2, argc, argv, &path, 1, group_is_root(world), &helped));
     if (helped) return PAL_OK;
 
-    Status status = PAL_OK;
-    if (group_is_root(world)) status = checkpoint_find(path, found);
-    PAL_TRY(group_agree(world, status));
-    group_broadcast(world, found, sizeof found, 0);
+    PAL_TRY(checkpoint_find_for(world, path, found));
     PAL_TRY(group_agree(world, check_options(found, output, type)));
     Conversion c = {.world = world,
                     .type = strcmp(type, "bfloat16") == 0 ? STORED_BFLOAT16 : STORED_FLOAT32};
     PAL_TRY(checkpoint_open(&c.from, found, world));
-    status = convert(&c, output);
+    Status status = convert(&c, output);
     conversion_end(&c);
     return status;
 }

@@ -253,7 +253,10 @@ static Status prepare(TrainRun *run, Grid *grid, const char *config_path, const 
     PAL_TRY(saving_check_folder(&session->config.checkpoint, run->folder));
     PAL_TRY(resume_find(&run->resume, session, data_checksum, resume, run->folder));
     int64_t resumed = run->resume.checkpoint == NULL ? -1 : run->resume.checkpoint->state.update;
-    return run_folder_open(session, run->folder, resumed, &run->metrics);
+    PAL_TRY(run_folder_open(session, run->folder, resumed, &run->metrics));
+    if (run->resume.same_folder && group_is_root(&grid->world))
+        checkpoint_go_on_from(run->folder, resumed);
+    return PAL_OK;
 }
 
 Status command_train(const Command *command, Grid *grid, int argc, char **argv)
@@ -278,8 +281,13 @@ Status command_train(const Command *command, Grid *grid, int argc, char **argv)
     if (status == PAL_OK) status = create(run);
     if (status == PAL_OK) status = train(run);
     destroy(run);
+    char message[2048];
+    snprintf(message, sizeof message, "%s", status_message());
     Status closed = group_agree(&grid->world, metrics_close(&run->metrics));
-    if (status == PAL_OK) status = closed;
+    if (status == PAL_OK)
+        status = closed;
+    else
+        status_set_message(message); /* what ended the run comes first */
     free(run);
     return status;
 }

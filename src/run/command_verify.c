@@ -2,8 +2,6 @@
  *
  * palimpsest verify CHECKPOINT
  */
-#include <stdlib.h>
-
 #include "io/checkpoint.h"
 #include "mpi/collectives.h"
 #include "src/base/log.h"
@@ -35,9 +33,6 @@ Status command_verify(const Command *command, Grid *grid, int argc, char **argv)
     PAL_TRY(arguments_parse(command, NULL, 0, argc, argv, &path, 1, group_is_root(world), &helped));
     if (helped) return PAL_OK;
 
-    Status status = PAL_OK;
-    if (group_is_root(world)) status = checkpoint_find(path, found);
-    PAL_TRY(group_agree(world, status));
-    group_broadcast(world, found, sizeof found, 0);
+    PAL_TRY(checkpoint_find_for(world, path, found));
     return verify(found, world);
 }

@@ -24,6 +24,21 @@ typedef struct Sharers {
     bool alone;       /* no two ranks of this node share cores */
 } Sharers;
 
+/* With OMP_PROC_BIND and the like OpenMP has pinned this thread before main(), so that the system no
+ * longer says what the process was given; OpenMP's places do. */
+static bool places_of_openmp(hwloc_bitmap_t units)
+{
+    if (omp_get_proc_bind() == omp_proc_bind_false) return false;
+    for (int place = 0; place < omp_get_num_places(); place++) {
+        int count = omp_get_place_num_procs(place);
+        int *ids = fatal_calloc((size_t)count + 1, sizeof *ids, "cores of a place");
+        omp_get_place_proc_ids(place, ids);
+        for (int i = 0; i < count; i++) hwloc_bitmap_set(units, (unsigned)ids[i]);
+        free(ids);
+    }
+    return omp_get_num_places() > 0;
+}
+
 /* The cores that this process may use, and nothing else of the machine. Sets *online to the cores
  * that the machine has. */
 static hwloc_topology_t usable_cores(int *online)
@@ -36,7 +51,7 @@ static hwloc_topology_t usable_cores(int *online)
         hwloc_topology_load(machine) != 0)
         fatal(PAL_ERROR_INTERNAL, "hwloc cannot read what cores this machine has");
     *online = hwloc_get_nbobjs_by_type(machine, HWLOC_OBJ_CORE);
-    if (hwloc_get_cpubind(machine, usable, HWLOC_CPUBIND_PROCESS) == 0)
+    if (places_of_openmp(usable) || hwloc_get_cpubind(machine, usable, HWLOC_CPUBIND_PROCESS) == 0)
         hwloc_topology_restrict(machine, usable, 0);
     hwloc_bitmap_free(usable);
     return machine;

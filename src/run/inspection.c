@@ -15,54 +15,24 @@
 
 /* --- tensors --------------------------------------------------------------------------------- */
 
-/* Numbers that are read at once, unless a row has more. */
+/* Numbers that are read at once. */
 enum { PIECE = 1 << 20 };
-
-static int64_t elements(Shape shape)
-{
-    int64_t count = 1;
-    for (int d = 0; d < shape.num_dims; d++) count *= shape.dims[d];
-    return count;
-}
-
-/* The sum of squares of rows [first, first + rows) of a dataset. */
-static Status add_squares(H5File *file, const H5Item *item, int64_t first, int64_t rows,
-                          float *piece, double *sum)
-{
-    Slab slab = {0};
-    int64_t count = 1;
-    for (int d = 0; d < item->shape.num_dims; d++) {
-        slab.count[d] = d == 0 ? rows : item->shape.dims[d];
-        count *= slab.count[d];
-    }
-    slab.first[0] = first;
-    PAL_TRY(h5_read_slab(file, item->name, STORED_FLOAT32, &slab, piece));
-    for (int64_t i = 0; i < count; i++) *sum += (double)piece[i] * (double)piece[i];
-    return PAL_OK;
-}
 
 static Status measure_norm(H5File *file, const H5Item *item, double *norm)
 {
-    int64_t count = elements(item->shape);
-    *norm = 0.0;
-    if (count == 0) return PAL_OK;
-    int64_t rows = item->shape.num_dims > 0 ? item->shape.dims[0] : 1;
-    int64_t row = count / rows, at_once = row < PIECE ? PIECE / row : 1;
-    if (at_once > rows) at_once = rows;
-
-    float *piece = malloc(checked_size(at_once * row) * sizeof *piece);
-    if (piece == NULL)
-        PAL_FAIL(PAL_ERROR_UNAVAILABLE, "no memory for %lld numbers of %s",
-                 (long long)(at_once * row), item->name);
-    Status status = PAL_OK;
+    static float piece[PIECE];
+    const int num_dims = item->shape.num_dims;
+    const Slab whole = shape_slab(item->shape);
+    int64_t parts = slab_num_parts(&whole, num_dims, PIECE);
     double sum = 0.0;
-    for (int64_t first = 0; first < rows && status == PAL_OK; first += at_once) {
-        int64_t here = rows - first < at_once ? rows - first : at_once;
-        status = add_squares(file, item, first, here, piece, &sum);
+    for (int64_t part = 0; part < parts; part++) {
+        Slab slab = slab_part(&whole, num_dims, PIECE, part);
+        int64_t count = slab_elements(&slab, num_dims);
+        PAL_TRY(h5_read_slab(file, item->name, STORED_FLOAT32, &slab, piece));
+        for (int64_t i = 0; i < count; i++) sum += (double)piece[i] * (double)piece[i];
     }
-    free(piece);
     *norm = statistics_printable(sqrt(sum));
-    return status;
+    return PAL_OK;
 }
 
 static Status print_tensor(H5File *file, const H5Item *item, int name_width)
@@ -101,7 +71,7 @@ static void print_summary(const char *path, const Checkpoint *checkpoint, const 
     for (int64_t i = 0; i < count; i++) {
         bytes += items[i].bytes;
         if (strncmp(items[i].name, weights_folder, strlen(weights_folder)) == 0)
-            weights += elements(items[i].shape);
+            weights += shape_elements(items[i].shape);
     }
     log_info("%s: a checkpoint, written by palimpsest %s", path, checkpoint->program_version);
     log_info("update   %lld", (long long)state->update);

@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/checkpoint_files.h"
+#include "io/publish.h"
 #include "mpi/collectives.h"
 #include "src/base/log.h"
-#include "src/run/machine.h"
+#include "src/base/timer.h"
 #include "src/run/snapshot.h"
+#include "src/run/trained.h"
 
 /* --- what may be another than when it was saved ----------------------------------------------- */
 
@@ -63,13 +66,18 @@ static Status check_configuration(const Resume *resume, const Session *session)
     PAL_TRY(
         config_parse_text(&stored, resume->checkpoint->state.configuration, resume->path, NULL, 0));
     config_compare(&session->config, &stored, look_at_difference, &comparison);
-    return comparison.status;
+    PAL_TRY(comparison.status);
+    return trained_has_weights(resume->path, &session->config.model, &stored.model);
 }
 
-/* Local. */
-static Status check_rows(const Resume *resume)
+/* Local; the configurations agree. */
+static Status check_rows(const Resume *resume, const Session *session)
 {
-    if (resume->checkpoint->state.rows > 0) return PAL_OK;
+    int found = resume->checkpoint->state.rows, expected = session->config.batch.rows;
+    if (found == expected) return PAL_OK;
+    if (found > 0)
+        PAL_FAIL(PAL_ERROR_DATA, "%s says where %d rows stand, expected batch.rows = %d",
+                 resume->path, found, expected);
     PAL_FAIL(PAL_ERROR_DATA,
              "%s holds weights alone, which can be evaluated; a training goes on from a checkpoint "
              "that it has written itself",
@@ -136,18 +144,16 @@ static Status list_candidates(const char *wanted, const char *folder, Checkpoint
 
 static Status find_file(Resume *resume, const char *wanted, const Group *world)
 {
-    Status status = PAL_OK;
-    if (group_is_root(world)) status = checkpoint_find(wanted, resume->path);
-    PAL_TRY(group_agree(world, status));
-    group_broadcast(world, resume->path, sizeof resume->path, 0);
+    PAL_TRY(checkpoint_find_for(world, wanted, resume->path));
     return open_and_verify(resume, world);
 }
 
-static bool lies_in(const char *path, const char *folder)
+/* Whether it is one of this run's own checkpoints, however it was spelled. */
+static bool is_own(const Resume *resume, const char *folder)
 {
-    char own[PAL_PATH_SIZE + 32];
-    snprintf(own, sizeof own, "%s/checkpoints/", folder);
-    return strncmp(path, own, strlen(own)) == 0;
+    char own[PAL_PATH_SIZE];
+    return checkpoint_name(folder, resume->checkpoint->state.update, own) == PAL_OK &&
+           publish_same_file(resume->path, own);
 }
 
 Status resume_find(Resume *resume, const Session *session, int64_t data_checksum,
@@ -166,9 +172,10 @@ Status resume_find(Resume *resume, const Session *session, int64_t data_checksum
         status = find_file(resume, wanted, world);
     checkpoint_list_free(&list);
     if (status == PAL_OK && resume->checkpoint != NULL) {
-        resume->same_folder = lies_in(resume->path, folder);
-        status = check_rows(resume);
-        if (status == PAL_OK) status = check_configuration(resume, session);
+        resume->same_folder = group_is_root(world) && is_own(resume, folder);
+        group_broadcast(world, &resume->same_folder, sizeof resume->same_folder, 0);
+        status = check_configuration(resume, session);
+        if (status == PAL_OK) status = check_rows(resume, session);
         if (status == PAL_OK) status = check_text(resume, session, data_checksum);
     }
     if (status != PAL_OK) resume_close(resume);

@@ -53,13 +53,16 @@ void snapshot_take_boxes(Snapshot *list, int64_t most)
 {
     SnapshotSource *source = &list->sources[list->count - 1];
     source->boxes = fatal_calloc(checked_size(most), sizeof(Slab), "a list of boxes");
+    source->room = checked_int(most);
     list->tensors[list->count - 1].boxes = source->boxes;
 }
 
 void snapshot_add_box(Snapshot *list, Slab box)
 {
     CheckpointTensor *tensor = &list->tensors[list->count - 1];
-    list->sources[list->count - 1].boxes[tensor->num_boxes++] = box;
+    SnapshotSource *source = &list->sources[list->count - 1];
+    PAL_ASSERT(tensor->num_boxes < source->room);
+    source->boxes[tensor->num_boxes++] = box;
 }
 
 bool snapshot_stored_as_is(StoredType type)

@@ -12,7 +12,8 @@
 /* Where a tensor's numbers are on this rank, and how they get into a file's bytes. */
 struct SnapshotSource {
     void (*copy)(const Snapshot *snapshot, int tensor, void *to);
-    Slab *boxes;               /* owned */
+    Slab *boxes; /* (room) owned */
+    int room;
     Real *numbers;             /* weights and moments: they stand there as in the boxes */
     const LayerMemory *memory; /* memory and valid counts */
     const SlotRing *ring;

@@ -62,18 +62,18 @@ static const char *lacking_key(CompressedWeights now, CompressedWeights then)
     return now.decoder && !then.decoder ? "compression_loss" : NULL;
 }
 
-static Status check_compression(const char *path, const ModelOptions *now, const ModelOptions *then)
+Status trained_has_weights(const char *path, const ModelOptions *now, const ModelOptions *then)
 {
     for (int l = 0; l < now->layers; l++) {
         const char *key = lacking_key(weights_of(now, l), weights_of(then, l));
         if (key == NULL) continue;
         if (then->compressed_memory[l] == 0)
             PAL_FAIL(PAL_ERROR_CONFIG,
-                     "--set model.compressed_memory = %d: layer %d of %s was trained without "
+                     "model.compressed_memory = %d: layer %d of %s was trained without "
                      "compressed memory and has no weights for it; leave it 0 there",
                      now->compressed_memory[l], l, path);
         PAL_FAIL(PAL_ERROR_CONFIG,
-                 "--set model.%s wants weights in layer %d that %s does not have; leave it as it "
+                 "model.%s wants weights in layer %d that %s does not have; leave it as it "
                  "was trained",
                  key, l, path);
     }
@@ -110,7 +110,7 @@ static Status check_changes(const Trained *trained, const TextList *own)
             log_warn("model.%s differs from what %s was trained with", changes[i].key,
                      trained->path);
     }
-    return check_compression(trained->path, now, then);
+    return trained_has_weights(trained->path, now, then);
 }
 
 Status trained_open(Trained *trained, Grid *grid, const char *path, const TextList *sets)
@@ -119,11 +119,8 @@ Status trained_open(Trained *trained, Grid *grid, const char *path, const TextLi
     trained->session.grid = grid;
     TextList all_sets;
     PAL_TRY(own_ranks(sets, &all_sets));
-    /* One rank follows `latest`, which a running training may move meanwhile. */
     Status status = PAL_OK;
-    if (group_is_root(&grid->world)) status = checkpoint_find(path, trained->path);
-    PAL_TRY(group_agree(&grid->world, status));
-    group_broadcast(&grid->world, trained->path, sizeof trained->path, 0);
+    PAL_TRY(checkpoint_find_for(&grid->world, path, trained->path));
     PAL_TRY(checkpoint_open(&trained->checkpoint, trained->path, &grid->world));
     trained->update = trained->checkpoint->state.update;
 

@@ -24,6 +24,10 @@ typedef struct Trained {
  * still due. */
 Status trained_open(Trained *trained, Grid *grid, const char *path, const TextList *sets);
 
+/* Local, the same on every rank. Error (PAL_ERROR_CONFIG), with the key and the layer: a model that
+ * was saved as `then` does not have all weights that `now` wants. */
+Status trained_has_weights(const char *path, const ModelOptions *now, const ModelOptions *then);
+
 /* Local, the same on every rank. Error: the data file has another vocabulary than the model. */
 Status trained_check_vocabulary(const Trained *trained, const Dataset *dataset, const char *data);
 

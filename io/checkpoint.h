@@ -84,7 +84,7 @@ Status checkpoint_list(const char *run, CheckpointList *list);
 void checkpoint_list_free(CheckpointList *list);
 
 /* Local, by a process that has locked the run. `latest` points to the checkpoint that the run goes
- * on from, so that later ones, which it leaves, are not taken for its own. What goes wrong is warned
+ * on from, so that later ones, which it leaves, are not taken for its own. A failure is warned
  * about. */
 void checkpoint_go_on_from(const char *run, int64_t update);
 

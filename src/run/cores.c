@@ -24,8 +24,8 @@ typedef struct Sharers {
     bool alone;       /* no two ranks of this node share cores */
 } Sharers;
 
-/* With OMP_PROC_BIND and the like OpenMP has pinned this thread before main(), so that the system no
- * longer says what the process was given; OpenMP's places do. */
+/* With OMP_PROC_BIND and the like OpenMP has pinned this thread before main(), so that the system
+ * no longer says what the process was given; OpenMP's places do. */
 static bool places_of_openmp(hwloc_bitmap_t units)
 {
     if (omp_get_proc_bind() == omp_proc_bind_false) return false;

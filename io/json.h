@@ -17,7 +17,8 @@ typedef struct JsonText {
 
 /* Local. As it is. */
 void json_append(JsonText *json, const char *text);
-/* Local. As a string in quotes; bytes from 0x80 on are UTF-8 and stay. */
+/* Local. As a string in quotes; characters of UTF-8 stay, and what is none becomes
+ * U+FFFD. */
 void json_append_string(JsonText *json, const char *text);
 
 #endif

@@ -44,10 +44,13 @@ static void metrics_are_json_lines(void **state)
     metrics_number(metrics, "ratio", 1.0 / 3.0);
     metrics_number(metrics, "nan", (double)NAN);
     metrics_text(metrics, "text", "a\"b\\c\n\xc3\xa4");
+    metrics_text(metrics, "bytes", "\xff|\xc3|\xe2\x82\xac|\xed\xa0\x80|\xf0\x9f\x90\x8b|\xe2\x82");
     assert_int_equal(metrics_end(metrics), PAL_OK);
     const char *line = "{\"kind\": \"train\", \"update\": 9223372036854775807, \"loss\": 0.1, "
                        "\"ratio\": 0.3333333333333333, \"nan\": null, "
-                       "\"text\": \"a\\\"b\\\\c\\u000a\xc3\xa4\"}";
+                       "\"text\": \"a\\\"b\\\\c\\u000a\xc3\xa4\", "
+                       "\"bytes\": \"\\ufffd|\\ufffd|\xe2\x82\xac|\\ufffd\\ufffd\\ufffd|"
+                       "\xf0\x9f\x90\x8b|\\ufffd\\ufffd\"}";
     assert_string_equal(metrics_line(metrics), line);
     assert_int_equal(metrics_close(&metrics), PAL_OK);
 

@@ -93,8 +93,9 @@ const char *long_configuration(void)
 {
     static char text[6000];
     const char *line = "[model]\nlayers = 1\n# \xc3\xa4\n";
-    while (strlen(text) + strlen(line) < sizeof text)
-        memcpy(text + strlen(text), line, strlen(line));
+    size_t length = strlen(line);
+    for (size_t at = 0; at + length < sizeof text; at += length)
+        snprintf(text + at, sizeof text - at, "%s", line);
     return text;
 }
 

@@ -82,12 +82,12 @@ metrics() {
     small_disk 64 || return
     for ranks in 1 2; do
         small_disk 64
-        on=$ranks filled 73 "step-00003000.h5" "$full" -- train "$inputs/tiny.ini" \
-            --run "$disk/run" --set train.updates=3000 --set train.log_every=3000
+        on=$ranks filled 73 "step-00000300.h5" "$full" -- train "$inputs/tiny.ini" \
+            --run "$disk/run" --set train.updates=300 --set train.log_every=300
         check "a part of a line is left" whole_lines "$disk/run/metrics.jsonl"
         check "one warning about the metrics" \
             [ "$(grep -c "^warning: .*metrics.jsonl.*$full.*goes on" "$folder/err")" = 1 ]
-        check "all updates are made" grep -q '^update 3000/3000 ' "$folder/out"
+        check "all updates are made" grep -q '^update 300/300 ' "$folder/out"
     done
 }
 

@@ -112,18 +112,20 @@ bool publish_same_file(const char *a, const char *b)
 Status publish_file(const char *temporary, const char *path)
 {
     const char *step = "written to the disk";
+    const char *name = temporary; /* the file's, at each moment: no other is removed */
     int result = sync_path(temporary, O_RDWR);
     if (result == 0) {
         step = "given its name";
         result = rename(temporary, path);
     }
     if (result == 0) {
+        name = path;
         step = "made sure of in its folder";
         result = sync_folder_of(path);
     }
     if (result != 0) {
         int reason = errno;
-        if (unlink(temporary) != 0) unlink(path); /* it has its name already */
+        unlink(name);
         PAL_FAIL(PAL_ERROR_IO, "%s: the file could not be %s: %s", path, step, strerror(reason));
     }
     return PAL_OK;

@@ -3,7 +3,7 @@
 #
 # How long checkpoints take: in the background, what training notices of them; in the foreground,
 # every way to the disk beside `dd` with fsync of as many bytes. A checkpoint of 1 GB; medians of
-# five. Everything is written into one folder and removed. Four minutes on two cores.
+# five. Everything is written into one folder and removed. Six minutes on two cores.
 #
 #   jobs/bench-checkpoints.sh [FOLDER] [--set ...]      (default: build/bench-checkpoints)
 set -euo pipefail
@@ -65,7 +65,8 @@ train() {
     "${launcher[@]}" -n "$1" "$program" train configs/bench.ini --run "$folder/run" "${model[@]}" \
         --set "data.path=$folder/data.h5" --set "train.updates=$2" --set train.warmup=1 \
         --set train.decay=1000 --set train.evaluate_every=0 "${@:3}"
-    echo "$start $EPOCHREALTIME" | awk '{ printf "the whole job, with its last checkpoint: %.2f s\n", $2 - $1 }'
+    awk "BEGIN { printf \"the whole job, with its last checkpoint: %.2f s\n\",
+        $EPOCHREALTIME - $start }"
 }
 for ranks in 1 2; do
     printf '\ngoing on, ranks: %s\n' "$ranks"

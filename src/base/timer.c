@@ -4,12 +4,16 @@
 #include <stddef.h>
 #include <time.h>
 
-double timer_seconds(void)
+static double read_clock(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
+
+double timer_seconds(void) { return read_clock(CLOCK_MONOTONIC); }
+
+double timer_processor_seconds(void) { return read_clock(CLOCK_THREAD_CPUTIME_ID); }
 
 const char *phase_name(Phase phase)
 {

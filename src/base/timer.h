@@ -8,6 +8,10 @@
 /* Monotonic seconds since some fixed moment. */
 double timer_seconds(void);
 
+/* Seconds in which a core worked for the calling thread, or waited in a loop for it: what the clock
+ * on the wall says less the time in which the thread was stopped, asleep, or had to let others. */
+double timer_processor_seconds(void);
+
 /* The phases of a training update, in the order in which a report shows them. */
 #define PAL_PHASE_LIST(X)                             \
     X(PHASE_DATA, "data")                             \

@@ -47,7 +47,8 @@ typedef struct BenchResult {
     double phase_seconds[PHASE_COUNT], phase_operations[PHASE_COUNT]; /* means */
     Traffic traffic;                                                  /* mean per update and rank */
     double lockstep;                                                  /* machine_lockstep_gain() */
-    double idle; /* share of the pipeline's time in which stages wait, mean over the ranks */
+    double processor; /* timer_processor_seconds() per update, of the rank where it is most */
+    double idle;      /* share of the pipeline's time in which stages wait, mean over the ranks */
 } BenchResult;
 
 /* Updates until every memory is full: only then does every update do all the work. */
@@ -69,6 +70,7 @@ static Status time_updates(Training *training, int64_t updates, BenchResult *res
 {
     double seconds[MOST_UPDATES], rates[MOST_UPDATES], fractions[MOST_UPDATES];
     double products[MOST_UPDATES], idle[MOST_UPDATES], lockstep[MOST_UPDATES];
+    double processor[MOST_UPDATES];
     const Group *world = &training->session->grid->world;
     PhaseTimes *times = &training->session->times;
     UpdateReport report;
@@ -80,7 +82,10 @@ static Status time_updates(Training *training, int64_t updates, BenchResult *res
     memset(times, 0, sizeof *times);
 
     for (int64_t i = 0; i < updates; i++) {
+        processor[i] = timer_processor_seconds();
         PAL_TRY(training_update(training, &report));
+        processor[i] = timer_processor_seconds() - processor[i];
+        group_max_double(world, &processor[i], 1);
         seconds[i] = report.seconds;
         rates[i] =
             group_mean_double(world, machine_product_rate(training->session->device, RATE_RUNS));
@@ -103,6 +108,7 @@ static Status time_updates(Training *training, int64_t updates, BenchResult *res
     result->products = statistics_median(products, updates);
     result->idle = statistics_median(idle, updates);
     result->lockstep = statistics_median(lockstep, updates);
+    result->processor = statistics_median(processor, updates);
     result->tokens = (double)report.tokens;
     result->operations = report.operations;
     for (int p = 0; p < PHASE_COUNT; p++) {
@@ -166,6 +172,9 @@ static void print_result(const Session *session, const BenchResult *result)
     log_info("update: %.1f ms (median), %.0f tokens/s, %.2f GFLOP counted%s", 1e3 * result->seconds,
              result->tokens / result->seconds, 1e-9 * result->operations,
              session->grid->world.size > 1 ? " per rank" : "");
+    log_info("processor: %.1f ms of an update, waits for other ranks included, on the busiest rank "
+             "(median)",
+             1e3 * result->processor);
     log_info("rate: %.1f GFLOP/s per rank of %.1f GFLOP/s in a 1024^3 product: fraction %.3f "
              "(median of pairs)",
              1e-9 * result->operations / result->seconds, 1e-9 * result->rate, result->fraction);

@@ -13,14 +13,14 @@
 #include "src/base/timer.h"
 #include "src/run/machine.h"
 
-enum { SAVES = 5, UPDATES_BEFORE = 3 };
+enum { SAVES = 5, UPDATES_BESIDE = 3 }; /* beside: as many before a save and after it */
 
 /* One number of each save. */
 typedef struct SaveTimes {
     double copy[SAVES];    /* seconds of a plain copy, of the slowest rank */
     double stalled[SAVES]; /* that training waited, beside what updates take longer */
     double waits[SAVES];   /* stalled / copy */
-    double longer[SAVES];  /* an update while a thread writes / one without */
+    double longer[SAVES];  /* an update while a thread writes / the mean of before and after */
     double seconds[SAVES]; /* until the file has its name */
     int64_t updates;       /* made while threads wrote, in all saves */
 } SaveTimes;
@@ -102,10 +102,11 @@ static Status time_save(Training *t, Saving *saving, char *buffers[2], size_t by
                         SaveTimes *times)
 {
     const Group *world = &t->session->grid->world;
-    double before = 0.0, meanwhile;
+    double before = 0.0, meanwhile, after = 0.0;
+    bool async = saver_is_async(saving->saver);
     int64_t count;
     CheckpointOutcome outcome;
-    if (saver_is_async(saving->saver)) PAL_TRY(time_updates(t, UPDATES_BEFORE, &before));
+    if (async) PAL_TRY(time_updates(t, UPDATES_BESIDE, &before));
     times->copy[number] = time_copy(world, buffers[0], buffers[1], bytes);
     const CheckpointState state = saving_state(saving);
     group_barrier(world);
@@ -115,12 +116,13 @@ static Status time_save(Training *t, Saving *saving, char *buffers[2], size_t by
         status_set_message(outcome.message);
         return outcome.status;
     }
+    if (async) PAL_TRY(time_updates(t, UPDATES_BESIDE, &after));
     double figures[] = {outcome.stalled, outcome.seconds};
     group_max_double(world, figures, 2);
     times->stalled[number] = figures[0];
     times->seconds[number] = figures[1];
     times->waits[number] = figures[0] / times->copy[number];
-    times->longer[number] = count > 0 ? meanwhile / before : 1.0;
+    times->longer[number] = count > 0 ? 2.0 * meanwhile / (before + after) : 1.0;
     times->updates += count;
     return PAL_OK;
 }

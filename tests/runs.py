@@ -14,7 +14,7 @@ try:
     import h5py
     import numpy as np
 except ImportError as error:
-    print(f"skipped: {error}")
+    print(f"skipped: {error} for {sys.executable}; Debian's packages belong to /usr/bin/python3")
     sys.exit(77)
 
 LAUNCHER = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]

@@ -79,7 +79,8 @@ typedef struct CheckpointList {
 
 /* Local. The checkpoints of a folder RUN: the one that `latest` points to, then those before it,
  * the newest first, then any later ones (a run that was begun again from an earlier one leaves
- * such). None where the folder is not there. Free with checkpoint_list_free. */
+ * such). None where the folder is not there. Free with checkpoint_list_free. Error: the folder
+ * cannot be read (66). */
 Status checkpoint_list(const char *run, CheckpointList *list);
 void checkpoint_list_free(CheckpointList *list);
 
@@ -87,6 +88,11 @@ void checkpoint_list_free(CheckpointList *list);
  * on from, so that later ones, which it leaves, are not taken for its own. A failure is warned
  * about. */
 void checkpoint_go_on_from(const char *run, int64_t update);
+
+/* Local, by a process that has locked the run. Gives a file of the list that is damaged, or of
+ * another version, a name that no run takes for a checkpoint's: it must not count as one of those
+ * that are kept. A failure is warned about. */
+void checkpoint_set_aside(const char *path);
 
 /* Local, by a process that has locked the run. Removes what saves that were killed have left in
  * RUN/checkpoints, and nothing else; says so in the log. */

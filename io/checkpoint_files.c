@@ -51,83 +51,124 @@ static int newest_first(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-/* The updates of all step files of a folder, newest first; the caller frees. NULL when none. */
-static int64_t *list_updates(const char *folder, int *count)
+/* Also what cannot be looked at: whoever opens it will say why. */
+static bool is_file(const char *path)
 {
-    *count = 0;
+    struct stat found;
+    return stat(path, &found) == 0 ? S_ISREG(found.st_mode) : errno != ENOENT;
+}
+
+/* folder/step-00001000.h5, where `folder` is RUN/checkpoints or another with such files. */
+static Status step_path(const char *folder, int64_t update, char path[PAL_PATH_SIZE])
+{
+    char name[48];
+    step_name(update, name);
+    return join(folder, strchr(name, '/') + 1, path);
+}
+
+typedef struct Updates {
+    int64_t *list; /* newest first */
+    int count;
+} Updates;
+
+static Status add_update(Updates *found, const char *folder, const char *name)
+{
+    char path[PAL_PATH_SIZE];
+    int64_t update = update_of(name);
+    if (update < 0 || join(folder, name, path) != PAL_OK || !is_file(path)) return PAL_OK;
+    int64_t *grown = realloc(found->list, (size_t)(found->count + 1) * sizeof *grown);
+    if (grown == NULL)
+        PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: no memory for a list of checkpoints", folder);
+    found->list = grown;
+    found->list[found->count++] = update;
+    return PAL_OK;
+}
+
+/* The updates of all step files of a folder, none where there is no folder; the caller frees the
+ * list also after a failure. A folder that cannot be read is no empty one: a run would begin anew
+ * over its own checkpoints. */
+static Status list_updates(const char *folder, Updates *found)
+{
+    *found = (Updates){0};
     DIR *entries = opendir(folder);
-    if (entries == NULL) return NULL;
-    int64_t *updates = NULL;
+    if (entries == NULL && (errno == ENOENT || errno == ENOTDIR)) return PAL_OK;
+    Status status = PAL_OK;
     struct dirent *entry;
-    while ((entry = readdir(entries)) != NULL) {
-        int64_t update = update_of(entry->d_name);
-        if (update < 0) continue;
-        int64_t *grown = realloc(updates, (size_t)(*count + 1) * sizeof *grown);
-        if (grown == NULL) break;
-        updates = grown;
-        updates[(*count)++] = update;
-    }
-    closedir(entries);
-    if (*count > 0) qsort(updates, (size_t)*count, sizeof *updates, newest_first);
-    return updates;
+    while (entries != NULL && status == PAL_OK && (errno = 0, entry = readdir(entries)) != NULL)
+        status = add_update(found, folder, entry->d_name);
+    if (status == PAL_OK && errno != 0)
+        status = PAL_FAILURE(PAL_ERROR_NO_INPUT,
+                             "%s: which checkpoints are there cannot be read: %s; try again when "
+                             "the folder can be listed",
+                             folder, strerror(errno));
+    if (entries != NULL) closedir(entries);
+    if (found->count > 0)
+        qsort(found->list, (size_t)found->count, sizeof *found->list, newest_first);
+    return status;
 }
 
 static void prune(const char *run, int64_t newest, int keep)
 {
     char folder[PAL_PATH_SIZE], path[PAL_PATH_SIZE];
+    Updates updates;
+    int kept = 0;
     if (join(run, "checkpoints", folder) != PAL_OK) return;
-    int count, kept = 0;
-    int64_t *updates = list_updates(folder, &count);
-    for (int i = 0; i < count; i++) {
-        if (updates[i] > newest || kept++ < keep) continue;
-        if (checkpoint_name(run, updates[i], path) == PAL_OK && unlink(path) != 0)
+    if (list_updates(folder, &updates) != PAL_OK) {
+        log_warn("%s; old checkpoints stay", status_message());
+        updates.count = 0;
+    }
+    for (int i = 0; i < updates.count; i++) {
+        if (updates.list[i] > newest || kept++ < keep) continue;
+        if (checkpoint_name(run, updates.list[i], path) == PAL_OK && unlink(path) != 0)
             log_warn("%s: an old checkpoint cannot be removed: %s", path, strerror(errno));
     }
-    free(updates);
+    free(updates.list);
 }
 
-static Status point_latest(const char *run, int64_t update)
+/* Where the pointer cannot be moved, none is better than one to an earlier checkpoint: then the
+ * highest step is taken. */
+static void point_latest(const char *run, int64_t update)
 {
     char latest[PAL_PATH_SIZE], name[48];
-    PAL_TRY(join(run, "checkpoints/latest", latest));
+    if (join(run, "checkpoints/latest", latest) != PAL_OK) return;
     step_name(update, name);
-    return publish_link(strchr(name, '/') + 1, latest);
+    if (publish_link(strchr(name, '/') + 1, latest) == PAL_OK) return;
+    unlink(latest);
+    log_warn("%s; without it the highest step counts as the latest", status_message());
 }
 
-Status checkpoint_announce(const char *run, int64_t update, int keep)
+void checkpoint_announce(const char *run, int64_t update, int keep)
 {
-    PAL_TRY(point_latest(run, update));
+    point_latest(run, update);
     prune(run, update, keep);
-    return PAL_OK;
 }
 
-static bool is_file(const char *path)
+/* The update of the file that folder/latest points to, else (with a warning where there is a
+ * pointer) the highest one. */
+static int64_t latest_update(const char *folder, const Updates *updates)
 {
-    struct stat found;
-    return stat(path, &found) == 0 && S_ISREG(found.st_mode);
-}
-
-/* What folder/latest points to, by its own name; else the highest step. */
-static bool find_in_folder(const char *folder, char found[PAL_PATH_SIZE])
-{
-    char latest[PAL_PATH_SIZE], target[PAL_PATH_SIZE];
-    if (join(folder, "latest", latest) != PAL_OK) return false;
+    char latest[PAL_PATH_SIZE], target[PAL_PATH_SIZE], path[PAL_PATH_SIZE];
+    if (join(folder, "latest", latest) != PAL_OK) return updates->list[0];
     ssize_t length = readlink(latest, target, sizeof target - 1);
-    if (length > 0) {
-        target[length] = '\0';
-        if (join(folder, target, found) == PAL_OK && is_file(found)) return true;
-        log_warn("%s: points to %s, which is not there; taking the highest step", latest, target);
-    }
-    int count;
-    int64_t *updates = list_updates(folder, &count);
-    char name[48];
-    bool good = false;
-    if (count > 0) {
-        step_name(updates[0], name);
-        good = join(folder, strchr(name, '/') + 1, found) == PAL_OK;
-    }
-    free(updates);
-    return good;
+    if (length <= 0) return updates->list[0];
+    target[length] = '\0';
+    for (int i = 0; i < updates->count; i++)
+        if (step_path(folder, updates->list[i], path) == PAL_OK && publish_same_file(latest, path))
+            return updates->list[i];
+    log_warn("%s: points to %s, which is not there; taking the highest step", latest, target);
+    return updates->list[0];
+}
+
+/* *found stays empty where the folder has none. */
+static Status find_in_folder(const char *folder, char found[PAL_PATH_SIZE])
+{
+    Updates updates;
+    found[0] = '\0';
+    Status status = list_updates(folder, &updates);
+    if (status == PAL_OK && updates.count > 0)
+        status = step_path(folder, latest_update(folder, &updates), found);
+    free(updates.list);
+    return status;
 }
 
 Status checkpoint_find(const char *path, char found[PAL_PATH_SIZE])
@@ -144,7 +185,9 @@ Status checkpoint_find(const char *path, char found[PAL_PATH_SIZE])
     }
     char checkpoints[PAL_PATH_SIZE];
     PAL_TRY(join(path, "checkpoints", checkpoints));
-    if (find_in_folder(checkpoints, found) || find_in_folder(path, found)) return PAL_OK;
+    PAL_TRY(find_in_folder(checkpoints, found));
+    if (found[0] == '\0') PAL_TRY(find_in_folder(path, found));
+    if (found[0] != '\0') return PAL_OK;
     PAL_FAIL(PAL_ERROR_NO_INPUT,
              "%s: has no checkpoint; looked for latest and step-*.h5 there and in checkpoints/",
              path);
@@ -169,35 +212,18 @@ static Status add_path(CheckpointList *list, const char *run, int64_t update)
     return checkpoint_name(run, update, list->paths[list->count++]);
 }
 
-/* The update that RUN/checkpoints/latest points to, or the highest one. */
-static int64_t latest_update(const char *folder, const int64_t *updates, int count)
-{
-    char latest[PAL_PATH_SIZE], target[PAL_PATH_SIZE];
-    if (join(folder, "latest", latest) != PAL_OK) return updates[0];
-    ssize_t length = readlink(latest, target, sizeof target - 1);
-    if (length <= 0) return updates[0];
-    target[length] = '\0';
-    int64_t update = update_of(target);
-    for (int i = 0; i < count; i++)
-        if (updates[i] == update) return update;
-    log_warn("%s: points to %s, which is not there; taking the highest step", latest, target);
-    return updates[0];
-}
-
 Status checkpoint_list(const char *run, CheckpointList *list)
 {
     char folder[PAL_PATH_SIZE];
-    int count;
+    Updates updates;
     *list = (CheckpointList){0};
     PAL_TRY(join(run, "checkpoints", folder));
-    int64_t *updates = list_updates(folder, &count);
-    if (count == 0) return PAL_OK;
-    int64_t latest = latest_update(folder, updates, count);
-    Status status = PAL_OK;
+    Status status = list_updates(folder, &updates);
+    int64_t latest = updates.count > 0 ? latest_update(folder, &updates) : 0;
     for (int later = 0; later < 2; later++)
-        for (int i = 0; i < count && status == PAL_OK; i++)
-            if ((updates[i] > latest) == later) status = add_path(list, run, updates[i]);
-    free(updates);
+        for (int i = 0; i < updates.count && status == PAL_OK; i++)
+            if ((updates.list[i] > latest) == later) status = add_path(list, run, updates.list[i]);
+    free(updates.list);
     return status;
 }
 
@@ -209,13 +235,23 @@ void checkpoint_go_on_from(const char *run, int64_t update)
         return;
     bool first = list.count > 0 && strcmp(list.paths[0], path) == 0;
     checkpoint_list_free(&list);
-    if (!first && point_latest(run, update) != PAL_OK) log_warn("%s", status_message());
+    if (!first) point_latest(run, update);
 }
 
 void checkpoint_list_free(CheckpointList *list)
 {
     free(list->paths);
     *list = (CheckpointList){0};
+}
+
+void checkpoint_set_aside(const char *path)
+{
+    char aside[PAL_PATH_SIZE];
+    int length = snprintf(aside, sizeof aside, "%s.unusable", path);
+    if (length >= PAL_PATH_SIZE || rename(path, aside) != 0)
+        log_warn("%s: cannot be set aside: %s", path, strerror(errno));
+    else
+        log_warn("set aside as %s", aside);
 }
 
 /* "step-00001000.h5.part", or a pointer that was not moved into place. */

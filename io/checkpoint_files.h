@@ -15,6 +15,6 @@ Status checkpoint_name(const char *run, int64_t update, char path[PAL_PATH_SIZE]
 /* Local. Moves RUN/checkpoints/latest to this update and removes files of earlier updates beyond
  * the newest `keep`; those of later updates (of a run begun again) stay. What cannot be removed is
  * warned about. */
-Status checkpoint_announce(const char *run, int64_t update, int keep);
+void checkpoint_announce(const char *run, int64_t update, int keep);
 
 #endif

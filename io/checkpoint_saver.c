@@ -161,7 +161,7 @@ static void *publish(void *context)
 {
     CheckpointSaver *s = context;
     Status status = checkpoint_publish(&s->writing);
-    if (status == PAL_OK) status = checkpoint_announce(s->run, s->outcome.update, s->keep);
+    if (status == PAL_OK) checkpoint_announce(s->run, s->outcome.update, s->keep);
     remember(s, status);
     return NULL;
 }

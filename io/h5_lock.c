@@ -25,7 +25,8 @@ static Status open_file(H5File *file)
     file->lock = open(file->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (file->lock < 0)
         PAL_FAIL(PAL_ERROR_CANT_CREATE,
-                 "%s: cannot be created: %s; choose a folder that exists and that you may write to",
+                 "%s: cannot be created: %s; choose a folder that exists, has room, and that you "
+                 "may write to",
                  file->path, strerror(errno));
     return PAL_OK;
 }

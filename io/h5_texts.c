@@ -63,8 +63,8 @@ static Status read_packed(const H5File *file, const char *name, hid_t dataset, i
     Status status = PAL_OK;
     if (!packed_text)
         status = PAL_FAILURE(PAL_ERROR_DATA,
-                             "%s: %s is no list of strings of fixed length, as `palimpsest "
-                             "prepare` writes it; prepare the text again",
+                             "%s: %s is no list of strings of fixed length, as palimpsest "
+                             "writes it; take another file, or write it again",
                              file->path, name);
     else if (packed == NULL)
         status = PAL_FAILURE(PAL_ERROR_UNAVAILABLE, "%s: out of memory", file->path);

@@ -18,7 +18,8 @@ static Status check_folder(const char *path)
     publish_folder(path, folder, sizeof folder);
     if (access(folder, W_OK | X_OK) != 0)
         PAL_FAIL(PAL_ERROR_CANT_CREATE,
-                 "%s: cannot be created: %s; choose a folder that exists and that you may write to",
+                 "%s: cannot be created: %s; choose a folder that exists, has room, and that you "
+                 "may write to",
                  path, strerror(errno));
     return PAL_OK;
 }

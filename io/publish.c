@@ -44,17 +44,25 @@ Status publish_temporary(const char *path, char *temporary, size_t size)
     return PAL_OK;
 }
 
-static int sync_path(const char *path, int flags)
+static int sync_and_close(int file)
 {
-    int file = open(path, flags);
-    if (file < 0) return -1;
-    int result = fsync(file);
-    /* Some file systems cannot sync a folder; their renames are ordered by themselves. */
-    if (result != 0 && (flags & O_DIRECTORY) != 0 && errno == EINVAL) result = 0;
-    int reason = errno;
+    int result = fsync(file), reason = errno;
     if (close(file) != 0 && result == 0) return -1;
     errno = reason;
     return result;
+}
+
+static int sync_file(const char *path)
+{
+    int file = open(path, O_RDWR);
+    return file < 0 ? -1 : sync_and_close(file);
+}
+
+/* Some file systems cannot sync a folder; their renames are ordered by themselves. */
+static int sync_folder(int folder)
+{
+    int result = sync_and_close(folder);
+    return result != 0 && errno == EINVAL ? 0 : result;
 }
 
 void publish_folder(const char *path, char *folder, size_t size)
@@ -66,11 +74,11 @@ void publish_folder(const char *path, char *folder, size_t size)
         snprintf(folder, size, "%.*s", slash == path ? 1 : (int)(slash - path), path);
 }
 
-static int sync_folder_of(const char *path)
+static int open_folder_of(const char *path)
 {
     char folder[PATH_MAX];
     publish_folder(path, folder, sizeof folder);
-    return sync_path(folder, O_RDONLY | O_DIRECTORY);
+    return open(folder, O_RDONLY | O_DIRECTORY);
 }
 
 /* A node may remember for a while that a name was not there; opening the folder makes it look. */
@@ -112,22 +120,27 @@ bool publish_same_file(const char *a, const char *b)
 Status publish_file(const char *temporary, const char *path)
 {
     const char *step = "written to the disk";
-    const char *name = temporary; /* the file's, at each moment: no other is removed */
-    int result = sync_path(temporary, O_RDWR);
+    int folder = -1, result = sync_file(temporary);
+    if (result == 0) {
+        step = "made sure of in its folder";
+        folder = open_folder_of(path); /* before an earlier file of this name is replaced */
+        if (folder < 0) result = -1;
+    }
     if (result == 0) {
         step = "given its name";
         result = rename(temporary, path);
     }
-    if (result == 0) {
-        name = path;
-        step = "made sure of in its folder";
-        result = sync_folder_of(path);
-    }
     if (result != 0) {
         int reason = errno;
-        unlink(name);
+        if (folder >= 0) close(folder);
+        unlink(temporary);
         PAL_FAIL(PAL_ERROR_IO, "%s: the file could not be %s: %s", path, step, strerror(reason));
     }
+    if (sync_folder(folder) != 0)
+        PAL_FAIL(PAL_ERROR_IO,
+                 "%s: is written, but after a power failure it may not be there: its folder could "
+                 "not be synced: %s",
+                 path, strerror(errno));
     return PAL_OK;
 }
 
@@ -141,7 +154,8 @@ Status publish_link(const char *target, const char *path)
         unlink(temporary);
         PAL_FAIL(PAL_ERROR_IO, "%s: cannot be pointed to %s: %s", path, target, strerror(reason));
     }
-    if (sync_folder_of(path) != 0)
+    int folder = open_folder_of(path);
+    if (folder < 0 || sync_folder(folder) != 0)
         PAL_FAIL(PAL_ERROR_IO, "%s: its folder cannot be synced: %s", path, strerror(errno));
     return PAL_OK;
 }

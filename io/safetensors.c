@@ -86,7 +86,8 @@ static Status write_header(const char *path, const JsonText *header)
     FILE *out = fopen(path, "wb");
     if (out == NULL)
         PAL_FAIL(PAL_ERROR_CANT_CREATE,
-                 "%s: cannot be created: %s; choose a folder that exists and that you may write to",
+                 "%s: cannot be created: %s; choose a folder that exists, has room, and that you "
+                 "may write to",
                  path, strerror(errno));
     unsigned char length[8];
     for (int i = 0; i < 8; i++) length[i] = (unsigned char)(header->length >> (8 * i));

@@ -41,6 +41,8 @@ def check_safetensors(test, lines, tensors):
     wanted = {name[len("weights/"):].replace("/", "."): array for name, array in tensors.items()
               if name.startswith("weights/")}
     for ranks, kind in ((1, "float32"), (3, "float32"), (2, "bfloat16")):
+        if os.path.exists("weights.safetensors"):
+            os.remove("weights.safetensors")
         test.program(ranks, "convert", "RUN", "-o", "weights.safetensors", "--type", kind)
         printed, names = follow(lines)
         found = names["weights"]

@@ -104,7 +104,7 @@ losses() {
 run_files() {
     rm -rf r
     mkdir r
-    ln -s /dev/full r/config.ini
+    ln -s /dev/full r/config.ini.part
     on=1 filled 74 "r/config.ini" "$full" -- train "$inputs/tiny.ini" --run r
     check "no update was made without config.ini" [ -z "$(find r -name '*.h5')" ]
 

@@ -64,6 +64,16 @@ refused 65 "another text" "other.h5" -- \
     train "$inputs/tiny.ini" --run "$inputs/six" --set "data.path=$inputs/other.h5"
 refused 73 "holds a run already" "--resume auto" -- \
     train "$inputs/tiny.ini" --run "$inputs/six" --resume none
+refused 73 "holds a run already" "is no checkpoint" "--run" -- \
+    train "$inputs/tiny.ini" --run "$inputs/run" --resume "$inputs/six"
+cp "$inputs/data.h5" data.h5
+echo precious >mine.safetensors
+cp -r "$inputs/six" r
+refused 73 "data.h5" "is a data file" "would be lost" -- convert "$inputs/six" -o data.h5
+refused 73 "mine.safetensors" "would be lost" -- convert "$inputs/six" -o mine.safetensors
+refused 73 "step-00000004.h5" "is a checkpoint" -- \
+    convert r -o r/checkpoints/step-00000004.h5
+rm -r data.h5 mine.safetensors r
 must 1 train "$inputs/tiny.ini" --run "$inputs/half" --set model.compressed_memory=0,4
 refused 78 "model.compressed_memory = 4" "layer 0" "leave it 0" -- \
     train "$inputs/tiny.ini" --run "$inputs/half" --set train.updates=8
@@ -90,6 +100,10 @@ if [ -n "$python" ]; then
     resume
     check "the damaged one is named" warns "step-00000006.h5: is damaged"
     check "the one before is taken" says "resumed from r/checkpoints/step-00000004.h5"
+    check "the damaged one is set aside" [ -f r/checkpoints/step-00000006.h5.unusable ]
+    check "and does not count as one that is kept" \
+        [ "$(ls r/checkpoints)" = "$(printf '%s\n' latest step-00000004.h5 \
+            step-00000006.h5.unusable step-00000008.h5)" ]
     check "every update is logged once" \
         [ "$(grep -o '"update": [0-9]*' r/metrics.jsonl | sort -u | wc -l)" = 8 ]
     check "no update is logged twice" [ "$(wc -l <r/metrics.jsonl)" = 8 ]
@@ -139,6 +153,21 @@ ln -sfn step-00000002.h5 r/checkpoints/latest
 resume --set train.updates=3
 check "latest comes before later ones" says "resumed from r/checkpoints/step-00000002.h5"
 
+copy_run
+ln -sfn ./step-00000004.h5 r/checkpoints/latest
+resume
+check "latest may be spelled otherwise" says "resumed from r/checkpoints/step-00000004.h5"
+
+# It cannot be moved: then the highest step counts, and old ones go as always.
+copy_run
+rm r/checkpoints/latest
+mkdir r/checkpoints/latest
+resume --set checkpoint.every=1
+check "that latest cannot be moved is said" warns "latest: cannot be pointed to step-00000008.h5"
+check "it is saved all the same" says "saved r/checkpoints/step-00000008.h5"
+check "old ones are removed" \
+    [ "$(cd r/checkpoints && echo step*)" = "step-00000007.h5 step-00000008.h5" ]
+
 # On from an older one, to its end at once: the later ones are of a branch that was left.
 copy_run
 must 2 train "$inputs/tiny.ini" --run r --resume ./r/checkpoints/step-00000002.h5 \
@@ -153,6 +182,7 @@ copy_run
 cp "$six/step-00000002.h5" r/checkpoints/step-8.h5
 cp "$six/step-00000002.h5" r/checkpoints/step-0008.h5
 : >r/checkpoints/step-99999999999999999999.h5
+mkdir r/checkpoints/step-00000007.h5
 must 1 verify r
 resume
 check "the newest stays" [ -f r/checkpoints/step-00000008.h5 ]
@@ -179,6 +209,12 @@ resume
 check "what a killed save has left is removed" [ ! -e r/checkpoints/latest.part ]
 check "and nothing else" cmp "$six/step-00000006.h5" r/checkpoints/mine.h5.part
 check "half a line of metrics is removed" [ "$(grep -c '^{.*}$' r/metrics.jsonl)" = 8 ]
+
+mkdir lost
+ln -s /dev/full lost/metrics.jsonl
+run 1 train "$inputs/tiny.ini" --run lost --set train.updates=1000000 --set train.minutes=0.002
+check "lost lines: status $status" [ "$status" = 75 ]
+check "lost lines of metrics are counted at an early end" warns "lines could not be written"
 
 # MPI-IO may take the beginning of such a name for something else.
 cp -r "$inputs/six" "$inputs/at:noon"
@@ -230,7 +266,18 @@ export TMPDIR=/tmp OMPI_MCA_orte_tmpdir_base=/tmp
 exec setpriv --reuid=65534 --clear-groups "$palimpsest" "\$@"
 SCRIPT
     chmod a+rx "$folder/as-nobody"
-    palimpsest=$folder/as-nobody expected=73 goes_on 1 "Permission denied"
+    as_root=$palimpsest
+    palimpsest=$folder/as-nobody
+    expected=73 goes_on 1 "Permission denied"
+    # What cannot be read is neither absent nor damaged.
+    for place in r/checkpoints r/checkpoints/step-00000006.h5; do
+        copy_run
+        chown -R 65534 r
+        chmod a-r $place
+        on=1 refused 66 "$place" "Permission denied" -- \
+            train "$inputs/tiny.ini" --run r --set train.updates=8
+    done
+    palimpsest=$as_root
 else
     skip "a folder of somebody else: no way to run as another user"
 fi

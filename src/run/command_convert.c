@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/output.h"
 #include "io/publish.h"
 #include "io/safetensors.h"
 #include "mpi/collectives.h"
@@ -134,7 +135,7 @@ static Status check_options(const char *input, const char *output, const char *t
     if (publish_same_file(input, output) || publish_same_file(input, temporary))
         PAL_FAIL(PAL_ERROR_USAGE,
                  "convert: -o %s would replace the checkpoint itself; give another name", output);
-    return PAL_OK;
+    return output_check(output, OUTPUT_NEW);
 }
 
 Status command_convert(const Command *command, Grid *grid, int argc, char **argv)

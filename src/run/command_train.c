@@ -254,8 +254,10 @@ static Status prepare(TrainRun *run, Grid *grid, const char *config_path, const 
     PAL_TRY(resume_find(&run->resume, session, data_checksum, resume, run->folder));
     int64_t resumed = run->resume.checkpoint == NULL ? -1 : run->resume.checkpoint->state.update;
     PAL_TRY(run_folder_open(session, run->folder, resumed, &run->metrics));
-    if (run->resume.same_folder && group_is_root(&grid->world))
+    if (run->resume.same_folder && group_is_root(&grid->world)) {
+        resume_set_aside(&run->resume);
         checkpoint_go_on_from(run->folder, resumed);
+    }
     return PAL_OK;
 }
 
@@ -284,10 +286,12 @@ Status command_train(const Command *command, Grid *grid, int argc, char **argv)
     char message[2048];
     snprintf(message, sizeof message, "%s", status_message());
     Status closed = group_agree(&grid->world, metrics_close(&run->metrics));
-    if (status == PAL_OK)
+    if (status == PAL_OK) {
         status = closed;
-    else
-        status_set_message(message); /* what ended the run comes first */
+    } else { /* what ended the run comes last, and counts */
+        if (closed != PAL_OK) log_warn("%s", status_message());
+        status_set_message(message);
+    }
     free(run);
     return status;
 }

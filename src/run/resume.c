@@ -109,7 +109,8 @@ static Status open_and_verify(Resume *resume, const Group *world)
     return status;
 }
 
-/* Collective. The first of the candidates that is whole. */
+/* Collective. The first of the candidates that is whole; those before it are its damaged ones. A
+ * file that is there and cannot be opened may be a good one, which is no reason to leave it. */
 static Status open_newest(Resume *resume, const CheckpointList *list, const Group *world)
 {
     char newest[2048] = "";
@@ -117,11 +118,12 @@ static Status open_newest(Resume *resume, const CheckpointList *list, const Grou
         if (group_is_root(world)) snprintf(resume->path, PAL_PATH_SIZE, "%s", list->paths[i]);
         group_broadcast(world, resume->path, sizeof resume->path, 0);
         Status status = open_and_verify(resume, world);
-        if (status == PAL_OK) return PAL_OK;
+        resume->damaged.count = i;
+        if (status == PAL_OK || status != PAL_ERROR_DATA) return status;
         log_warn("%s", status_message());
         if (i == 0) snprintf(newest, sizeof newest, "%s", status_message());
-        if (status != PAL_ERROR_DATA && status != PAL_ERROR_NO_INPUT) return status;
-        if (i + 1 < list->count) log_warn("taking the checkpoint before it");
+        if (i + 1 < list->count && group_is_root(world))
+            log_warn("trying %s instead", list->paths[i + 1]);
     }
     PAL_FAIL(PAL_ERROR_DATA,
              "none of the %d checkpoints of this run can be used; the newest: %s; begin anew in "
@@ -142,18 +144,34 @@ static Status list_candidates(const char *wanted, const char *folder, Checkpoint
     return PAL_OK;
 }
 
-static Status find_file(Resume *resume, const char *wanted, const Group *world)
-{
-    PAL_TRY(checkpoint_find_for(world, wanted, resume->path));
-    return open_and_verify(resume, world);
-}
-
 /* Whether it is one of this run's own checkpoints, however it was spelled. */
 static bool is_own(const Resume *resume, const char *folder)
 {
     char own[PAL_PATH_SIZE];
     return checkpoint_name(folder, resume->checkpoint->state.update, own) == PAL_OK &&
            publish_same_file(resume->path, own);
+}
+
+/* Local, by one rank. */
+static Status check_unused(const char *folder, const char *wanted)
+{
+    CheckpointList list;
+    Status status = checkpoint_list(folder, &list);
+    if (status == PAL_OK && list.count > 0)
+        status = PAL_FAILURE(PAL_ERROR_CANT_CREATE,
+                             "%s holds a run already (%s), of which %s is no checkpoint; go on "
+                             "with that run (--resume auto), or give another folder with --run",
+                             folder, list.paths[0], wanted);
+    checkpoint_list_free(&list);
+    return status;
+}
+
+static Status find_file(Resume *resume, const char *wanted, const char *folder, const Group *world)
+{
+    PAL_TRY(checkpoint_find_for(world, wanted, resume->path));
+    PAL_TRY(open_and_verify(resume, world));
+    bool foreign = group_is_root(world) && !is_own(resume, folder);
+    return group_agree(world, foreign ? check_unused(folder, wanted) : PAL_OK);
 }
 
 Status resume_find(Resume *resume, const Session *session, int64_t data_checksum,
@@ -169,8 +187,8 @@ Status resume_find(Resume *resume, const Session *session, int64_t data_checksum
     if (status == PAL_OK && list.count > 0)
         status = open_newest(resume, &list, world);
     else if (status == PAL_OK && strcmp(wanted, "auto") != 0 && strcmp(wanted, "none") != 0)
-        status = find_file(resume, wanted, world);
-    checkpoint_list_free(&list);
+        status = find_file(resume, wanted, folder, world);
+    resume->damaged.paths = list.paths;
     if (status == PAL_OK && resume->checkpoint != NULL) {
         resume->same_folder = group_is_root(world) && is_own(resume, folder);
         group_broadcast(world, &resume->same_folder, sizeof resume->same_folder, 0);
@@ -201,4 +219,13 @@ Status resume_load(Resume *resume, Training *t)
     return PAL_OK;
 }
 
-void resume_close(Resume *resume) { checkpoint_close(&resume->checkpoint); }
+void resume_set_aside(const Resume *resume)
+{
+    for (int i = 0; i < resume->damaged.count; i++) checkpoint_set_aside(resume->damaged.paths[i]);
+}
+
+void resume_close(Resume *resume)
+{
+    checkpoint_close(&resume->checkpoint);
+    checkpoint_list_free(&resume->damaged);
+}

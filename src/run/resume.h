@@ -11,21 +11,26 @@
 typedef struct Resume {
     Checkpoint *checkpoint; /* NULL: the run begins anew */
     char path[PAL_PATH_SIZE];
-    bool same_folder; /* it is one of the run's own */
-    double seconds;   /* spent on reading */
+    bool same_folder;       /* it is one of the run's own */
+    double seconds;         /* spent on reading */
+    CheckpointList damaged; /* newer ones that were passed over; on rank 0 */
 } Resume;
 
 /* Collective over all ranks; leaves all files as they are. wanted: "auto" (the newest whole
  * checkpoint of `folder`, where there is one), "none", or a file or folder. What was damaged is
- * warned about and the one before is taken (only with "auto"). Errors: no such file (66); damaged,
- * or saved with other data (65); another number of rows or another model (78, with both values);
- * "none" in a folder that has checkpoints (73). */
+ * warned about and the one before is taken (only with "auto"). Errors: no such file, or it cannot be
+ * opened (66); damaged, or saved with other data (65); another number of rows or another model (78,
+ * with both values); "none", or a file of another run, in a folder that has checkpoints (73). */
 Status resume_find(Resume *resume, const Session *session, int64_t data_checksum,
                    const char *wanted, const char *folder);
 
 /* Collective over all ranks, after training_start, where there is a checkpoint: the run goes on as
  * it was saved. Closes the checkpoint. */
 Status resume_load(Resume *resume, Training *training);
+
+/* Local, by the process that has locked the run folder. What was passed over there as damaged does
+ * not count among the checkpoints any more. */
+void resume_set_aside(const Resume *resume);
 
 /* Collective over all ranks. Accepts {0}. */
 void resume_close(Resume *resume);

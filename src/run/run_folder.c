@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "io/checkpoint.h"
 #include "io/publish.h"
@@ -28,16 +28,18 @@ Status run_folder_name(const char *wanted, const char *config_path, char folder[
 
 static Status write_config(const Config *config, const char *folder)
 {
-    char path[PAL_PATH_SIZE + 32];
+    char path[PAL_PATH_SIZE + 32], temporary[PAL_PATH_SIZE + 48];
     snprintf(path, sizeof path, "%s/config.ini", folder);
-    FILE *file = fopen(path, "w");
+    PAL_TRY(publish_temporary(path, temporary, sizeof temporary));
+    FILE *file = fopen(temporary, "w");
     if (file == NULL)
-        PAL_FAIL(PAL_ERROR_CANT_CREATE, "%s: cannot be written: %s", path, strerror(errno));
+        PAL_FAIL(PAL_ERROR_CANT_CREATE, "%s: cannot be written: %s", temporary, strerror(errno));
     int reason = 0;
     if (config_write(config, file) != PAL_OK) reason = errno != 0 ? errno : EIO;
     if (fclose(file) != 0 && reason == 0) reason = errno;
-    if (reason != 0) PAL_FAIL(PAL_ERROR_IO, "%s: cannot be written: %s", path, strerror(reason));
-    return PAL_OK;
+    if (reason == 0) return publish_file(temporary, path);
+    unlink(temporary);
+    PAL_FAIL(PAL_ERROR_IO, "%s: cannot be written: %s", path, strerror(reason));
 }
 
 /* The metrics come first: they keep out a second run. */

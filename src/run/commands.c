@@ -34,7 +34,8 @@ const Command commands[] = {
      "Takes the weights out of a checkpoint, for sharing and for PyTorch.",
      "CHECKPOINT is a file, or a run folder for its latest one. FILE.h5 can be evaluated and\n"
      "generated from; a training cannot go on from it. FILE.safetensors has the names of the\n"
-     "checkpoint with dots for slashes, and the configuration in its metadata. A file that is there\n"
+     "checkpoint with dots for slashes, and the configuration in its metadata. A file that is "
+     "there\n"
      "already is not replaced.",
      command_convert},
     {"bench", "CONFIG.ini [options]",

@@ -15,7 +15,7 @@
 #include "src/base/status.h"
 
 #define PAL_CHECKPOINT_FORMAT "palimpsest-checkpoint"
-enum { PAL_CHECKPOINT_VERSION = 3, PAL_TENSOR_NAME_SIZE = 192 };
+enum { PAL_CHECKPOINT_VERSION = 4, PAL_TENSOR_NAME_SIZE = 192 };
 
 /* One tensor, and which boxes of it this rank has. Their numbers stand box after box in memory,
  * each row-major. */
@@ -35,6 +35,7 @@ typedef struct CheckpointState {
     int64_t update;            /* updates done */
     int64_t windows;           /* windows done by every row */
     int64_t tokens;            /* targets counted, over all rows */
+    int64_t evaluated;         /* update after which was evaluated last, 0: never */
     int64_t next;              /* BatchOrder.next */
     int64_t data;              /* dataset_checksum(): what the cursors mean something in */
     int rows;                  /* R, 0: weights alone; not written: cursors are tensors */

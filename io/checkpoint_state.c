@@ -23,6 +23,7 @@ static const struct {
     {"update", offsetof(CheckpointState, update)},
     {"windows", offsetof(CheckpointState, windows)},
     {"tokens", offsetof(CheckpointState, tokens)},
+    {"evaluated", offsetof(CheckpointState, evaluated)},
     {"next_document", offsetof(CheckpointState, next)},
     {"data_checksum", offsetof(CheckpointState, data)},
 };
@@ -75,7 +76,8 @@ static Status check_state(H5File *file, const CheckpointState *state, const char
                              "%s: is damaged: its configuration and counters are not those that "
                              "were written; take another checkpoint",
                              h5_path(file));
-    else if (state->update < 0 || state->windows < 0 || state->tokens < 0 || state->next < 0)
+    else if (state->update < 0 || state->windows < 0 || state->tokens < 0 || state->next < 0 ||
+             state->evaluated < 0)
         status = PAL_FAILURE(PAL_ERROR_DATA, "%s: has a counter below 0", h5_path(file));
     return h5_agree(file, status);
 }

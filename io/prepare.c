@@ -16,6 +16,7 @@
 #include "io/text_source.h"
 #include "src/base/log.h"
 #include "src/base/progress.h"
+#include "src/base/stop.h"
 #include "src/base/timer.h"
 
 /* The bytes tokenizer: ids 0 to 255 are the bytes, one more begins documents. */
@@ -56,6 +57,15 @@ static int64_t count_words(const uint8_t *bytes, size_t count, bool *in_word)
     return words;
 }
 
+static Status stop_as_asked(const Preparation *p)
+{
+    StopReason reason = stop_requested();
+    if (reason == STOP_NONE) return PAL_OK;
+    PAL_FAIL(PAL_STOPPED_EARLY, "prepare: stopped after %.1f of %.1f MB, nothing was written: %s",
+             1e-6 * (double)p->done_bytes, 1e-6 * (double)p->source->total_bytes,
+             stop_text(reason));
+}
+
 /* Tokens of one document to [offset, ...) of the split's stream. */
 static Status copy_tokens(Preparation *p, Split split, TextStream *stream, int64_t offset,
                           int64_t *words)
@@ -67,6 +77,7 @@ static Status copy_tokens(Preparation *p, Split split, TextStream *stream, int64
         size_t got;
         PAL_TRY(text_stream_read(stream, p->bytes, BUFFER_BYTES, &got));
         if (got == 0) return PAL_OK;
+        PAL_TRY(stop_as_asked(p));
         *words += count_words(p->bytes, got, &in_word);
         for (size_t i = 0; i < got; i++) p->tokens[i] = p->bytes[i];
         Slab slab = {.first = {offset}, .count = {(int64_t)got}};

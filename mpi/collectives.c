@@ -204,6 +204,27 @@ void group_progress(Transfer *transfer)
     if (done) transfer->active = false;
 }
 
+int group_vote_end(const Group *group, Vote *vote)
+{
+    if (group->size > 1 && vote->open)
+        PAL_COUNTED(group, TRAFFIC_SCALARS, 0.0, MPI_Wait(&vote->request, MPI_STATUS_IGNORE));
+    vote->open = false;
+    return vote->most;
+}
+
+int group_vote(const Group *group, Vote *vote, int mine)
+{
+    int most = group_vote_end(group, vote);
+    vote->most = mine;
+    vote->open = true;
+    if (group->size > 1) {
+        count_transfer(group, TRAFFIC_SCALARS, all_reduce_bytes(group, sizeof mine), 0.0);
+        PAL_MPI(MPI_Iallreduce(MPI_IN_PLACE, &vote->most, 1, MPI_INT, MPI_MAX, group->comm,
+                               &vote->request));
+    }
+    return most;
+}
+
 Status group_agree(const Group *group, Status mine)
 {
     if (group->size == 1) return mine;

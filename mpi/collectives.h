@@ -46,6 +46,19 @@ void group_broadcast(const Group *group, void *bytes, size_t count, int root);
 void group_meet(const Group *group, TrafficKind kind);
 static inline void group_barrier(const Group *group) { group_meet(group, TRAFFIC_SCALARS); }
 
+/* A question that ranks put to each other while they go on with their work: the answer to one call
+ * comes with the next. {0}: none is open. */
+typedef struct Vote {
+    MPI_Request request;
+    int most;
+    bool open;
+} Vote;
+
+/* The largest number that a rank has brought to the call before; 0 for the first. */
+int group_vote(const Group *group, Vote *vote, int mine);
+/* The largest number of the last call. */
+int group_vote_end(const Group *group, Vote *vote);
+
 /* No rank decides alone: when any rank brings a failure, every rank returns the failure of the
  * lowest such rank, with its message. */
 Status group_agree(const Group *group, Status mine);

@@ -8,6 +8,7 @@
 #include "io/config.h"
 #include "mpi/grid.h"
 #include "src/base/log.h"
+#include "src/base/stop.h"
 #include "src/run/commands.h"
 
 static void print_usage(FILE *out)
@@ -20,7 +21,7 @@ static void print_usage(FILE *out)
             "\n  palimpsest COMMAND --help   arguments of a command\n"
             "  palimpsest --help-config    keys of the configuration file\n"
             "  palimpsest --version\n\n"
-            "Exit status: 0 finished; 75 stopped early with a good checkpoint;\n"
+            "Exit status: 0 finished; 75 stopped early as asked, start it again;\n"
             "64 wrong use; 65 wrong input data; 66 input not found; 69 a resource is missing;\n"
             "70 internal error, or training diverged; 73 output cannot be created;\n"
             "74 input/output error; 78 wrong configuration.\n");
@@ -70,12 +71,16 @@ static Status check_output(Status status)
 int main(int argc, char **argv)
 {
     Grid grid;
+    const Command *command = argc < 2 ? NULL : find_command(argv[1]);
+    if (command != NULL && command->stops_early) stop_listen();
     mpi_start(&argc, &argv);
     grid_create_flat(&grid);
     log_set_rank(grid.world.rank, grid.world.rank == 0);
 
     Status status = check_output(dispatch(&grid, argc, argv));
-    if (status != PAL_OK && status != PAL_STOPPED_EARLY && grid.world.rank == 0)
+    if (status == PAL_STOPPED_EARLY)
+        log_info("%s", status_message());
+    else if (status != PAL_OK && grid.world.rank == 0)
         log_error("%s", status_message());
 
     log_close_file();

@@ -131,7 +131,7 @@ out_of_time() {
             --set train.minutes=0.002 --set train.log_every=1000000
         check "status 75 when time is over, on $ranks ranks" [ "$status" = 75 ]
         check "no error is said" [ -z "$(grep '^palimpsest:' "$folder/err")" ]
-        check "it says that it stopped" says "train.minutes is over at update"
+        check "it says that it stopped" says "train.minutes is over"
         last=$(wc -l <"early$ranks/metrics.jsonl")
         check "a checkpoint of the last update" \
             [ -f "early$ranks/checkpoints/$(printf 'step-%08d.h5' "$last")" ]

@@ -50,10 +50,10 @@ class Killing:
 
     def start(self, way):
         launcher = [] if self.ranks == 1 else [*self.test.launcher, "-n", str(self.ranks)]
-        return subprocess.Popen(
-            [*launcher, self.test.binary, "train", self.config, "--run", self.folder, *ENDLESS,
-             *sets(way)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL)
+        with open(self.folder + ".out", "w") as out:
+            return subprocess.Popen(
+                [*launcher, self.test.binary, "train", self.config, "--run", self.folder,
+                 *ENDLESS, *sets(way)], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
     def processes(self, job):
         if self.ranks == 1:
@@ -65,7 +65,9 @@ class Killing:
         limit = time.monotonic() + runs.SECONDS
         while not wanted():
             if time.monotonic() > limit or job.poll() is not None:
-                self.test.check(False, f"{self.name}: ended before it was killed")
+                with open(self.folder + ".out") as out:
+                    printed = out.read()[-1000:]
+                self.test.check(False, f"{self.name}: ended before it was killed: {printed}")
                 return
             time.sleep(0.001)
 

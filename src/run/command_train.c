@@ -16,6 +16,7 @@
 #include "src/run/resume.h"
 #include "src/run/run_folder.h"
 #include "src/run/saving.h"
+#include "src/run/stopping.h"
 #include "src/run/training.h"
 
 typedef struct TrainRun {
@@ -96,6 +97,7 @@ static Status validate(TrainRun *run)
     EvaluationResult result = {0};
     Status status = evaluation_run(&run->evaluation, NULL, "validation", &result);
     if (status == PAL_OK) {
+        run->training.evaluated = run->training.update;
         log_info("update %lld  validation: %.4f nats/token  %.4f bits/byte  word perplexity %.1f  "
                  "(%lld tokens, %.1f s)",
                  (long long)run->training.update, result.nats / (double)result.tokens,
@@ -111,13 +113,20 @@ static Status validate(TrainRun *run)
 
 static bool due(int64_t update, int64_t every) { return every > 0 && update % every == 0; }
 
-/* Clocks differ between ranks, so rank 0's decides. */
-static bool time_is_up(const TrainRun *run, double since, double minutes)
+/* After a request to stop as after its update; an evaluation that was stopped is made up for. */
+static bool evaluation_is_due(const TrainRun *run)
 {
-    if (minutes <= 0.0) return false;
-    int up = timer_seconds() - since >= 60.0 * minutes;
-    group_broadcast(&run->session.grid->world, &up, sizeof up, 0);
-    return up != 0;
+    const Training *t = &run->training;
+    return run->evaluates && due(t->update, run->session.config.train.evaluate_every) &&
+           t->evaluated < t->update;
+}
+
+/* Clocks differ between ranks, so that of rank 0 decides. */
+static bool asks_to_save(const TrainRun *run)
+{
+    double minutes = run->session.config.checkpoint.minutes;
+    return minutes > 0.0 && group_is_root(&run->session.grid->world) &&
+           timer_seconds() - run->asked >= 60.0 * minutes;
 }
 
 /* After the first update of a run that goes on: where the time since the start has gone. */
@@ -131,21 +140,22 @@ static void tell_start(const TrainRun *run)
                  run->launch + read + warm_up + update, run->launch, read, warm_up, update);
 }
 
-static Status one_update(TrainRun *run)
+static Status one_update(TrainRun *run, UpdateReport *report)
 {
     const TrainConfig *train = &run->session.config.train;
-    UpdateReport report;
-    PAL_TRY(training_update(&run->training, &report));
-    run->seconds += report.seconds;
-    run->wait_seconds += report.wait_share * report.seconds;
-    run->line_tokens += report.tokens;
-    run->line_operations += report.operations;
+    run->training.asks_to_save = asks_to_save(run);
+    PAL_TRY(training_update(&run->training, report));
+    run->seconds += report->seconds;
+    run->wait_seconds += report->wait_share * report->seconds;
+    run->line_tokens += report->tokens;
+    run->line_operations += report->operations;
 
-    PAL_TRY(group_agree(&run->session.grid->world, record_step(run, &report)));
-    if (due(report.update, train->log_every) || report.update == train->updates)
-        show_step(run, &report);
+    PAL_TRY(group_agree(&run->session.grid->world, record_step(run, report)));
+    if (due(report->update, train->log_every) || report->update == train->updates)
+        show_step(run, report);
     else
-        progress_show(&run->progress, report.update);
+        progress_show(&run->progress, report->update);
+    if (report->update == run->first_update + 1) tell_start(run);
     return PAL_OK;
 }
 
@@ -156,6 +166,15 @@ static void ask_for_checkpoint(TrainRun *run)
     run->asked = timer_seconds();
 }
 
+/* With a checkpoint of the run as it is now. */
+static Status stop_early(TrainRun *run, StopReason reason)
+{
+    PAL_TRY(saving_now(&run->saving));
+    PAL_FAIL(PAL_STOPPED_EARLY, "stopped at update %lld of %lld with a checkpoint: %s",
+             (long long)run->training.update, (long long)run->session.config.train.updates,
+             stop_text(reason));
+}
+
 static Status train(TrainRun *run)
 {
     const Config *config = &run->session.config;
@@ -163,23 +182,30 @@ static Status train(TrainRun *run)
     run->started = run->asked = timer_seconds();
     run->first_update = run->training.update;
     run->progress = progress_begin("training", updates, "updates");
-    while (run->training.update < updates) {
-        PAL_TRY(one_update(run));
-        if (run->training.update == run->first_update + 1) tell_start(run);
-        int64_t update = run->training.update;
-        if (run->evaluates && due(update, config->train.evaluate_every)) PAL_TRY(validate(run));
-        saving_poll(&run->saving);
-        if (time_is_up(run, run->started, config->train.minutes) && update < updates) {
-            PAL_TRY(saving_now(&run->saving));
-            log_info("train.minutes is over at update %lld of %lld: stopped with a checkpoint",
-                     (long long)update, (long long)updates);
-            return PAL_STOPPED_EARLY;
+    StopReason stop = stopping_agree(&run->session.grid->world);
+    if (config->train.minutes > 0.0) /* which one update at least has */
+        stop_at(STOP_MINUTES, run->started + 60.0 * config->train.minutes);
+    bool save = false;
+    for (;;) {
+        if (stop == STOP_NONE && evaluation_is_due(run)) {
+            Status status = validate(run);
+            if (status != PAL_STOPPED_EARLY) PAL_TRY(status);
+            if (status == PAL_STOPPED_EARLY) {
+                log_info("%s", status_message());
+                stop = stopping_agree(&run->session.grid->world);
+            }
         }
-        bool asked = due(update, config->checkpoint.every) ||
-                     time_is_up(run, run->asked, config->checkpoint.minutes);
-        if (asked && update < updates) ask_for_checkpoint(run);
+        saving_poll(&run->saving);
+        if (stop != STOP_NONE && (run->training.update < updates || evaluation_is_due(run)))
+            return stop_early(run, stop);
+        if (run->training.update >= updates) return saving_now(&run->saving);
+        if (save) ask_for_checkpoint(run);
+
+        UpdateReport report;
+        PAL_TRY(one_update(run, &report));
+        stop = report.stop;
+        save = report.save || due(report.update, config->checkpoint.every);
     }
-    return saving_now(&run->saving);
 }
 
 /* The same number on every rank, also where the rows do not divide. */

@@ -8,6 +8,7 @@
 #include "src/base/checked.h"
 #include "src/base/progress.h"
 #include "src/base/statistics.h"
+#include "src/base/stop.h"
 #include "src/run/losses_file.h"
 #include "src/run/placing.h"
 
@@ -150,27 +151,43 @@ static Status take_token_buffers(Evaluation *e)
     return PAL_OK;
 }
 
-/* Collective over the tensor and pipeline groups. Reads this replica's documents to their ends; a
- * failure to read is told at the end, so that the group's ranks stay together. */
+/* One window of this replica's rows, if there are any. */
+static Status read_window(Evaluation *e)
+{
+    Window window = {0};
+    Status status = feed_next(&e->feed, &window);
+    if (status == PAL_OK) status = take_token_buffers(e);
+    if (e->feed.rows.count == 0) return status;
+    pipeline_forward(&e->pipeline, &window);
+    if (status == PAL_OK) collect(e, &window);
+    return status;
+}
+
+/* Collective over all ranks, which all pass equally many windows. All go on until all know, a
+ * window later, that one cannot or that they are asked to stop. */
 static Status read_all(Evaluation *e, const char *label)
 {
-    int64_t done = 0;
+    const Group *world = &e->session->grid->world;
+    int64_t done = 0, all = evaluation_split(e)->tokens;
+    int verdict = STOP_NONE;
+    Vote vote = {0};
     Status status = PAL_OK;
-    Progress progress = progress_begin(label, evaluation_split(e)->tokens, "tokens");
-    bool alone = e->pipeline.group->size * e->session->grid->tensor.size == 1;
-    while (!batch_order_done(e->feed.order) && !(alone && status != PAL_OK)) {
-        Window window = {0};
-        Status window_status = feed_next(&e->feed, &window);
-        if (window_status == PAL_OK) window_status = take_token_buffers(e);
+    Progress progress = progress_begin(label, all, "tokens");
+    while (!batch_order_done(e->feed.order) && verdict == STOP_NONE) {
+        Status window_status = read_window(e);
         if (status == PAL_OK) status = window_status;
         done += feed_global_tokens(&e->feed);
         progress_show(&progress, done);
-        if (e->feed.rows.count == 0) continue;
-        pipeline_forward(&e->pipeline, &window);
-        if (status == PAL_OK) collect(e, &window);
+        verdict = group_vote(world, &vote, status != PAL_OK ? STOP_COUNT : (int)stop_requested());
     }
     pipeline_finish(&e->pipeline);
-    return status;
+    bool broken_off = !batch_order_done(e->feed.order);
+    group_vote_end(world, &vote);
+    PAL_TRY(group_agree(world, status));
+    if (broken_off)
+        PAL_FAIL(PAL_STOPPED_EARLY, "%s: stopped after %lld of %lld tokens: %s", label,
+                 (long long)done, (long long)all, stop_text((StopReason)verdict));
+    return PAL_OK;
 }
 
 /* Every run begins at the beginning, with empty memories and nothing added up. */
@@ -227,7 +244,7 @@ Status evaluation_run(Evaluation *e, const char *losses, const char *label,
 
     double start = timer_seconds();
     Status status = group_agree(world, begin(e, losses != NULL));
-    if (status == PAL_OK) status = group_agree(world, read_all(e, label));
+    if (status == PAL_OK) status = read_all(e, label);
     if (status == PAL_OK) total(e, result);
     if (status == PAL_OK && losses != NULL)
         status = losses_file_write(losses, world, split, e->token_nats);

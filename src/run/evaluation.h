@@ -47,7 +47,8 @@ const DataSplit *evaluation_split(const Evaluation *evaluation);
 
 /* Collective over all ranks. losses: a path for the nats of every token (one float32 dataset
  * /documents/NAME/nats a document), or NULL. `label` stands in the progress line.
- * Errors: no documents (65); the losses cannot be written (73, 74). */
+ * Errors: no documents (65); the losses cannot be written (73, 74); a request to stop (75), with no
+ * losses written. */
 Status evaluation_run(Evaluation *evaluation, const char *losses, const char *label,
                       EvaluationResult *result);
 

@@ -212,6 +212,7 @@ Status resume_load(Resume *resume, Training *t)
     t->update = state->update;
     t->windows = state->windows;
     t->tokens = state->tokens;
+    t->evaluated = state->evaluated;
     resume->seconds += timer_seconds() - start;
     log_info("resumed from %s: update %lld, %lld tokens; read and checked in %.2f s", resume->path,
              (long long)t->update, (long long)t->tokens, resume->seconds);

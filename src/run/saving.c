@@ -91,6 +91,7 @@ CheckpointState saving_state(const Saving *s)
         .update = t->update,
         .windows = t->windows,
         .tokens = t->tokens,
+        .evaluated = t->evaluated,
         .next = t->feed.order != NULL ? t->feed.order->next : 0,
         .data = t->data_checksum,
         .rows = t->session->config.batch.rows,

@@ -9,14 +9,16 @@
 #include "src/base/statistics.h"
 #include "src/run/machine.h"
 #include "src/run/placing.h"
+#include "src/run/stopping.h"
 
 /* One reduction per update carries everything that ranks must agree on, as doubles:
  *
- *     failures, nats, counted targets, then for each layer its compression loss' sum and count
+ *     failures, requests to stop and to save, nats, counted targets, then for each layer its
+ *     compression loss' sum and count
  *
  * Each rank brings its share: nats and targets come from one rank of every last stage.
  */
-enum { SUM_FAILURES, SUM_NATS, SUM_TARGETS, SUM_FIXED };
+enum { SUM_FAILURES, SUM_STOPS, SUM_SAVES, SUM_NATS, SUM_TARGETS, SUM_FIXED };
 
 enum { MOST_MICRO_BATCHES = 1 << 24 };
 
@@ -334,6 +336,7 @@ Status training_update(Training *t, UpdateReport *report)
     *report = (UpdateReport){.update = t->update + 1};
     report->windows = schedule_windows(&t->schedule, report->update);
     const Traffic traffic = t->session->grid->traffic;
+    const Group *world = &t->session->grid->world;
     const PipelineHooks hooks = {t, next_window, after_forward, after_layer};
 
     for (int i = 0; i < num_sums(t); i++) t->sums[i] = 0.0;
@@ -346,12 +349,16 @@ Status training_update(Training *t, UpdateReport *report)
     model_finish_update(&t->model);
 
     t->sums[SUM_FAILURES] = t->status != PAL_OK;
+    t->sums[SUM_STOPS] = stop_requested() != STOP_NONE;
+    t->sums[SUM_SAVES] = t->asks_to_save;
     reduce(t);
     if (t->sums[SUM_FAILURES] > 0.0) {
         optimizer_abandon(&t->optimizer);
-        return group_agree(&t->session->grid->world, t->status);
+        return group_agree(world, t->status);
     }
 
+    if (t->sums[SUM_STOPS] > 0.0) report->stop = stopping_agree(world);
+    report->save = t->sums[SUM_SAVES] > 0.0;
     report->loss = t->sums[SUM_NATS] / t->sums[SUM_TARGETS];
     report->tokens = (int64_t)t->sums[SUM_TARGETS];
     report->compression_loss = finish_compression_loss(t);
@@ -374,8 +381,8 @@ Status training_update(Training *t, UpdateReport *report)
     t->tokens += report->tokens;
     report->seconds = timer_seconds() - start;
     report->operations = total_operations(&t->session->times) - operations;
-    report->operations = group_mean_double(&t->session->grid->world, report->operations);
+    report->operations = group_mean_double(world, report->operations);
     report->traffic = traffic_difference(&t->session->grid->traffic, &traffic);
-    share_traffic(&t->session->grid->world, report);
+    share_traffic(world, report);
     return PAL_OK;
 }

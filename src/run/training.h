@@ -6,6 +6,7 @@
 #ifndef PAL_RUN_TRAINING_H
 #define PAL_RUN_TRAINING_H
 
+#include "src/base/stop.h"
 #include "src/model/model.h"
 #include "src/optim/optimizer.h"
 #include "src/optim/schedule.h"
@@ -24,10 +25,12 @@ typedef struct Training {
     Schedule schedule;
     Range rows;                      /* this rank's of R */
     int64_t update, windows, tokens; /* done: updates, windows per row, counted targets */
+    int64_t evaluated;               /* the update whose weights were evaluated last */
     int64_t data_checksum;           /* dataset_checksum() */
     double *sums;                    /* what one reduction carries, see training.c */
     double *layer_scale;             /* (L) */
     Status status;                   /* of reading, in the running update */
+    bool asks_to_save;    /* what the caller wants all ranks to know with the next update */
     int64_t reduced_from; /* gradients of the flat buffer from here on are on their way */
 } Training;
 
@@ -35,6 +38,8 @@ typedef struct Training {
 typedef struct UpdateReport {
     int64_t update, tokens; /* tokens: counted targets of this update */
     int windows;
+    StopReason stop;           /* the most urgent request to stop of any rank */
+    bool save;                 /* some rank asks to save */
     double loss;               /* nats per token */
     double compression_loss;   /* mean over the layers that compress; 0 without */
     double norms[GROUP_COUNT]; /* before clipping */

@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Requests to stop, by a signal to all ranks or to one of them and by time limits, met at start-up,
+in updates, in evaluations and in saves: the program ends with status 75 and a checkpoint, and a
+training that was stopped again and again has the bits of one that never was.
+
+    tests/test_stopping.py build/palimpsest [MPIRUN...]
+"""
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import runs
+
+EVERY = 2  # updates, between evaluations
+# Evaluations and saves that last a while, and short updates.
+CONFIG = {"model.width": "32", "model.heads": "4", "model.memory": "128", "model.dropout": "0.1",
+          "batch.rows": "4", "train.warmup": "5", "train.decay": "1000", "train.updates": "60",
+          "train.evaluate_every": str(EVERY), "checkpoint.every": "3", "train.log_every": "1000"}
+STOPPED = 75
+
+
+class Job:
+    """The program, going on in the background."""
+
+    def __init__(self, test, ranks, *arguments):
+        self.test, self.ranks = test, ranks
+        launcher = [] if ranks == 1 else [*test.launcher, "-n", str(ranks)]
+        self.process = subprocess.Popen([*launcher, test.binary, *arguments],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT)
+
+    def pids(self):
+        if self.ranks == 1:
+            return [self.process.pid]
+        found = subprocess.run(["pgrep", "-P", str(self.process.pid)], stdout=subprocess.PIPE)
+        return [int(word) for word in found.stdout.split()]
+
+    def listens(self):
+        """Every rank has begun to heed signals."""
+        pids = self.pids()
+        return len(pids) == self.ranks and all(map(catches_signals, pids))
+
+    def wait_for(self, wanted):
+        limit = time.monotonic() + runs.SECONDS
+        while self.process.poll() is None and time.monotonic() < limit:
+            if wanted():
+                return True
+            time.sleep(0.001)
+        return False
+
+    def signal(self, number, alone=False):
+        pids = self.pids()
+        for pid in [random.choice(pids)] if alone and pids else pids:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+
+    def end(self):
+        """-> status, everything that was printed"""
+        try:
+            out, _ = self.process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.signal(signal.SIGKILL)
+            out, _ = self.process.communicate()
+            self.test.check(False, "still running 60 s after a request to stop")
+        return self.process.returncode, out.decode(errors="replace")
+
+
+def catches_signals(pid):
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            caught = next(line for line in file if line.startswith("SigCgt"))
+    except (OSError, StopIteration):
+        return False
+    return bool(int(caught.split()[1], 16) >> (signal.SIGUSR1 - 1) & 1)
+
+
+def is_evaluating(folder):
+    """The last line tells of an update after which is evaluated."""
+    try:
+        with open(os.path.join(folder, "metrics.jsonl")) as file:
+            line = json.loads(file.read().splitlines()[-1])
+    except (OSError, IndexError, ValueError):
+        return False
+    return line["kind"] == "train" and line["update"] % EVERY == 0
+
+
+def is_saving(folder):
+    place = os.path.join(folder, "checkpoints")
+    return os.path.isdir(place) and any(name.endswith(".part") for name in os.listdir(place))
+
+
+# Where a request comes: what has to be seen first, and seconds that may pass after it.
+MOMENTS = {
+    "start-up": (lambda folder: True, 0.3),
+    "updates": (lambda folder: not is_evaluating(folder), 0.02),
+    "evaluation": (is_evaluating, 0.01),
+    "save": (is_saving, 0.002),
+}
+SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
+
+
+def check_stopped_run(test, ranks, shape, options):
+    name = f"{ranks} ranks, {' '.join(options)}"
+    changes = {**CONFIG, "data.path": test.data, **shape}
+    config = os.path.join(test.folder, f"stopped.{ranks}.ini")
+    folder = os.path.join(test.folder, f"stopped.{ranks}")
+    runs.write_config(config, {**runs.TINY, **changes})
+    moments, stops, log = list(MOMENTS), 0, ""
+    for number in range(40):
+        moment, patience = MOMENTS[moments[number % len(moments)]]
+        job = Job(test, ranks, "train", config, "--run", folder, *options)
+        if job.wait_for(job.listens) and job.wait_for(lambda: moment(folder)):
+            time.sleep(random.uniform(0.0, patience))
+            job.signal(SIGNALS[number // len(moments) % 2], alone=number % 3 == 0)
+        status, out = job.end()
+        log += out
+        if status == 0:
+            break
+        test.check(status == STOPPED, f"{name}: status {status}: {out[-400:]}")
+        test.check("with a checkpoint: SIG" in out, f"{name}: it says why it stops: {out[-400:]}")
+        stops += 1
+        if stops >= 9:
+            test.program(ranks, "train", config, "--run", folder, *options)
+            break
+    else:
+        test.check(False, f"{name}: does not come to an end")
+    test.check(stops >= 6, f"{name}: stopped only {stops} times")
+    test.check("tokens: SIG" in log, f"{name}: no evaluation was stopped")
+
+    straight = test.train(f"straight.{ranks}", changes, ranks)
+    stopped = runs.Run(test, folder)
+    test.check_same_bits(name, stopped, straight)
+    for key in ("update", "nats", "tokens"):
+        test.check([line[key] for line in stopped.metrics("evaluate")] ==
+                   [line[key] for line in straight.metrics("evaluate")],
+                   f"{name}: {key} of evaluations")
+    print(f"{name}: stopped {stops} times")
+
+
+def check_second_request(test):
+    """Whoever cannot wait sends SIGTERM twice."""
+    folder = os.path.join(test.folder, "impatient")
+    job = Job(test, 1, "train", os.path.join(test.folder, "stopped.1.ini"), "--run", folder,
+              "--set", "train.updates=1", "--set", "train.update_every=4096")
+    job.wait_for(lambda: job.listens() and os.path.exists(os.path.join(folder, "metrics.jsonl")))
+    job.signal(signal.SIGTERM)
+    time.sleep(0.05)
+    test.check(job.process.poll() is None, "the first SIGTERM waits for the update")
+    job.signal(signal.SIGTERM)
+    status, out = job.end()
+    test.check(status == -signal.SIGTERM, f"second SIGTERM: status {status}: {out[-400:]}")
+
+
+def check_others(test):
+    """evaluate and prepare stop too, and leave nothing."""
+    run = os.path.join(test.folder, "straight.1")
+    losses = os.path.join(test.folder, "stopped-losses.h5")
+    for ranks, alone in ((1, False), (3, True)):
+        job = Job(test, ranks, "evaluate", run, "--data", test.data, "--split", "train",
+                  "--rows", "1", "--losses", losses)
+        job.wait_for(job.listens)
+        job.signal(signal.SIGUSR1, alone)
+        status, out = job.end()
+        test.check(status == STOPPED, f"evaluate on {ranks}: status {status}: {out[-400:]}")
+        test.check("SIGUSR1" in out, f"evaluate on {ranks}: says why: {out[-400:]}")
+        test.check(not os.path.exists(losses), f"evaluate on {ranks}: no losses")
+    with open("long.txt", "w") as file:
+        file.write(runs.text_of(200000, 7) * 500)
+    before = sorted(os.listdir("."))
+    for ranks in (1, 2):
+        job = Job(test, ranks, "prepare", "long.txt", "-o", "long.h5")
+        job.wait_for(job.listens)
+        job.signal(signal.SIGTERM)
+        status, out = job.end()
+        test.check(status == STOPPED, f"prepare on {ranks}: status {status}: {out[-400:]}")
+        test.check(sorted(os.listdir(".")) == before, f"prepare on {ranks}: something is left")
+
+
+def main():
+    test = runs.Test({**runs.TEXT, "train": [9000, 3700, 6100, 500, 12000, 4400],
+                      "validation": [6000, 3500]})
+    random.seed(2)
+    check_stopped_run(test, 1, {}, ())
+    check_stopped_run(test, 2, {"parallel.tensor": "2"}, ("--set", "checkpoint.async=false"))
+    check_stopped_run(test, 3, {"parallel.data": "3"}, ())
+    check_second_request(test)
+    check_others(test)
+    return test.finish()
+
+
+if __name__ == "__main__":
+    runs.start(main)

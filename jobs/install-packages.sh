@@ -3,7 +3,7 @@
 #
 # Sees to it that the packages of the named groups are there; installs only what is missing.
 #
-#   jobs/install-packages.sh GROUP...        groups: build  kjv  tests  torch  style
+#   jobs/install-packages.sh GROUP...        groups: build  kjv  tests  torch  slurm  style
 #
 # On Debian and Ubuntu it installs with apt-get, as root or through sudo; sudo asks for a password
 # only on a terminal. Elsewhere, and where nothing can be installed, it looks for the tools and
@@ -34,6 +34,11 @@ tests | python3              | python3               | python          | Python 
 tests | python3-numpy        | python3-numpy         | py-numpy        | SciPy-bundle  | python numpy
 tests | python3-h5py         | python3-h5py          | py-h5py         | h5py          | python h5py
 torch | python3-torch        | python3-torch         | py-torch        | PyTorch       | python torch
+slurm | slurmctld            | slurm-slurmctld       | slurm           | slurm         | command slurmctld
+slurm | slurmd               | slurm-slurmd          | slurm           | slurm         | command slurmd
+slurm | slurm-client         | slurm                 | slurm           | slurm         | command srun sbatch
+slurm | munge                | munge                 | munge           | -             | command munged
+slurm | iproute2             | iproute               | iproute2        | -             | command ip
 style | clang-format         | clang-tools-extra     | llvm            | Clang         | command clang-format
 style | clang-tidy           | clang-tools-extra     | llvm            | Clang         | command clang-tidy
 '
@@ -159,7 +164,7 @@ if [ $# = 0 ] || [ "$1" = --help ]; then
 fi
 for group in "$@"; do
     if [ -z "$(rows_of_groups "$group")" ]; then
-        complain "no group '$group'; there are: build kjv tests torch style"
+        complain "no group '$group'; there are: build kjv tests torch slurm style"
         exit 64
     fi
 done

@@ -46,6 +46,9 @@ install_packages() {
     if [ "${PALIMPSEST_TESTS_TORCH:-1}" != 0 ] && ! (jobs/install-packages.sh torch); then
         echo "run-tests: going on without PyTorch; the tests that need it are skipped"
     fi
+    if ! (jobs/install-packages.sh slurm); then
+        echo "run-tests: going on without SLURM; the tests that need it are skipped"
+    fi
 }
 
 # The Python that has most of what the tests import: a python3 that comes first in PATH (pyenv,

@@ -2,6 +2,7 @@
 #include "mpi/grid.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 
 #include "mpi/check.h"
 #include "mpi/collectives.h"
@@ -17,8 +18,14 @@ void mpi_failed(int error, const char *call, const char *file, int line)
 
 static void end_all_ranks(int exit_status) { MPI_Abort(MPI_COMM_WORLD, exit_status); }
 
+/* Open MPI's own MPI-IO keeps shared file pointers, which nothing here uses, behind a semaphore of
+ * the node that it names by the last part of the file's name: two runs that write their step-00000001.h5
+ * at the same time wait for each other for ever. Whoever has chosen differently is left alone. */
+static void choose_parameters(void) { (void)setenv("OMPI_MCA_sharedfp", "^sm", 0); }
+
 void mpi_start(int *argc, char ***argv)
 {
+    choose_parameters();
     int provided = 0;
     PAL_MPI(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided));
     PAL_MPI(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));

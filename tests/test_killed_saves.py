@@ -67,7 +67,8 @@ class Killing:
             if time.monotonic() > limit or job.poll() is not None:
                 with open(self.folder + ".out") as out:
                     printed = out.read()[-1000:]
-                self.test.check(False, f"{self.name}: ended before it was killed: {printed}")
+                ended = "still running" if job.poll() is None else f"status {job.poll()}"
+                self.test.check(False, f"{self.name}: no save to be killed in, {ended}: {printed}")
                 return
             time.sleep(0.001)
 

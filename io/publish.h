@@ -28,9 +28,9 @@ Status publish_seen(const char *path, const Group *group);
 /* Local. Both names are there and mean one file. */
 bool publish_same_file(const char *a, const char *b);
 
-/* Local. Syncs the closed file, renames it, syncs the folder. Error: PAL_ERROR_IO; the temporary file
- * is gone then, and an earlier one of that name is as it was, unless the message says that only the
- * folder could not be synced. */
+/* Local. Syncs the closed file, renames it, syncs the folder. Error: PAL_ERROR_IO; then the
+ * temporary file is gone and an earlier one of that name is as it was, unless the message says that
+ * only the folder could not be synced. */
 Status publish_file(const char *temporary, const char *path);
 
 /* Local. The link `path` points to `target` from now on, in one step. Error: PAL_ERROR_IO. */

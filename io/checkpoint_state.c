@@ -12,7 +12,9 @@
 #define PAL_VERSION "unknown"
 #endif
 
-/* HDF5 has no checksum for attributes of some kilobytes, such as the configuration. */
+/* A list of one text, no attribute: see h5_set_text. */
+#define CONFIGURATION "/configuration"
+/* HDF5 has no checksum for what stands in a dataset. */
 #define STATE_CHECKSUM "state_checksum"
 
 /* Attributes of the file's root and where they stand in a CheckpointState. */
@@ -60,7 +62,7 @@ Status checkpoint_write_state(H5File *file, const CheckpointState *state)
     PAL_TRY(h5_set_text(file, "/", "format", PAL_CHECKPOINT_FORMAT));
     PAL_TRY(h5_set_integer(file, "/", "version", PAL_CHECKPOINT_VERSION));
     PAL_TRY(h5_set_text(file, "/", "program_version", PAL_VERSION));
-    PAL_TRY(h5_set_text(file, "/", "configuration", state->configuration));
+    PAL_TRY(h5_write_texts(file, CONFIGURATION, &state->configuration, 1));
     for (int i = 0; i < NUM_COUNTERS; i++)
         PAL_TRY(h5_set_integer(file, "/", counters[i].name, *counter_of(state, i)));
     return h5_set_integer(file, "/", STATE_CHECKSUM, state_checksum(state, PAL_VERSION));
@@ -115,13 +117,27 @@ static Status read_cursors(H5File *file, CheckpointState *state)
     return status;
 }
 
+static Status read_configuration(H5File *file, CheckpointState *state)
+{
+    char **texts;
+    int64_t count;
+    PAL_TRY(h5_read_texts(file, CONFIGURATION, &texts, &count));
+    bool one = count == 1;
+    if (one) {
+        state->configuration = texts[0];
+        texts[0] = NULL;
+    }
+    h5_texts_free(&texts, count);
+    if (!one)
+        PAL_FAIL(PAL_ERROR_DATA, "%s: %s is not one text", h5_path(file), CONFIGURATION);
+    return PAL_OK;
+}
+
 Status checkpoint_read_state(H5File *file, CheckpointState *state, char **program_version)
 {
-    char *configuration = NULL;
     PAL_TRY(h5_expect_format(file, PAL_CHECKPOINT_FORMAT, PAL_CHECKPOINT_VERSION));
     PAL_TRY(h5_get_text(file, "/", "program_version", program_version));
-    PAL_TRY(h5_get_text(file, "/", "configuration", &configuration));
-    state->configuration = configuration;
+    PAL_TRY(read_configuration(file, state));
     for (int i = 0; i < NUM_COUNTERS; i++)
         PAL_TRY(h5_get_integer(file, "/", counters[i].name, counter_of(state, i)));
     PAL_TRY(check_state(file, state, *program_version));

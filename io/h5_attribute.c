@@ -38,6 +38,7 @@ hid_t h5_text_type(size_t size)
 /* Of fixed length: strings of variable length are not for files that many ranks write. */
 Status h5_set_text(H5File *file, const char *object, const char *name, const char *value)
 {
+    PAL_ASSERT(strlen(value) < 4000);
     hid_t type = h5_text_type(strlen(value) + 1);
     Status status = set_attribute(file, object, name, type, type, value);
     if (type >= 0) H5Tclose(type);

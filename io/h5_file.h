@@ -103,7 +103,8 @@ Status h5_list(H5File *file, H5Item **items, int64_t *count);
 void h5_items_free(H5Item **items, int64_t count);
 
 /* Collective over the file's group, same arguments on every rank. Attributes of `object`, a group
- * or dataset that is there; "/" is the file's root. */
+ * or dataset that is there; "/" is the file's root. A text has less than 4 KB: HDF5 keeps longer
+ * ones without a checksum, and a wrong bit in them makes it read beyond its memory. */
 Status h5_set_text(H5File *file, const char *object, const char *name, const char *value);
 Status h5_set_integer(H5File *file, const char *object, const char *name, int64_t value);
 

@@ -59,12 +59,14 @@ def write_text(folder, text):
 # ---- files --------------------------------------------------------------------------------------
 
 def datasets(path):
-    """{path in the file: array}, without the checksums: these differ where ranks wrote other parts"""
+    """{path in the file: array}, without the configuration and the checksums: these differ where
+    ranks wrote other parts"""
     found = {}
     with h5py.File(path, "r") as file:
         file.visititems(lambda name, item: found.update({name: item[()]})
                         if isinstance(item, h5py.Dataset) else None)
-    return {name: array for name, array in found.items() if not name.startswith("checksums/")}
+    return {name: array for name, array in found.items()
+            if name != "configuration" and not name.startswith("checksums/")}
 
 
 def attributes(path):
@@ -72,6 +74,11 @@ def attributes(path):
         found = dict(file.attrs)
     return {name: value.decode() if isinstance(value, bytes) else value
             for name, value in found.items()}
+
+
+def stored_config(path):
+    with h5py.File(path, "r") as file:
+        return parse_config(file["/configuration"][0].decode())
 
 
 def parse_config(text):

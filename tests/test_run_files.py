@@ -103,7 +103,7 @@ def check_tensors(test, name, run):
 def check_attributes(test, run):
     attributes = runs.attributes(run.checkpoint())
     config = runs.read_config(run.folder + "/config.ini")
-    test.check(runs.parse_config(attributes["configuration"]) == config,
+    test.check(runs.stored_config(run.checkpoint()) == config,
                "the checkpoint's configuration is that of config.ini")
     test.check(attributes["update"] == int(config["train.updates"]), "the checkpoint's update")
     last = run.metrics("train")[-1]

@@ -19,9 +19,9 @@ void mpi_failed(int error, const char *call, const char *file, int line)
 static void end_all_ranks(int exit_status) { MPI_Abort(MPI_COMM_WORLD, exit_status); }
 
 /* Open MPI's own MPI-IO keeps shared file pointers, which nothing here uses, behind a semaphore of
- * the node that it names by the last part of the file's name: two runs that write files of the same
- * name in their folders at the same time wait for ever. Whoever has chosen otherwise is left alone.
- */
+ * the node that it names by the last part of the file's name. A process that is killed while it
+ * holds one leaves it held, and every later run on that node that writes a file of this name, in
+ * whatever folder, waits for ever. Whoever has chosen otherwise is left alone. */
 static void choose_parameters(void) { (void)setenv("OMPI_MCA_sharedfp", "^sm", 0); }
 
 void mpi_start(int *argc, char ***argv)

@@ -123,8 +123,8 @@ def check_stopped_run(test, ranks, shape, options):
         log += out
         if status == 0:
             break
-        test.check(status == STOPPED, f"{name}: status {status}: {out[-400:]}")
-        test.check("with a checkpoint: SIG" in out, f"{name}: it says why it stops: {out[-400:]}")
+        test.check(status == STOPPED, f"{name}: status {status}: {out[-3000:]}")
+        test.check("with a checkpoint: SIG" in out, f"{name}: it says why it stops: {out[-3000:]}")
         stops += 1
         if stops >= 9:
             test.program(ranks, "train", config, "--run", folder, *options)
@@ -155,7 +155,7 @@ def check_second_request(test):
     test.check(job.process.poll() is None, "the first SIGTERM waits for the update")
     job.signal(signal.SIGTERM)
     status, out = job.end()
-    test.check(status == -signal.SIGTERM, f"second SIGTERM: status {status}: {out[-400:]}")
+    test.check(status == -signal.SIGTERM, f"second SIGTERM: status {status}: {out[-3000:]}")
 
 
 def check_others(test):
@@ -168,8 +168,8 @@ def check_others(test):
         job.wait_for(job.listens)
         job.signal(signal.SIGUSR1, alone)
         status, out = job.end()
-        test.check(status == STOPPED, f"evaluate on {ranks}: status {status}: {out[-400:]}")
-        test.check("SIGUSR1" in out, f"evaluate on {ranks}: says why: {out[-400:]}")
+        test.check(status == STOPPED, f"evaluate on {ranks}: status {status}: {out[-3000:]}")
+        test.check("SIGUSR1" in out, f"evaluate on {ranks}: says why: {out[-3000:]}")
         test.check(not os.path.exists(losses), f"evaluate on {ranks}: no losses")
     with open("long.txt", "w") as file:
         file.write(runs.text_of(200000, 7) * 500)
@@ -179,7 +179,7 @@ def check_others(test):
         job.wait_for(job.listens)
         job.signal(signal.SIGTERM)
         status, out = job.end()
-        test.check(status == STOPPED, f"prepare on {ranks}: status {status}: {out[-400:]}")
+        test.check(status == STOPPED, f"prepare on {ranks}: status {status}: {out[-3000:]}")
         test.check(sorted(os.listdir(".")) == before, f"prepare on {ranks}: something is left")
 
 

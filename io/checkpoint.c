@@ -9,6 +9,7 @@
 #include "io/checkpoint_state.h"
 #include "src/base/checked.h"
 #include "src/base/fatal.h"
+#include "src/base/whereabouts.h"
 
 Status checkpoint_open(Checkpoint **checkpoint, const char *path, const Group *group)
 {
@@ -70,6 +71,7 @@ Status checkpoint_read(Checkpoint *checkpoint, const CheckpointTensor *tensor, v
     StoredType stored;
     char is[96], wanted[96];
     H5File *file = checkpoint->file;
+    whereabouts_progress();
     PAL_TRY(h5_shape(file, tensor->name, &found));
     if (!shape_equal(found, tensor->shape))
         PAL_FAIL(PAL_ERROR_DATA,

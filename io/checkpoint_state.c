@@ -128,8 +128,7 @@ static Status read_configuration(H5File *file, CheckpointState *state)
         texts[0] = NULL;
     }
     h5_texts_free(&texts, count);
-    if (!one)
-        PAL_FAIL(PAL_ERROR_DATA, "%s: %s is not one text", h5_path(file), CONFIGURATION);
+    if (!one) PAL_FAIL(PAL_ERROR_DATA, "%s: %s is not one text", h5_path(file), CONFIGURATION);
     return PAL_OK;
 }
 

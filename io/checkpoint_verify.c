@@ -11,6 +11,7 @@
 #include "mpi/partition.h"
 #include "src/base/checked.h"
 #include "src/base/fatal.h"
+#include "src/base/whereabouts.h"
 
 /* Far more than 64 MiB each of any file. */
 static const int64_t MOST_BLOCKS = INT64_C(1) << 36;
@@ -82,6 +83,7 @@ static Status look_at_block(void *context, int number, const void *bytes, size_t
 {
     const Looking *looking = context;
     const Block *block = &looking->blocks[number];
+    whereabouts_progress();
     if (block_checksum(block, bytes, count) != block->checksum)
         PAL_FAIL(PAL_ERROR_DATA,
                  "%s: is damaged: %lld bytes of %s are not those that were written (row %lld and "

@@ -10,6 +10,7 @@
 #include "mpi/collectives.h"
 #include "src/base/checked.h"
 #include "src/base/fatal.h"
+#include "src/base/whereabouts.h"
 
 /* --- the plan --------------------------------------------------------------------------------- */
 
@@ -108,6 +109,7 @@ static Status write_block(SharedFile *file, const CheckpointWriting *w, Block *b
                                      w->places[block->tensor], &offsets);
     block->checksum = block_checksum(block, bytes, count);
     Status status = shared_file_write(file, pieces, bytes);
+    whereabouts_progress_in(SECTION_SAVE);
     free(offsets);
     return status;
 }

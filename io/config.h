@@ -73,6 +73,11 @@ typedef struct CheckpointConfig {
     NumberType memory_type;
 } CheckpointConfig;
 
+/* Seconds without progress; 0: no limit. */
+typedef struct WatchdogConfig {
+    double start, step, save, evaluation;
+} WatchdogConfig;
+
 typedef struct DeviceConfig {
     DeviceName name;
 } DeviceConfig;
@@ -89,6 +94,7 @@ typedef struct Config {
     TrainConfig train;
     ParallelConfig parallel;
     CheckpointConfig checkpoint;
+    WatchdogConfig watchdog;
     DeviceConfig device;
     ConfigCounts counts;
 } Config;

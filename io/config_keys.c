@@ -124,6 +124,15 @@ const ConfigKey config_keys[] = {
     {"checkpoint", "memory_type", KEY_CHOICE, AT(checkpoint.memory_type), 0, 0, "float32|bfloat16",
      "float32", "of the memory in the file"},
 
+    {"watchdog", "start", KEY_REAL, AT(watchdog.start), 0, 0, "[0, inf)", "1200",
+     "seconds without progress from the start on, then the job ends with status 71; 0: no limit"},
+    {"watchdog", "step", KEY_REAL, AT(watchdog.step), 0, 0, "[0, inf)", "600",
+     "the same in updates: for each micro-batch and for the optimizer's step"},
+    {"watchdog", "save", KEY_REAL, AT(watchdog.save), 0, 0, "[0, inf)", "1200",
+     "the same while training waits for a checkpoint: for each block that is written"},
+    {"watchdog", "evaluation", KEY_REAL, AT(watchdog.evaluation), 0, 0, "[0, inf)", "600",
+     "the same in evaluations: for each window"},
+
     {"device", "name", KEY_CHOICE, AT(device.name), 0, 0, "auto|cpu|cuda", "auto",
      "what computes"},
 };

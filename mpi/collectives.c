@@ -7,6 +7,7 @@
 #include "mpi/check.h"
 #include "src/base/checked.h"
 #include "src/base/timer.h"
+#include "src/base/whereabouts.h"
 
 /* MPI counts are ints: long buffers go in pieces. */
 enum { PIECE = 1 << 28 };
@@ -20,11 +21,13 @@ enum { MOST_REQUESTS = 1024 };
 #define PAL_MPI_REAL MPI_FLOAT
 #endif
 
-/* Runs an MPI call, counting its bytes and how long it took. */
+/* Runs an MPI call that other ranks have to come to, counting its bytes and how long it took. */
 #define PAL_COUNTED(group, kind, sent, call)                            \
     do {                                                                \
         double pal_start = timer_seconds();                             \
+        whereabouts_meet(__func__, (group)->name);                      \
         PAL_MPI(call);                                                  \
+        whereabouts_met();                                              \
         count_transfer(group, kind, sent, timer_seconds() - pal_start); \
     } while (0)
 
@@ -95,7 +98,7 @@ void group_exchange(const Group *group, TrafficKind kind, RankBlocks receive, Ra
     }
 }
 
-static void reduce_double(const Group *group, double *values, int count, MPI_Op op)
+static void group_reduce_double(const Group *group, double *values, int count, MPI_Op op)
 {
     if (group->size == 1) return;
     PAL_COUNTED(group, TRAFFIC_SCALARS, all_reduce_bytes(group, 8.0 * count),
@@ -104,12 +107,12 @@ static void reduce_double(const Group *group, double *values, int count, MPI_Op 
 
 void group_sum_double(const Group *group, double *values, int count)
 {
-    reduce_double(group, values, count, MPI_SUM);
+    group_reduce_double(group, values, count, MPI_SUM);
 }
 
 void group_max_double(const Group *group, double *values, int count)
 {
-    reduce_double(group, values, count, MPI_MAX);
+    group_reduce_double(group, values, count, MPI_MAX);
 }
 
 double group_mean_double(const Group *group, double value)

@@ -38,19 +38,20 @@ void mpi_start(int *argc, char ***argv)
 
 void mpi_stop(void) { PAL_MPI(MPI_Finalize()); }
 
-static void fill_group(Group *group, Traffic *traffic)
+static void fill_group(Group *group, const char *name, Traffic *traffic)
 {
+    group->name = name;
     group->traffic = traffic;
     PAL_MPI(MPI_Comm_set_errhandler(group->comm, MPI_ERRORS_RETURN));
     PAL_MPI(MPI_Comm_rank(group->comm, &group->rank));
     PAL_MPI(MPI_Comm_size(group->comm, &group->size));
 }
 
-static Group split(const Group *parent, int color)
+static Group split(const Group *parent, const char *name, int color)
 {
     Group group;
     PAL_MPI(MPI_Comm_split(parent->comm, color, parent->rank, &group.comm));
-    fill_group(&group, parent->traffic);
+    fill_group(&group, name, parent->traffic);
     return group;
 }
 
@@ -61,21 +62,21 @@ static void split_all(Grid *grid, GridShape shape)
     int pipeline = rank / shape.tensor % shape.pipeline;
     int data = rank / (shape.tensor * shape.pipeline);
 
-    grid->data = split(&grid->world, pipeline * shape.tensor + tensor);
-    grid->pipeline = split(&grid->world, data * shape.tensor + tensor);
-    grid->tensor = split(&grid->world, data * shape.pipeline + pipeline);
+    grid->data = split(&grid->world, "data", pipeline * shape.tensor + tensor);
+    grid->pipeline = split(&grid->world, "pipeline", data * shape.tensor + tensor);
+    grid->tensor = split(&grid->world, "tensor", data * shape.pipeline + pipeline);
     bool end = pipeline == 0 || pipeline == shape.pipeline - 1;
-    grid->ends = split(&grid->pipeline, end ? 0 : 1 + pipeline);
+    grid->ends = split(&grid->pipeline, "ends", end ? 0 : 1 + pipeline);
 }
 
 void grid_create_flat(Grid *grid)
 {
     grid->traffic = (Traffic){0};
     PAL_MPI(MPI_Comm_dup(MPI_COMM_WORLD, &grid->world.comm));
-    fill_group(&grid->world, &grid->traffic);
+    fill_group(&grid->world, "world", &grid->traffic);
     PAL_MPI(MPI_Comm_split_type(grid->world.comm, MPI_COMM_TYPE_SHARED, grid->world.rank,
                                 MPI_INFO_NULL, &grid->node.comm));
-    fill_group(&grid->node, &grid->traffic);
+    fill_group(&grid->node, "node", &grid->traffic);
     split_all(grid, (GridShape){grid->world.size, 1, 1});
 }
 

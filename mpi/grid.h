@@ -14,6 +14,7 @@
 
 /* Ranks that do something together. In a group of one no MPI call is made. */
 typedef struct Group {
+    const char *name; /* in reports: "world", "data", ... */
     MPI_Comm comm;
     int rank, size;
     Traffic *traffic; /* of this rank in all its groups; borrowed from the grid */

@@ -14,6 +14,7 @@
 #include "mpi/collectives.h"
 #include "src/base/checked.h"
 #include "src/base/fatal.h"
+#include "src/base/whereabouts.h"
 
 struct SharedFile {
     char *path;
@@ -89,7 +90,9 @@ static Status open_mpi_io(SharedFile *f)
     MPI_Info hints;
     PAL_MPI(MPI_Info_create(&hints));
     PAL_MPI(MPI_Info_set(hints, "romio_ds_write", "disable"));
+    whereabouts_meet("opening a file through MPI-IO", f->group->name);
     int error = MPI_File_open(ranks, f->path, MPI_MODE_WRONLY, hints, &f->file);
+    whereabouts_met();
     PAL_MPI(MPI_Info_free(&hints));
     if (error != MPI_SUCCESS) f->file = MPI_FILE_NULL;
     return error == MPI_SUCCESS ? PAL_OK : mpi_io_failed(f, error, "opened");
@@ -113,9 +116,11 @@ static Status write_view(const SharedFile *f, MPI_Offset at, const char *bytes, 
 {
     MPI_Status done;
     int written = 0;
+    whereabouts_meet("a write through MPI-IO", f->group->name);
     int error = f->how == TRANSFER_COLLECTIVE
                     ? MPI_File_write_at_all(f->file, at, bytes, count, MPI_BYTE, &done)
                     : MPI_File_write_at(f->file, at, bytes, count, MPI_BYTE, &done);
+    whereabouts_met();
     if (error != MPI_SUCCESS) return mpi_io_failed(f, error, "written");
     PAL_MPI(MPI_Get_count(&done, MPI_BYTE, &written));
     if (written < count)

@@ -10,6 +10,7 @@
 #include "src/base/log.h"
 #include "src/base/stop.h"
 #include "src/run/commands.h"
+#include "src/run/watchdog.h"
 
 static void print_usage(FILE *out)
 {
@@ -23,8 +24,8 @@ static void print_usage(FILE *out)
             "  palimpsest --version\n\n"
             "Exit status: 0 finished; 75 stopped early as asked, start it again;\n"
             "64 wrong use; 65 wrong input data; 66 input not found; 69 a resource is missing;\n"
-            "70 internal error, or training diverged; 73 output cannot be created;\n"
-            "74 input/output error; 78 wrong configuration.\n");
+            "70 internal error, or training diverged; 71 no progress, ended by the watchdog;\n"
+            "73 output cannot be created; 74 input/output error; 78 wrong configuration.\n");
 }
 
 static const Command *find_command(const char *name)
@@ -73,6 +74,7 @@ int main(int argc, char **argv)
     Grid grid;
     const Command *command = argc < 2 ? NULL : find_command(argv[1]);
     if (command != NULL && command->stops_early) stop_listen();
+    if (command != NULL && command->is_watched) watchdog_start();
     mpi_start(&argc, &argv);
     grid_create_flat(&grid);
     log_set_rank(grid.world.rank, grid.world.rank == 0);

@@ -23,6 +23,7 @@
     X(PAL_ERROR_NO_INPUT, 66, "input not found")                       \
     X(PAL_ERROR_UNAVAILABLE, 69, "a needed resource is not available") \
     X(PAL_ERROR_INTERNAL, 70, "internal error")                        \
+    X(PAL_ERROR_HUNG, 71, "no progress was made, start it again")      \
     X(PAL_ERROR_CANT_CREATE, 73, "output cannot be created")           \
     X(PAL_ERROR_IO, 74, "input/output error")                          \
     X(PAL_STOPPED_EARLY, 75, "stopped early as asked, start it again") \

@@ -40,7 +40,9 @@ typedef struct Command {
     const char *summary;  /* one line */
     const char *details;  /* paragraphs of --help; may be NULL */
     Status (*run)(const struct Command *command, Grid *grid, int argc, char **argv);
-    bool stops_early; /* heeds requests to stop (base/stop.h), from the start of the program on */
+    /* Both from the start of the program on. */
+    bool stops_early; /* heeds requests to stop, base/stop.h */
+    bool is_watched;  /* tells the watchdog of its progress, run/watchdog.h */
 } Command;
 
 /* The table of commands, ended by one without a name. */

@@ -11,9 +11,11 @@
 #include "mpi/collectives.h"
 #include "src/base/checked.h"
 #include "src/base/log.h"
+#include "src/base/whereabouts.h"
 #include "src/run/commands.h"
 #include "src/run/evaluation.h"
 #include "src/run/trained.h"
+#include "src/run/watchdog.h"
 
 typedef struct EvaluateArguments {
     const char *checkpoint, *data, *split, *losses;
@@ -100,6 +102,7 @@ static Status evaluate(Trained *trained, const EvaluateArguments *arguments)
     if (status == PAL_OK) status = trained_load(trained);
     if (status == PAL_OK) {
         evaluation_start(&evaluation);
+        whereabouts_enter(SECTION_EVALUATION);
         status = evaluation_run(&evaluation, arguments->losses, split_name(split), &result);
     }
     if (status == PAL_OK) {
@@ -134,6 +137,7 @@ Status command_evaluate(const Command *command, Grid *grid, int argc, char **arg
 
     Trained trained;
     Status status = trained_open(&trained, grid, arguments.checkpoint, &arguments.sets);
+    if (status == PAL_OK) watchdog_know(&trained.session.config.watchdog, grid, NULL);
     if (status == PAL_OK) status = evaluate(&trained, &arguments);
     trained_close(&trained);
     return status;

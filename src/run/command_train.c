@@ -10,6 +10,7 @@
 #include "src/base/fatal.h"
 #include "src/base/log.h"
 #include "src/base/progress.h"
+#include "src/base/whereabouts.h"
 #include "src/run/commands.h"
 #include "src/run/evaluation.h"
 #include "src/run/machine.h"
@@ -18,6 +19,7 @@
 #include "src/run/saving.h"
 #include "src/run/stopping.h"
 #include "src/run/training.h"
+#include "src/run/watchdog.h"
 
 typedef struct TrainRun {
     Session session;
@@ -95,6 +97,7 @@ static Status record_step(TrainRun *run, const UpdateReport *report)
 static Status validate(TrainRun *run)
 {
     EvaluationResult result = {0};
+    whereabouts_enter(SECTION_EVALUATION);
     Status status = evaluation_run(&run->evaluation, NULL, "validation", &result);
     if (status == PAL_OK) {
         run->training.evaluated = run->training.update;
@@ -144,6 +147,8 @@ static Status one_update(TrainRun *run, UpdateReport *report)
 {
     const TrainConfig *train = &run->session.config.train;
     run->training.asks_to_save = asks_to_save(run);
+    whereabouts_update(run->training.update + 1);
+    whereabouts_enter(SECTION_STEP);
     PAL_TRY(training_update(&run->training, report));
     run->seconds += report->seconds;
     run->wait_seconds += report->wait_share * report->seconds;
@@ -162,14 +167,21 @@ static Status one_update(TrainRun *run, UpdateReport *report)
 /* A save that fails costs no more than that: the next one comes at its time. */
 static void ask_for_checkpoint(TrainRun *run)
 {
+    whereabouts_enter(SECTION_SAVE);
     saving_begin(&run->saving);
     run->asked = timer_seconds();
 }
 
-/* With a checkpoint of the run as it is now. */
+/* The run as it is now is on the disk afterwards. */
+static Status save_now(TrainRun *run)
+{
+    whereabouts_enter(SECTION_SAVE);
+    return saving_now(&run->saving);
+}
+
 static Status stop_early(TrainRun *run, StopReason reason)
 {
-    PAL_TRY(saving_now(&run->saving));
+    PAL_TRY(save_now(run));
     PAL_FAIL(PAL_STOPPED_EARLY, "stopped at update %lld of %lld with a checkpoint: %s",
              (long long)run->training.update, (long long)run->session.config.train.updates,
              stop_text(reason));
@@ -198,7 +210,7 @@ static Status train(TrainRun *run)
         saving_poll(&run->saving);
         if (stop != STOP_NONE && (run->training.update < updates || evaluation_is_due(run)))
             return stop_early(run, stop);
-        if (run->training.update >= updates) return saving_now(&run->saving);
+        if (run->training.update >= updates) return save_now(run);
         if (save) ask_for_checkpoint(run);
 
         UpdateReport report;
@@ -280,6 +292,7 @@ static Status prepare(TrainRun *run, Grid *grid, const char *config_path, const 
     PAL_TRY(resume_find(&run->resume, session, data_checksum, resume, run->folder));
     int64_t resumed = run->resume.checkpoint == NULL ? -1 : run->resume.checkpoint->state.update;
     PAL_TRY(run_folder_open(session, run->folder, resumed, &run->metrics));
+    watchdog_know(&session->config.watchdog, grid, run->folder);
     if (run->resume.same_folder && group_is_root(&grid->world)) {
         resume_set_aside(&run->resume);
         checkpoint_go_on_from(run->folder, resumed);

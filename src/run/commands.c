@@ -6,31 +6,31 @@ const Command commands[] = {
      "DIR has the layout of PG-19: train/ID.txt validation/ID.txt test/ID.txt, one document a "
      "file.\n"
      "FILE is one text, cut into train, validation and test at two byte offsets.",
-     command_prepare, true},
+     command_prepare, true, false},
     {"train", "CONFIG.ini [options]", "Trains a model; started by mpirun or srun, or alone.",
      "Writes RUN/config.ini (complete), RUN/log.txt, RUN/metrics.jsonl and RUN/checkpoints/.\n"
      "Started again with the same run folder it goes on from the newest whole checkpoint, as if\n"
      "it had never been stopped; on other ranks up to rounding.\n"
      "`palimpsest --help-config` lists every key of the configuration.",
-     command_train, true},
+     command_train, true, true},
     {"evaluate", "CHECKPOINT --data data.h5 [options]",
      "Loss of every token of a split: nats, bits per byte, word-level perplexity.",
      "CHECKPOINT is a file, or a run folder for its latest one. Window and memory sizes may "
      "differ\n"
      "from training: --set model.compressed_memory=1024",
-     command_evaluate, true},
+     command_evaluate, true, true},
     {"generate", "CHECKPOINT [options]", "Continues a prompt of any length.",
      "CHECKPOINT is a file, or a run folder for its latest one. The prompt goes through the "
      "memory\n"
      "window by window, as in training. The text, and nothing else, goes to stdout.",
-     command_generate, false},
+     command_generate, false, false},
     {"inspect", "FILE [options]", "Shows what is inside a checkpoint or a data file.",
      "FILE is a checkpoint, a run folder for its latest one, or a data file.", command_inspect,
-     false},
+     false, false},
     {"verify", "CHECKPOINT", "Holds every byte of a checkpoint against its checksums.",
      "CHECKPOINT is a file, or a run folder for its latest one. Several ranks share the reading.\n"
      "Exit status 0: whole; 65: damaged, with the tensor's name.",
-     command_verify, false},
+     command_verify, false, false},
     {"convert", "CHECKPOINT -o FILE.h5|FILE.safetensors [options]",
      "Takes the weights out of a checkpoint, for sharing and for PyTorch.",
      "CHECKPOINT is a file, or a run folder for its latest one. FILE.h5 can be evaluated and\n"
@@ -38,9 +38,9 @@ const Command commands[] = {
      "checkpoint with dots for slashes, and the configuration in its metadata. A file that is "
      "there\n"
      "already is not replaced.",
-     command_convert, false},
+     command_convert, false, false},
     {"bench", "CONFIG.ini [options]",
      "Times training updates against the machine's own matrix-product rate.", NULL, command_bench,
-     false},
+     false, false},
     {0},
 };

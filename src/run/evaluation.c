@@ -9,6 +9,7 @@
 #include "src/base/progress.h"
 #include "src/base/statistics.h"
 #include "src/base/stop.h"
+#include "src/base/whereabouts.h"
 #include "src/run/losses_file.h"
 #include "src/run/placing.h"
 
@@ -178,6 +179,7 @@ static Status read_all(Evaluation *e, const char *label)
         if (status == PAL_OK) status = window_status;
         done += feed_global_tokens(&e->feed);
         progress_show(&progress, done);
+        whereabouts_progress();
         verdict = group_vote(world, &vote, status != PAL_OK ? STOP_COUNT : (int)stop_requested());
     }
     pipeline_finish(&e->pipeline);

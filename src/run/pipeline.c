@@ -2,6 +2,7 @@
 #include "src/run/pipeline.h"
 
 #include "src/base/checked.h"
+#include "src/base/whereabouts.h"
 
 static bool is_first(const Pipeline *p) { return p->group->rank == 0; }
 static bool is_last(const Pipeline *p) { return p->group->rank == p->group->size - 1; }
@@ -109,6 +110,7 @@ void pipeline_run(Pipeline *p, int windows, const PipelineHooks *hooks)
         } else {
             backward(p, action.flight, more, hooks);
         }
+        whereabouts_progress();
     }
     pipeline_finish(p);
 }

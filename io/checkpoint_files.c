@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,14 +26,22 @@ static Status join(const char *folder, const char *name, char path[PAL_PATH_SIZE
 
 static void step_name(int64_t update, char name[48])
 {
-    snprintf(name, 48, "checkpoints/step-%08lld.h5", (long long)update);
+    snprintf(name, 48, "step-%08lld.h5", (long long)update);
+}
+
+/* folder/step-00001000.h5, where `folder` is RUN/checkpoints or another with such files. */
+static Status step_path(const char *folder, int64_t update, char path[PAL_PATH_SIZE])
+{
+    char name[48];
+    step_name(update, name);
+    return join(folder, name, path);
 }
 
 Status checkpoint_name(const char *run, int64_t update, char path[PAL_PATH_SIZE])
 {
-    char name[48];
-    step_name(update, name);
-    return join(run, name, path);
+    char folder[PAL_PATH_SIZE];
+    PAL_TRY(join(run, "checkpoints", folder));
+    return step_path(folder, update, path);
 }
 
 /* The update of "step-00001000.h5"; -1 for any name that step_name() does not give. */
@@ -42,7 +51,7 @@ static int64_t update_of(const char *name)
     char given[48];
     if (sscanf(name, "step-%lld.h5", &update) != 1 || update < 0) return -1;
     step_name(update, given);
-    return strcmp(name, strchr(given, '/') + 1) == 0 ? update : -1;
+    return strcmp(name, given) == 0 ? update : -1;
 }
 
 static int newest_first(const void *a, const void *b)
@@ -56,14 +65,6 @@ static bool is_file(const char *path)
 {
     struct stat found;
     return stat(path, &found) == 0 ? S_ISREG(found.st_mode) : errno != ENOENT;
-}
-
-/* folder/step-00001000.h5, where `folder` is RUN/checkpoints or another with such files. */
-static Status step_path(const char *folder, int64_t update, char path[PAL_PATH_SIZE])
-{
-    char name[48];
-    step_name(update, name);
-    return join(folder, strchr(name, '/') + 1, path);
 }
 
 typedef struct Updates {
@@ -132,7 +133,7 @@ static void point_latest(const char *run, int64_t update)
     char latest[PAL_PATH_SIZE], name[48];
     if (join(run, "checkpoints/latest", latest) != PAL_OK) return;
     step_name(update, name);
-    if (publish_link(strchr(name, '/') + 1, latest) == PAL_OK) return;
+    if (publish_link(name, latest) == PAL_OK) return;
     unlink(latest);
     log_warn("%s; without it the highest step counts as the latest", status_message());
 }
@@ -229,13 +230,10 @@ Status checkpoint_list(const char *run, CheckpointList *list)
 
 void checkpoint_go_on_from(const char *run, int64_t update)
 {
-    CheckpointList list;
-    char path[PAL_PATH_SIZE];
-    if (checkpoint_name(run, update, path) != PAL_OK || checkpoint_list(run, &list) != PAL_OK)
-        return;
-    bool first = list.count > 0 && strcmp(list.paths[0], path) == 0;
-    checkpoint_list_free(&list);
-    if (!first) point_latest(run, update);
+    char path[PAL_PATH_SIZE], latest[PAL_PATH_SIZE];
+    if (checkpoint_name(run, update, path) == PAL_OK &&
+        join(run, "checkpoints/latest", latest) == PAL_OK && !publish_same_file(latest, path))
+        point_latest(run, update);
 }
 
 void checkpoint_list_free(CheckpointList *list)
@@ -254,15 +252,15 @@ void checkpoint_set_aside(const char *path)
         log_warn("set aside as %s", aside);
 }
 
-/* "step-00001000.h5.part", or a pointer that was not moved into place. */
+/* "step-00001000.h5.part" and what MPI-IO may have added to it, or a pointer that was not moved into
+ * place. */
 static bool is_left_over(const char *name)
 {
     char final[64];
-    size_t length = strlen(name), end = strlen(".part");
+    const char *end = strstr(name, ".part");
     if (strcmp(name, "latest.part") == 0) return true;
-    if (length <= end || length - end >= sizeof final || strcmp(name + length - end, ".part") != 0)
-        return false;
-    snprintf(final, sizeof final, "%.*s", (int)(length - end), name);
+    if (end == NULL || end - name >= (ptrdiff_t)sizeof final) return false;
+    snprintf(final, sizeof final, "%.*s", (int)(end - name), name);
     return update_of(final) >= 0;
 }
 

@@ -172,7 +172,9 @@ static int reserve_blocks(const char *path, int64_t first, int64_t bytes)
 {
     int file = open(path, O_WRONLY);
     if (file < 0) return errno;
-    int reason = fallocate(file, FALLOC_FL_KEEP_SIZE, first, bytes) == 0 ? 0 : errno;
+    int reason;
+    do reason = fallocate(file, FALLOC_FL_KEEP_SIZE, first, bytes) == 0 ? 0 : errno;
+    while (reason == EINTR); /* signals are requests here, see base/stop.h */
     struct statvfs disk;
     if ((reason == EOPNOTSUPP || reason == ENOSYS) && fstatvfs(file, &disk) == 0)
         reason = (uint64_t)disk.f_bavail * disk.f_frsize < (uint64_t)bytes ? ENOSPC : 0;

@@ -61,15 +61,17 @@ typedef struct Kept {
     bool readable;
 } Kept;
 
-static Kept look_through(FILE *in, int64_t update)
+static Kept look_through(FILE *in, int64_t update, int64_t evaluated)
 {
+    const char *evaluation = "{\"kind\": \"evaluate\"";
     Kept kept = {.readable = true};
     char *line = NULL;
     size_t room = 0;
     ssize_t length;
     while ((length = getline(&line, &room, in)) > 0 && line[length - 1] == '\n') {
         int64_t of_line = update_of_line(line, (size_t)length);
-        if (of_line > update) break;
+        bool evaluates = strncmp(line, evaluation, strlen(evaluation)) == 0;
+        if (of_line > (evaluates ? evaluated : update)) break;
         kept.foreign += of_line < 0;
         if (of_line > kept.update) kept.update = of_line;
         kept.bytes += length;
@@ -79,13 +81,13 @@ static Kept look_through(FILE *in, int64_t update)
     return kept;
 }
 
-Status metrics_keep(Metrics *m, int64_t update)
+Status metrics_keep(Metrics *m, int64_t update, int64_t evaluated)
 {
     struct stat is;
     if (m->file < 0 || fstat(m->file, &is) != 0 || !S_ISREG(is.st_mode)) return PAL_OK;
     FILE *in = fopen(m->path, "r");
     if (in == NULL) PAL_FAIL(PAL_ERROR_IO, "%s: cannot be read: %s", m->path, strerror(errno));
-    Kept kept = update < 0 ? (Kept){.readable = true} : look_through(in, update);
+    Kept kept = update < 0 ? (Kept){.readable = true} : look_through(in, update, evaluated);
     int reason = errno;
     (void)fclose(in);
     if (!kept.readable) PAL_FAIL(PAL_ERROR_IO, "%s: cannot be read: %s", m->path, strerror(reason));

@@ -23,10 +23,10 @@ typedef struct Metrics Metrics;
  * What the file has stays: see metrics_keep(). Error: PAL_ERROR_CANT_CREATE, also when another
  * process has the file open here. */
 Status metrics_open(Metrics **metrics, const char *path);
-/* Local. Removes the lines of updates after this one (-1: all lines), and one that is not whole, so
- * that a run that goes on from there has every update once; says what is missing or foreign. Error:
- * PAL_ERROR_IO. */
-Status metrics_keep(Metrics *metrics, int64_t update);
+/* Local. Removes the lines of updates after this one (-1: all lines), of evaluations after the
+ * update `evaluated`, and one that is not whole, so that a run that goes on from there has each
+ * once; says what is missing or foreign. Error: PAL_ERROR_IO. */
+Status metrics_keep(Metrics *metrics, int64_t update, int64_t evaluated);
 /* Local. Accepts NULL, sets NULL. Error (PAL_ERROR_IO): lines were lost. */
 Status metrics_close(Metrics **metrics);
 

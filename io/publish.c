@@ -119,22 +119,19 @@ bool publish_same_file(const char *a, const char *b)
 
 Status publish_file(const char *temporary, const char *path)
 {
-    const char *step = "written to the disk";
-    int folder = -1, result = sync_file(temporary);
-    if (result == 0) {
-        step = "made sure of in its folder";
-        folder = open_folder_of(path); /* before an earlier file of this name is replaced */
-        if (folder < 0) result = -1;
-    }
-    if (result == 0) {
-        step = "given its name";
-        result = rename(temporary, path);
-    }
-    if (result != 0) {
+    const char *failed = NULL;
+    int folder = -1;
+    if (sync_file(temporary) != 0)
+        failed = "written to the disk";
+    else if ((folder = open_folder_of(path)) < 0) /* before an earlier file of this name is gone */
+        failed = "made sure of in its folder";
+    else if (rename(temporary, path) != 0)
+        failed = "given its name";
+    if (failed != NULL) {
         int reason = errno;
         if (folder >= 0) close(folder);
         unlink(temporary);
-        PAL_FAIL(PAL_ERROR_IO, "%s: the file could not be %s: %s", path, step, strerror(reason));
+        PAL_FAIL(PAL_ERROR_IO, "%s: the file could not be %s: %s", path, failed, strerror(reason));
     }
     if (sync_folder(folder) != 0)
         PAL_FAIL(PAL_ERROR_IO,

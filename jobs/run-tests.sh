@@ -10,7 +10,8 @@
 #
 # The last line is `N passed, N failed, N skipped`; the status is 0 if none failed. A test that is
 # still running, or waiting, when its suite's time is up counts as failed.
-# PALIMPSEST_TESTS_TORCH=0 leaves PyTorch away; the tests that need it are then skipped.
+# PALIMPSEST_TESTS_TORCH=0 leaves PyTorch away, PALIMPSEST_TESTS_SLURM=0 SLURM (whose daemons Debian
+# starts where it installs them); the tests that need them are then skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -46,7 +47,7 @@ install_packages() {
     if [ "${PALIMPSEST_TESTS_TORCH:-1}" != 0 ] && ! (jobs/install-packages.sh torch); then
         echo "run-tests: going on without PyTorch; the tests that need it are skipped"
     fi
-    if ! (jobs/install-packages.sh slurm); then
+    if [ "${PALIMPSEST_TESTS_SLURM:-1}" != 0 ] && ! (jobs/install-packages.sh slurm); then
         echo "run-tests: going on without SLURM; the tests that need it are skipped"
     fi
 }

@@ -18,15 +18,16 @@ void mpi_failed(int error, const char *call, const char *file, int line)
 
 static void end_all_ranks(int exit_status) { MPI_Abort(MPI_COMM_WORLD, exit_status); }
 
-/* Open MPI's own MPI-IO keeps shared file pointers, which nothing here uses, behind a semaphore of
- * the node that it names by the last part of the file's name. A process that is killed while it
- * holds one leaves it held, and every later run on that node that writes a file of this name, in
- * whatever folder, waits for ever. Whoever has chosen otherwise is left alone. */
-static void choose_parameters(void) { (void)setenv("OMPI_MCA_sharedfp", "^sm", 0); }
+/* Open MPI's own MPI-IO keeps shared file pointers, which nothing here uses, by one of several
+ * components. With `sm` a process that is killed leaves a semaphore of the node held that has the
+ * last part of the file's name, and every later run there that writes a file of this name, in
+ * whatever folder, waits for ever. `lockedfile` leaves files beside it, and overruns its memory
+ * where paths have 245 letters. Whoever has chosen otherwise is left alone. */
+static void choose_file_pointers(void) { (void)setenv("OMPI_MCA_sharedfp", "^sm,lockedfile", 0); }
 
 void mpi_start(int *argc, char ***argv)
 {
-    choose_parameters();
+    choose_file_pointers();
     int provided = 0;
     PAL_MPI(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided));
     PAL_MPI(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));

@@ -18,14 +18,13 @@ static void print_usage(FILE *out)
                  "Use: palimpsest COMMAND ..., or mpirun -n RANKS palimpsest COMMAND ...\n\n");
     for (const Command *c = commands; c->name != NULL; c++)
         fprintf(out, "  %-9s %s\n", c->name, c->summary);
-    fprintf(out,
-            "\n  palimpsest COMMAND --help   arguments of a command\n"
-            "  palimpsest --help-config    keys of the configuration file\n"
-            "  palimpsest --version\n\n"
-            "Exit status: 0 finished; 75 stopped early as asked, start it again;\n"
-            "64 wrong use; 65 wrong input data; 66 input not found; 69 a resource is missing;\n"
-            "70 internal error, or training diverged; 71 no progress, ended by the watchdog;\n"
-            "73 output cannot be created; 74 input/output error; 78 wrong configuration.\n");
+    fprintf(out, "\n  palimpsest COMMAND --help   arguments of a command\n"
+                 "  palimpsest --help-config    keys of the configuration file\n"
+                 "  palimpsest --version\n\n"
+                 "Exit status:\n");
+#define PAL_STATUS_LINE(name, value, text) fprintf(out, "  %2d  %s\n", value, text);
+    PAL_STATUS_LIST(PAL_STATUS_LINE)
+#undef PAL_STATUS_LINE
 }
 
 static const Command *find_command(const char *name)

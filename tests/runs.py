@@ -205,7 +205,10 @@ def start(main):
         sys.exit(f"use: {sys.argv[0]} PALIMPSEST [MPIRUN...]")
     sys.argv[1] = os.path.abspath(sys.argv[1])
     os.environ.update(OMP_WAIT_POLICY="passive", OMP_NUM_THREADS="1")
-    with tempfile.TemporaryDirectory() as folder:
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory(dir=memory) as shared:
+        # What ranks that are killed leave of the memory that they share.
+        os.environ["OMPI_MCA_btl_vader_backing_directory"] = shared
         os.chdir(folder)
         try:
             status = main()

@@ -82,7 +82,7 @@ CONFIG
 
 cluster_start_network() {
     local node number=1
-    ip link add palbridge type bridge
+    ip link add palbridge type bridge || return 1
     ip address add "$cluster_network.1/24" dev palbridge
     ip link set palbridge up
     for node in "${cluster_nodes[@]}"; do
@@ -129,6 +129,10 @@ cluster_is_idle() {
 
 cluster_up() {
     local node
+    if ip link show palbridge >/dev/null 2>&1; then
+        echo "another such cluster is up on this machine" >&2
+        return 1
+    fi
     cluster_folder=$(realpath "$1")
     export SLURM_CONF=$cluster_folder/slurm.conf
     mkdir "$cluster_folder/state"

@@ -26,6 +26,7 @@ work=$folder/work
 mkdir "$inputs" "$work"
 cd "$work" || exit 70
 mounted=()
+shared=
 failures=0
 checks=0
 longest_seconds=60
@@ -36,9 +37,16 @@ clean_up() {
     for place in ${mounted[@]+"${mounted[@]}"}; do
         umount "$place" 2>/dev/null
     done
-    rm -rf "$folder"
+    rm -rf "$folder" ${shared:+"$shared"}
 }
 trap clean_up EXIT
+
+# For tests that kill ranks: these leave the memory that they share, here in a folder of its own that
+# is removed at the end.
+share_memory_apart() {
+    shared=$(mktemp -d /dev/shm/palimpsest.XXXXXX 2>/dev/null) || return 0
+    export OMPI_MCA_btl_vader_backing_directory=$shared
+}
 
 # bad WHAT...: counts a failure and shows what the last run printed.
 bad() {

@@ -18,7 +18,7 @@ help() {
     for command in $commands; do
         check "--help lists $command" grep -qE "^  $command +[A-Z]" "$folder/out"
     done
-    check "--help tells the exit statuses" says "75 stopped early"
+    check "--help tells the exit statuses" says "75  stopped early"
     cp "$folder/out" "$folder/help"
     must 1 -h
     check "-h is --help" cmp "$folder/out" "$folder/help"

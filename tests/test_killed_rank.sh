@@ -6,6 +6,7 @@
 #
 #   tests/test_killed_rank.sh build/palimpsest [MPIRUN...]
 source "$(dirname "$0")/support.sh"
+share_memory_apart
 
 patience=10 # seconds
 

@@ -9,6 +9,7 @@ written, and in the end all losses are those of a training that was never stoppe
 import glob
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +37,12 @@ def latest(folder):
     steps = glob.glob(os.path.join(folder, "checkpoints", "step-*.h5"))
     return max((int(os.path.basename(path)[len("step-"):-len(".h5")]) for path in steps),
                default=0)
+
+
+def left_over(folder):
+    """What stands beside the checkpoints."""
+    return [name for name in os.listdir(os.path.join(folder, "checkpoints"))
+            if name != "latest" and not re.fullmatch(r"step-\d{8}\.h5", name)]
 
 
 def saving(folder):
@@ -120,7 +127,8 @@ class Killing:
         straight = self.folder + ".straight"
         self.test.program(self.ranks, "train", self.config, "--run", straight, *length, "--set",
                           "checkpoint.every=0")
-        self.test.check(not saving(self.folder), f"{self.name}: nothing is left over")
+        left = left_over(self.folder)
+        self.test.check(not left, f"{self.name}: {left} is left over")
         self.test.check_same_bits(f"{self.name}, {end} updates", runs.Run(self.test, self.folder),
                                   runs.Run(self.test, straight))
 

@@ -40,6 +40,10 @@ xxhash.h      io/
 uthash.h      src/ io/
 hwloc.h       src/run/cores.c
 omp.h         src/tensor/cpu/ src/run/cores.c
+dlfcn.h       src/run/watchdog_calls.c
+execinfo.h    src/run/watchdog_calls.c
+spawn.h       src/run/watchdog_calls.c
+sys/wait.h    src/run/watchdog_calls.c
 '
 
 # The C library and POSIX, open to all; not assert.h (PAL_ASSERT names the place on every rank).

@@ -4,7 +4,9 @@
 in updates, in evaluations and in saves: the program ends with status 75 and a checkpoint, and a
 training that was stopped again and again has the bits of one that never was.
 
-    tests/test_stopping.py build/palimpsest [MPIRUN...]
+    tests/test_stopping.py build/palimpsest [--stops=9] [MPIRUN...]
+
+With few stops only three ranks are stopped.
 """
 import json
 import os
@@ -43,7 +45,15 @@ class Job:
     def listens(self):
         """Every rank has begun to heed signals."""
         pids = self.pids()
-        return len(pids) == self.ranks and all(map(catches_signals, pids))
+        return len(pids) == self.ranks and all(map(self.heeds, pids))
+
+    def heeds(self, pid):
+        """It is the program (no longer the launcher that forked it), and catches signals."""
+        try:
+            return (os.path.samefile(f"/proc/{pid}/exe", self.test.binary)
+                    and catches_signals(pid))
+        except OSError:
+            return False
 
     def wait_for(self, wanted):
         limit = time.monotonic() + runs.SECONDS
@@ -73,11 +83,8 @@ class Job:
 
 
 def catches_signals(pid):
-    try:
-        with open(f"/proc/{pid}/status") as file:
-            caught = next(line for line in file if line.startswith("SigCgt"))
-    except (OSError, StopIteration):
-        return False
+    with open(f"/proc/{pid}/status") as file:
+        caught = next((line for line in file if line.startswith("SigCgt")), "SigCgt: 0")
     return bool(int(caught.split()[1], 16) >> (signal.SIGUSR1 - 1) & 1)
 
 
@@ -106,7 +113,7 @@ MOMENTS = {
 SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
 
 
-def check_stopped_run(test, ranks, shape, options):
+def check_stopped_run(test, ranks, shape, options, most):
     name = f"{ranks} ranks, {' '.join(options)}"
     changes = {**CONFIG, "data.path": test.data, **shape}
     config = os.path.join(test.folder, f"stopped.{ranks}.ini")
@@ -126,13 +133,14 @@ def check_stopped_run(test, ranks, shape, options):
         test.check(status == STOPPED, f"{name}: status {status}: {out[-3000:]}")
         test.check("with a checkpoint: SIG" in out, f"{name}: it says why it stops: {out[-3000:]}")
         stops += 1
-        if stops >= 9:
+        if stops >= most:
             test.program(ranks, "train", config, "--run", folder, *options)
             break
     else:
         test.check(False, f"{name}: does not come to an end")
-    test.check(stops >= 6, f"{name}: stopped only {stops} times")
-    test.check("tokens: SIG" in log, f"{name}: no evaluation was stopped")
+    test.check(stops >= 2 * most // 3, f"{name}: stopped only {stops} times")
+    if stops >= len(moments):
+        test.check("tokens: SIG" in log, f"{name}: no evaluation was stopped")
 
     straight = test.train(f"straight.{ranks}", changes, ranks)
     stopped = runs.Run(test, folder)
@@ -145,13 +153,16 @@ def check_stopped_run(test, ranks, shape, options):
 
 
 def check_second_request(test):
-    """Whoever cannot wait sends SIGTERM twice."""
+    """Whoever cannot wait sends SIGTERM again."""
     folder = os.path.join(test.folder, "impatient")
     job = Job(test, 1, "train", os.path.join(test.folder, "stopped.1.ini"), "--run", folder,
-              "--set", "train.updates=1", "--set", "train.update_every=4096")
+              "--set", "train.updates=1", "--set", "train.update_every=4096",
+              "--set", "batch.rows=64")
     job.wait_for(lambda: job.listens() and os.path.exists(os.path.join(folder, "metrics.jsonl")))
-    job.signal(signal.SIGTERM)
-    time.sleep(0.05)
+    for _ in range(2): # from the batch system and the launcher
+        job.signal(signal.SIGTERM)
+        time.sleep(0.05)
+    time.sleep(2.5)
     test.check(job.process.poll() is None, "the first SIGTERM waits for the update")
     job.signal(signal.SIGTERM)
     status, out = job.end()
@@ -184,14 +195,21 @@ def check_others(test):
 
 
 def main():
+    most = 9
+    for argument in sys.argv[2:]:
+        if argument.startswith("--stops="):
+            most = int(argument[len("--stops="):])
+            sys.argv.remove(argument)
     test = runs.Test({**runs.TEXT, "train": [9000, 3700, 6100, 500, 12000, 4400],
                       "validation": [6000, 3500]})
     random.seed(2)
-    check_stopped_run(test, 1, {}, ())
-    check_stopped_run(test, 2, {"parallel.tensor": "2"}, ("--set", "checkpoint.async=false"))
-    check_stopped_run(test, 3, {"parallel.data": "3"}, ())
-    check_second_request(test)
-    check_others(test)
+    check_stopped_run(test, 3, {"parallel.data": "3"}, (), most)
+    if most >= 9:
+        check_stopped_run(test, 1, {}, (), most)
+        check_stopped_run(test, 2, {"parallel.tensor": "2"}, ("--set", "checkpoint.async=false"),
+                          most)
+        check_second_request(test)
+        check_others(test)
     return test.finish()
 
 

@@ -7,6 +7,7 @@
 #
 #   tests/test_watchdog.sh build/palimpsest [MPIRUN...]
 source "$(dirname "$0")/support.sh"
+share_memory_apart
 
 prepare_inputs
 long=(train.updates=100000 train.log_every=100000 watchdog.step=3 watchdog.save=3

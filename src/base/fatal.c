@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "src/base/log.h"
 
@@ -20,8 +21,9 @@ void fatal(Status status, const char *format, ...)
     va_end(arguments);
 
     log_error("%s", text);
-    if (end_program != NULL) end_program((int)status);
-    abort();
+    if (end_program == NULL) abort();
+    end_program((int)status);
+    _exit((int)status); /* Open MPI's MPI_Abort returns where another thread has called it */
 }
 
 void *fatal_calloc(size_t count, size_t size, const char *purpose)

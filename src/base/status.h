@@ -16,17 +16,17 @@
 #ifndef PAL_BASE_STATUS_H
 #define PAL_BASE_STATUS_H
 
-#define PAL_STATUS_LIST(X)                                             \
-    X(PAL_OK, 0, "finished")                                           \
-    X(PAL_ERROR_USAGE, 64, "wrong use of the command line")            \
-    X(PAL_ERROR_DATA, 65, "wrong input data")                          \
-    X(PAL_ERROR_NO_INPUT, 66, "input not found")                       \
-    X(PAL_ERROR_UNAVAILABLE, 69, "a needed resource is not available") \
-    X(PAL_ERROR_INTERNAL, 70, "internal error")                        \
-    X(PAL_ERROR_HUNG, 71, "no progress was made, start it again")      \
-    X(PAL_ERROR_CANT_CREATE, 73, "output cannot be created")           \
-    X(PAL_ERROR_IO, 74, "input/output error")                          \
-    X(PAL_STOPPED_EARLY, 75, "stopped early as asked, start it again") \
+#define PAL_STATUS_LIST(X)                                                      \
+    X(PAL_OK, 0, "finished")                                                    \
+    X(PAL_ERROR_USAGE, 64, "wrong use of the command line")                     \
+    X(PAL_ERROR_DATA, 65, "wrong input data")                                   \
+    X(PAL_ERROR_NO_INPUT, 66, "input not found")                                \
+    X(PAL_ERROR_UNAVAILABLE, 69, "a needed resource is not available")          \
+    X(PAL_ERROR_INTERNAL, 70, "internal error, or training has diverged")       \
+    X(PAL_ERROR_HUNG, 71, "no progress, ended by the watchdog, start it again") \
+    X(PAL_ERROR_CANT_CREATE, 73, "output cannot be created")                    \
+    X(PAL_ERROR_IO, 74, "input/output error")                                   \
+    X(PAL_STOPPED_EARLY, 75, "stopped early as asked, start it again")          \
     X(PAL_ERROR_CONFIG, 78, "wrong configuration")
 
 typedef enum Status {

@@ -16,13 +16,18 @@ static void note_user_signal(int number)
     came[STOP_SIGUSR1] = 1;
 }
 
-/* Who sends it twice does not want to wait. */
+/* Who sends it again does not want to wait. A batch system and the launcher may both send the first
+ * one, at the same moment. */
 static void note_termination(int number)
 {
-    if (came[STOP_SIGTERM]) {
+    enum { SAME_MOMENT = 2 /* seconds */ };
+    static volatile double first;
+    double now = timer_seconds();
+    if (came[STOP_SIGTERM] && now - first > SAME_MOMENT) {
         signal(number, SIG_DFL);
         raise(number);
     }
+    if (!came[STOP_SIGTERM]) first = now;
     came[STOP_SIGTERM] = 1;
 }
 

@@ -2,7 +2,8 @@
  *
  * Requests to stop, which batch systems send before they end a job: SIGUSR1 and SIGTERM, and times
  * that are up. A request is only a flag. Long work looks at it where its ranks can agree, leaves
- * everything in order and ends with PAL_STOPPED_EARLY; a second SIGTERM ends the process at once.
+ * everything in order and ends with PAL_STOPPED_EARLY; another SIGTERM, more than two seconds after
+ * the first, ends the process at once.
  */
 #ifndef PAL_BASE_STOP_H
 #define PAL_BASE_STOP_H

@@ -203,7 +203,7 @@ static Status bench_one(Grid *grid, const BenchArguments *arguments, const TextL
     Status status = session_start(&session);
     if (status == PAL_OK) status = training_create(&training, &session, true);
     if (status == PAL_OK && arguments->save != NULL)
-        status = saving_create(&saving, &training, arguments->save, -1);
+        status = saving_create(&saving, &training, arguments->save, NULL);
     if (status == PAL_OK) status = session_seal(&session);
     if (status == PAL_OK) {
         training_start(&training);

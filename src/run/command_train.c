@@ -179,8 +179,9 @@ static Status save_now(TrainRun *run)
     return saving_now(&run->saving);
 }
 
-static Status stop_early(TrainRun *run, StopReason reason)
+static Status stop_early(TrainRun *run)
 {
+    StopReason reason = stopping_agree(&run->session.grid->world);
     PAL_TRY(save_now(run));
     PAL_FAIL(PAL_STOPPED_EARLY, "stopped at update %lld of %lld with a checkpoint: %s",
              (long long)run->training.update, (long long)run->session.config.train.updates,
@@ -194,27 +195,27 @@ static Status train(TrainRun *run)
     run->started = run->asked = timer_seconds();
     run->first_update = run->training.update;
     run->progress = progress_begin("training", updates, "updates");
-    StopReason stop = stopping_agree(&run->session.grid->world);
-    if (config->train.minutes > 0.0) /* which one update at least has */
-        stop_at(STOP_MINUTES, run->started + 60.0 * config->train.minutes);
+    bool stop = stopping_agree(&run->session.grid->world) != STOP_NONE;
     bool save = false;
     for (;;) {
-        if (stop == STOP_NONE && evaluation_is_due(run)) {
+        if (!stop && evaluation_is_due(run)) {
             Status status = validate(run);
-            if (status != PAL_STOPPED_EARLY) PAL_TRY(status);
-            if (status == PAL_STOPPED_EARLY) {
+            stop = status == PAL_STOPPED_EARLY;
+            if (stop)
                 log_info("%s", status_message());
-                stop = stopping_agree(&run->session.grid->world);
-            }
+            else
+                PAL_TRY(status);
         }
         saving_poll(&run->saving);
-        if (stop != STOP_NONE && (run->training.update < updates || evaluation_is_due(run)))
-            return stop_early(run, stop);
+        if (stop && (run->training.update < updates || evaluation_is_due(run)))
+            return stop_early(run);
         if (run->training.update >= updates) return save_now(run);
         if (save) ask_for_checkpoint(run);
 
         UpdateReport report;
         PAL_TRY(one_update(run, &report));
+        if (config->train.minutes > 0.0) /* of which every start makes one update at least */
+            stop_at(STOP_MINUTES, run->started + 60.0 * config->train.minutes);
         stop = report.stop;
         save = report.save || due(report.update, config->checkpoint.every);
     }
@@ -250,7 +251,8 @@ static Status create(TrainRun *run)
         PAL_TRY(evaluation_create(&run->evaluation, session, session->arena,
                                   &run->training.parameters, config->data.path, SPLIT_VALIDATION,
                                   most_rows_of_a_rank(session)));
-    int64_t resumed = run->resume.same_folder ? run->resume.checkpoint->state.update : -1;
+    const CheckpointState *resumed =
+        run->resume.same_folder ? &run->resume.checkpoint->state : NULL;
     PAL_TRY(saving_create(&run->saving, &run->training, run->folder, resumed));
     PAL_TRY(session_seal(session));
     training_start(&run->training);
@@ -290,12 +292,13 @@ static Status prepare(TrainRun *run, Grid *grid, const char *config_path, const 
     PAL_TRY(run_folder_name(folder, config_path, run->folder));
     PAL_TRY(saving_check_folder(&session->config.checkpoint, run->folder));
     PAL_TRY(resume_find(&run->resume, session, data_checksum, resume, run->folder));
-    int64_t resumed = run->resume.checkpoint == NULL ? -1 : run->resume.checkpoint->state.update;
+    const CheckpointState *resumed =
+        run->resume.checkpoint != NULL ? &run->resume.checkpoint->state : NULL;
     PAL_TRY(run_folder_open(session, run->folder, resumed, &run->metrics));
     watchdog_know(&session->config.watchdog, grid, run->folder);
     if (run->resume.same_folder && group_is_root(&grid->world)) {
         resume_set_aside(&run->resume);
-        checkpoint_go_on_from(run->folder, resumed);
+        checkpoint_go_on_from(run->folder, resumed->update);
     }
     return PAL_OK;
 }

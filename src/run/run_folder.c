@@ -43,20 +43,21 @@ static Status write_config(const Config *config, const char *folder)
 }
 
 /* The metrics come first: they keep out a second run. */
-static Status open_files(const Session *session, const char *folder, int64_t resumed,
+static Status open_files(const Session *session, const char *folder, const CheckpointState *resumed,
                          Metrics **metrics)
 {
     char path[PAL_PATH_SIZE + 32];
     snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
     PAL_TRY(metrics_open(metrics, path));
     checkpoint_clean(folder);
-    PAL_TRY(metrics_keep(*metrics, resumed));
+    PAL_TRY(metrics_keep(*metrics, resumed != NULL ? resumed->update : -1,
+                         resumed != NULL ? resumed->evaluated : -1));
     PAL_TRY(write_config(&session->config, folder));
     snprintf(path, sizeof path, "%s/log.txt", folder);
     return log_open_file(path);
 }
 
-Status run_folder_open(const Session *session, const char *folder, int64_t resumed,
+Status run_folder_open(const Session *session, const char *folder, const CheckpointState *resumed,
                        Metrics **metrics)
 {
     const Group *world = &session->grid->world;

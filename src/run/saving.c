@@ -24,12 +24,16 @@ Status saving_check_folder(const CheckpointConfig *options, const char *folder)
              folder);
 }
 
-Status saving_create(Saving *s, Training *t, const char *folder, int64_t resumed)
+Status saving_create(Saving *s, Training *t, const char *folder, const CheckpointState *resumed)
 {
     const Config *config = &t->session->config;
     const CheckpointConfig *options = &config->checkpoint;
     const Grid *grid = t->session->grid;
-    *s = (Saving){.training = t, .saved = resumed};
+    *s = (Saving){.training = t, .saved = -1};
+    if (resumed != NULL) {
+        s->saved = resumed->update;
+        s->saved_evaluated = resumed->evaluated;
+    }
     PAL_TRY(group_agree(&grid->world, config_text(config, &s->configuration)));
 
     const SnapshotParts parts = training_parts(t);
@@ -71,6 +75,7 @@ static void report(Saving *s, const CheckpointOutcome *outcome, const char *next
         return;
     }
     s->saved = outcome->update;
+    s->saved_evaluated = s->begun_evaluated;
     char component[64];
     shared_file_component(s->training->session->config.checkpoint.transfer, component);
     log_info("saved %s: %.1f MiB in %.2f s, of which training waited %.2f s%s%s", outcome->path,
@@ -103,6 +108,7 @@ static void begin(Saving *s, const char *next)
 {
     const CheckpointState state = saving_state(s);
     wait(s, goes_on);
+    s->begun_evaluated = state.evaluated;
     saver_begin(s->saver, &state);
     if (!saver_is_async(s->saver)) wait(s, next);
 }
@@ -118,7 +124,8 @@ void saving_poll(Saving *s)
 Status saving_now(Saving *s)
 {
     wait(s, goes_on);
-    if (s->saved == s->training->update) return PAL_OK;
+    const Training *t = s->training;
+    if (s->saved == t->update && s->saved_evaluated == t->evaluated) return PAL_OK;
     begin(s, NULL);
     wait(s, NULL);
     return s->last;

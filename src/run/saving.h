@@ -14,9 +14,11 @@ typedef struct Saving {
     Training *training; /* borrowed */
     Snapshot snapshot;
     CheckpointSaver *saver;
-    char *configuration; /* owned */
-    int64_t saved;       /* update of the newest checkpoint that this run has; -1: none */
-    Status last;         /* how the latest save ended */
+    char *configuration;     /* owned */
+    int64_t saved;           /* update of the newest checkpoint that this run has; -1: none */
+    int64_t saved_evaluated; /* the `evaluated` in it */
+    int64_t begun_evaluated; /* the one in the checkpoint that was begun last */
+    Status last;             /* how the latest save ended */
 } Saving;
 
 /* Local, the same on every rank, before anything is made. Error (PAL_ERROR_CONFIG): not into a
@@ -24,9 +26,9 @@ typedef struct Saving {
 Status saving_check_folder(const CheckpointConfig *options, const char *folder);
 
 /* Collective over all ranks, after training_create and before the arena is sealed. `folder` is RUN.
- * resumed: the update that the run begins with, when it is in a checkpoint of this folder; else -1.
- */
-Status saving_create(Saving *saving, Training *training, const char *folder, int64_t resumed);
+ * resumed: what the run goes on from, when that is a checkpoint of this folder; else NULL. */
+Status saving_create(Saving *saving, Training *training, const char *folder,
+                     const CheckpointState *resumed);
 /* Collective over all ranks. Waits for what is under way. Accepts what was never created. */
 void saving_destroy(Saving *saving);
 

@@ -7,9 +7,9 @@
 #include "src/base/checked.h"
 #include "src/base/log.h"
 #include "src/base/statistics.h"
+#include "src/base/stop.h"
 #include "src/run/machine.h"
 #include "src/run/placing.h"
-#include "src/run/stopping.h"
 
 /* One reduction per update carries everything that ranks must agree on, as doubles:
  *
@@ -357,7 +357,7 @@ Status training_update(Training *t, UpdateReport *report)
         return group_agree(world, t->status);
     }
 
-    if (t->sums[SUM_STOPS] > 0.0) report->stop = stopping_agree(world);
+    report->stop = t->sums[SUM_STOPS] > 0.0;
     report->save = t->sums[SUM_SAVES] > 0.0;
     report->loss = t->sums[SUM_NATS] / t->sums[SUM_TARGETS];
     report->tokens = (int64_t)t->sums[SUM_TARGETS];

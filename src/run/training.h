@@ -6,7 +6,6 @@
 #ifndef PAL_RUN_TRAINING_H
 #define PAL_RUN_TRAINING_H
 
-#include "src/base/stop.h"
 #include "src/model/model.h"
 #include "src/optim/optimizer.h"
 #include "src/optim/schedule.h"
@@ -38,7 +37,7 @@ typedef struct Training {
 typedef struct UpdateReport {
     int64_t update, tokens; /* tokens: counted targets of this update */
     int windows;
-    StopReason stop;           /* the most urgent request to stop of any rank */
+    bool stop;                 /* some rank has a request to stop */
     bool save;                 /* some rank asks to save */
     double loss;               /* nats per token */
     double compression_loss;   /* mean over the layers that compress; 0 without */

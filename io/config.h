@@ -73,6 +73,11 @@ typedef struct CheckpointConfig {
     NumberType memory_type;
 } CheckpointConfig;
 
+typedef struct JobsConfig {
+    int lead;         /* seconds before the batch job's end at which training stops, or PAL_AUTO */
+    int max_failures; /* without a newer checkpoint, then the job script gives up */
+} JobsConfig;
+
 /* Seconds without progress; 0: no limit. */
 typedef struct WatchdogConfig {
     double start, step, save, evaluation;
@@ -94,6 +99,7 @@ typedef struct Config {
     TrainConfig train;
     ParallelConfig parallel;
     CheckpointConfig checkpoint;
+    JobsConfig jobs;
     WatchdogConfig watchdog;
     DeviceConfig device;
     ConfigCounts counts;

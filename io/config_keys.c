@@ -124,6 +124,12 @@ const ConfigKey config_keys[] = {
     {"checkpoint", "memory_type", KEY_CHOICE, AT(checkpoint.memory_type), 0, 0, "float32|bfloat16",
      "float32", "of the memory in the file"},
 
+    {"jobs", "lead", KEY_AUTO, AT(jobs.lead), 0, 0, "[1, 86400]", "auto",
+     "seconds before the batch job's end at which training stops with a checkpoint; auto: twice "
+     "the longest update and save, and some"},
+    {"jobs", "max_failures", KEY_INT, AT(jobs.max_failures), 0, 0, "[1, 1000]", "3",
+     "failures in a row without a newer checkpoint, after which the job script gives up"},
+
     {"watchdog", "start", KEY_REAL, AT(watchdog.start), 0, 0, "[0, inf)", "1200",
      "seconds without progress from the start on, then the job ends with status 71; 0: no limit"},
     {"watchdog", "step", KEY_REAL, AT(watchdog.step), 0, 0, "[0, inf)", "600",

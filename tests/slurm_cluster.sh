@@ -61,7 +61,8 @@ SlurmdLogFile=$cluster_folder/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
+SelectTypeParameters=CR_CPU
+SlurmdParameters=config_overrides
 SwitchType=switch/none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
@@ -74,7 +75,7 @@ SchedulerParameters=batch_sched_delay=1,sched_interval=2
 CONFIG
         for node in "${cluster_nodes[@]}"; do
             number=$((number + 1))
-            echo "NodeName=$node NodeAddr=$cluster_network.$number NodeHostname=$node CPUs=1"
+            echo "NodeName=$node NodeAddr=$cluster_network.$number NodeHostname=$node CPUs=4"
         done
         echo "PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP"
     } >"$SLURM_CONF"
@@ -147,6 +148,13 @@ cluster_up() {
     cluster_wait 30 cluster_is_idle
 }
 
+are_gone() {
+    local process
+    for process in "$@"; do
+        [ ! -e "/proc/$process" ] || return 1
+    done
+}
+
 cluster_down() {
     local node
     [ -n "$cluster_folder" ] || return 0
@@ -154,7 +162,12 @@ cluster_down() {
         node_kill "$node"
         ip netns delete "$node"
     done
-    kill "$(cat "$cluster_folder/slurmctld.pid")" "$(cat "$cluster_folder/munge/pid")"
+    local daemons
+    daemons="$(cat "$cluster_folder/slurmctld.pid") $(cat "$cluster_folder/munge/pid")"
+    # shellcheck disable=SC2086
+    kill $daemons
+    # shellcheck disable=SC2086
+    cluster_wait 10 are_gone $daemons # they write into their folder to the end
     ip link delete palbridge
     cluster_folder=
 } 2>/dev/null

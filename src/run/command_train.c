@@ -2,6 +2,7 @@
  *
  * palimpsest train CONFIG.ini: a run and its folder.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,6 +14,7 @@
 #include "src/base/whereabouts.h"
 #include "src/run/commands.h"
 #include "src/run/evaluation.h"
+#include "src/run/job_limit.h"
 #include "src/run/machine.h"
 #include "src/run/resume.h"
 #include "src/run/run_folder.h"
@@ -30,6 +32,7 @@ typedef struct TrainRun {
     char folder[PAL_PATH_SIZE];
     Resume resume;
     Saving saving;
+    JobLimit limit;
     Progress progress;
     double launch;         /* seconds from the start of the process to that of the command */
     double began;          /* when the command began */
@@ -179,10 +182,21 @@ static Status save_now(TrainRun *run)
     return saving_now(&run->saving);
 }
 
+/* For people who write job scripts; the batch system's own signal is then early enough. */
+static void tell_lead(const TrainRun *run)
+{
+    const JobLimit *limit = &run->limit;
+    if (limit->update > 0.0)
+        log_info("updates took up to %.1f s, saves %.1f s: a job script gives time for the last "
+                 "ones with --signal=USR1@%.0f",
+                 limit->update, saving_longest(&run->saving), ceil(job_limit_lead(limit)));
+}
+
 static Status stop_early(TrainRun *run)
 {
     StopReason reason = stopping_agree(&run->session.grid->world);
     PAL_TRY(save_now(run));
+    tell_lead(run);
     PAL_FAIL(PAL_STOPPED_EARLY, "stopped at update %lld of %lld with a checkpoint: %s",
              (long long)run->training.update, (long long)run->session.config.train.updates,
              stop_text(reason));
@@ -195,6 +209,7 @@ static Status train(TrainRun *run)
     run->started = run->asked = timer_seconds();
     run->first_update = run->training.update;
     run->progress = progress_begin("training", updates, "updates");
+    run->limit = job_limit_read(config->jobs.lead, saving_bytes(&run->saving));
     bool stop = stopping_agree(&run->session.grid->world) != STOP_NONE;
     bool save = false;
     for (;;) {
@@ -214,6 +229,8 @@ static Status train(TrainRun *run)
 
         UpdateReport report;
         PAL_TRY(one_update(run, &report));
+        job_limit_update(&run->limit, report.seconds);
+        job_limit_save(&run->limit, saving_longest(&run->saving));
         if (config->train.minutes > 0.0) /* of which every start makes one update at least */
             stop_at(STOP_MINUTES, run->started + 60.0 * config->train.minutes);
         stop = report.stop;

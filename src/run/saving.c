@@ -59,6 +59,9 @@ void saving_start(Saving *s)
                  options->async ? " (checkpoint.async needs checkpoint.transfer = direct)" : "");
 }
 
+double saving_bytes(const Saving *s) { return saver_bytes(s->saver); }
+double saving_longest(const Saving *s) { return s->longest; }
+
 static const char *const goes_on =
     "; earlier ones are as they were, and the run goes on to its next checkpoint";
 
@@ -76,6 +79,7 @@ static void report(Saving *s, const CheckpointOutcome *outcome, const char *next
     }
     s->saved = outcome->update;
     s->saved_evaluated = s->begun_evaluated;
+    if (outcome->seconds > s->longest) s->longest = outcome->seconds;
     char component[64];
     shared_file_component(s->training->session->config.checkpoint.transfer, component);
     log_info("saved %s: %.1f MiB in %.2f s, of which training waited %.2f s%s%s", outcome->path,

@@ -19,6 +19,7 @@ typedef struct Saving {
     int64_t saved_evaluated; /* the `evaluated` in it */
     int64_t begun_evaluated; /* the one in the checkpoint that was begun last */
     Status last;             /* how the latest save ended */
+    double longest;          /* seconds of a save so far */
 } Saving;
 
 /* Local, the same on every rank, before anything is made. Error (PAL_ERROR_CONFIG): not into a
@@ -37,6 +38,10 @@ CheckpointState saving_state(const Saving *saving);
 
 /* Local, when the arena is sealed. The log says how saves are done. */
 void saving_start(Saving *saving);
+
+/* Local. Bytes of a checkpoint, and the longest time that one took so far, in seconds. */
+double saving_bytes(const Saving *saving);
+double saving_longest(const Saving *saving);
 
 /* Collective over all ranks. The run as it is now; waits for the save before. */
 void saving_begin(Saving *saving);

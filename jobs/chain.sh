@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# A training as a chain of jobs, where jobs cannot be requeued or do not run long enough: each link
+# goes on where the one before has stopped, one at a time. The link that finishes the training, or
+# finds that it is doomed (RUN/stopped.txt), cancels those after it.
+#
+#   jobs/chain.sh [--links=N] [--dry-run] [options of sbatch --] CONFIG.ini [options of train]
+#   jobs/chain.sh --links=20 --nodes=4 --time=12:00:00 -- configs/quickstart.ini --run runs/long
+set -euo pipefail
+
+usage() {
+    sed -n '4,/^set /s/^# \{0,1\}//p' "$0" | sed '$d'
+}
+
+clone=$(realpath "$(dirname "$0")/..")
+cd "$clone"
+# shellcheck source=environment.sh
+source jobs/environment.sh
+# shellcheck source=policy.sh
+source jobs/policy.sh
+
+links=10
+dry=
+options=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --links=*) links=${1#--links=} ;;
+        --dry-run) dry=echo ;;
+        --help | -h)
+            usage
+            exit 0
+            ;;
+        --)
+            shift
+            break
+            ;;
+        -*) options+=("$1") ;;
+        *) break ;;
+    esac
+    shift
+done
+if [ $# = 0 ] || ! [[ $links =~ ^[1-9][0-9]{0,3}$ ]]; then
+    usage >&2
+    exit 64
+fi
+config=$1
+if [ ! -r "$config" ]; then
+    echo "chain: $config: cannot be read (paths are from $clone)" >&2
+    exit 66
+fi
+
+# One name for all links, by which SLURM runs them one after another, and no other chain has.
+run=$(run_folder "$@")
+name=palimpsest-$(basename "$run")-$(date +%s)
+if [ -z "$dry" ]; then
+    rm -f "$run/stopped.txt" "$run/failures.txt"
+fi
+export PALIMPSEST_CHAIN=$name PALIMPSEST_CLONE=$clone
+for ((link = 1; link <= links; link++)); do
+    $dry sbatch --job-name="$name" --dependency=singleton --no-requeue \
+        ${options[@]+"${options[@]}"} jobs/train.sbatch "$@"
+done
+echo "chain of $links links, run folder $run; to end it: scancel --name=$name"

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# What becomes of a run whose program has ended; sourced by the scripts that start it.
+#
+#   status of the program          verdict
+#   0                              done       when the last update has a checkpoint: srun has been
+#                                             seen to end so when it could not start the program
+#   75  stopped as asked           again      the next start goes on from the checkpoint
+#   64 65 66 73 78  the input      doomed     it would end the same way again
+#   all others                     again      until jobs.max_failures in a row have made no newer
+#                                             checkpoint, then doomed
+#
+# In the run folder: failures.txt counts those in a row, stopped.txt says why a run is doomed.
+
+# run_folder ARGUMENTS of `palimpsest train`...: as the program chooses it.
+run_folder() {
+    local config= folder=
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --run) folder=${2:-} && shift ;;
+            --run=*) folder=${1#--run=} ;;
+            --set | --resume) shift ;;
+            -*) ;;
+            *) config=${config:-$1} ;;
+        esac
+        shift
+    done
+    config=${config##*/}
+    echo "${folder:-runs/${config%.ini}}"
+}
+
+# newest_step RUN: the update of its newest checkpoint; -1: it has none.
+newest_step() {
+    local newest
+    newest=$(find "$1/checkpoints" -maxdepth 1 -name 'step-*.h5' -printf '%f\n' 2>/dev/null |
+        sort | tail -n 1)
+    newest=${newest#step-}
+    newest=${newest%.h5}
+    echo $((10#${newest:-0} - (${#newest} == 0)))
+}
+
+# most_failures RUN: jobs.max_failures of its configuration; 3 before it has one.
+most_failures() {
+    local found
+    found=$(sed -n 's/^max_failures *= *\([0-9]*\).*/\1/p' "$1/config.ini" 2>/dev/null)
+    echo "${found:-3}"
+}
+
+# is_finished RUN: its last update has a checkpoint.
+is_finished() {
+    local updates
+    updates=$(sed -n 's/^updates *= *\([0-9]*\).*/\1/p' "$1/config.ini" 2>/dev/null)
+    [ "$(newest_step "$1")" -ge "${updates:-1}" ]
+}
+
+# doom RUN WHY...: for good.
+doom() {
+    local run=$1
+    shift
+    mkdir -p "$run"
+    printf '%s  %s\n' "$(date '+%F %T')" "$*" >>"$run/stopped.txt"
+    echo "$(basename "$0"): $run stops for good: $*" >&2
+}
+
+# judge RUN STATUS MESSAGE: prints done, again or doomed, and keeps the books.
+judge() {
+    local run=$1 status=$2 message=$3 step failures=0 last=-2
+    if [ "$status" = 0 ] && ! is_finished "$run"; then
+        message="the launcher says that all is well, but the training has not come to its end"
+        status=1
+    fi
+    case $status in
+        0)
+            rm -f "$run/failures.txt"
+            echo "done"
+            return
+            ;;
+        75)
+            rm -f "$run/failures.txt"
+            echo again
+            return
+            ;;
+        64 | 65 | 66 | 73 | 78)
+            doom "$run" "status $status: $message"
+            echo doomed
+            return
+            ;;
+    esac
+    step=$(newest_step "$run")
+    if [ -f "$run/failures.txt" ]; then
+        read -r failures last <"$run/failures.txt"
+    fi
+    failures=$((step > last ? 1 : failures + 1))
+    mkdir -p "$run"
+    echo "$failures $step" >"$run/failures.txt"
+    if [ "$failures" -lt "$(most_failures "$run")" ]; then
+        echo again
+        return
+    fi
+    doom "$run" "$failures failures in a row without a checkpoint after update $step (-1: none);" \
+        "the last one had status $status: $message"
+    rm -f "$run/failures.txt"
+    echo doomed
+}
+
+# start RUN COMMAND...: the command, its messages also kept for `judge`. Sets $status and $message.
+# Signals that the shell traps interrupt only the waiting.
+start() {
+    local run=$1 errors process
+    shift
+    errors=$(mktemp)
+    "$@" 2> >(tee "$errors" >&2) &
+    process=$!
+    status=0
+    wait $process || status=$?
+    while kill -0 $process 2>/dev/null; do
+        status=0
+        wait $process || status=$?
+    done
+    sleep 0.1 # tee
+    message=$(grep -aE '^(palimpsest|watchdog|srun|slurmstepd)[: ]' "$errors" | head -n 1)
+    message=${message:-no message}
+    rm -f "$errors"
+}

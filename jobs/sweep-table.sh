@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The results of a sweep as a table: one line a training, with its last figures.
+#
+#   jobs/sweep-table.sh SETTINGS SWEEP      SWEEP has the run folders 1, 2, ... of SETTINGS' lines
+set -euo pipefail
+
+if [ $# != 2 ]; then
+    sed -n '4,6s/^# \{0,1\}//p' "$0" >&2
+    exit 64
+fi
+
+# last_number FILE KIND KEY: of the last line of this kind; - where there is none.
+last_number() {
+    local number
+    number=$(grep "\"kind\": \"$2\"" "$1" 2>/dev/null | tail -n 1 |
+        sed -n "s/.*\"$3\": \([-+.0-9eE]*\).*/\1/p")
+    echo "${number:--}"
+}
+
+printf '%4s %10s %10s %14s %14s %8s  %s\n' run updates loss bits/byte 'word ppl' state settings
+number=0
+while read -r line; do
+    number=$((number + 1))
+    run=$2/$number
+    metrics=$run/metrics.jsonl
+    updates=$(last_number "$metrics" train update)
+    wanted=$(sed -n 's/^updates *= *\([0-9]*\).*/\1/p' "$run/config.ini" 2>/dev/null || true)
+    state="under way"
+    if [ -f "$run/stopped.txt" ]; then
+        state=stopped
+    elif [ "$updates" = "${wanted:-none}" ]; then
+        state=finished
+    elif [ ! -f "$metrics" ]; then
+        state=waits
+    fi
+    printf '%4d %10s %10.10s %14.10s %14.10s %8s  %s\n' "$number" "$updates" \
+        "$(last_number "$metrics" train loss)" \
+        "$(last_number "$metrics" evaluate bits_per_byte)" \
+        "$(last_number "$metrics" evaluate word_perplexity)" "$state" "$line"
+done < <(grep . "$1")

@@ -1,0 +1,275 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The job scripts under a real SLURM of two nodes (slurm_cluster.sh): trainings go on over time
+# limits, requeueing, signals at every moment, a node that dies, a node that is cut off and a rank
+# that is stopped, and end with the weights of one that nothing has happened to; chains, sweeps, and
+# runs that are doomed. Skipped, by name, where there is no SLURM or no right to make network
+# namespaces.
+#
+#   tests/test_jobs.sh build/palimpsest
+source "$(dirname "$0")/support.sh"
+source "$sources/tests/slurm_cluster.sh"
+
+lacking=$(cluster_missing | paste -sd ' ')
+if [ -n "$lacking" ]; then
+    skip "the tests of the job scripts; this machine lacks: $lacking"
+    exit 77
+fi
+trap 'cluster_down; clean_up' EXIT
+mkdir "$folder/slurm"
+if ! cluster_up "$folder/slurm"; then
+    tail -n 5 "$folder"/slurm/*.log
+    check "two nodes are up" false
+    finish
+    exit 1
+fi
+
+# What a site sets in jobs/environment.sh.
+export palimpsest PALIMPSEST_CLONE=$sources
+unset OMPI_MCA_orte_tmpdir_base # of this machine, not of the nodes
+
+# Programs run in jobs here: `bad` has nothing of theirs to show.
+no_output() { rm -f "$folder/out" "$folder/err"; }
+
+# ---- jobs ----------------------------------------------------------------------------------------
+
+# train NAME [OPTION OF SBATCH...] [KEY=VALUE...]: a training on both nodes with this name, run
+# folder and log. Sets $job.
+train() {
+    local name=$1 options=()
+    shift
+    while [[ ${1-} == --* ]]; do
+        options+=("$1")
+        shift
+    done
+    write_config "$name.ini" "$inputs/data.h5" "${usual[@]}" "$@"
+    job=$(sbatch --parsable --nodes=2 --job-name="$name" --output="$name.log" \
+        ${options[@]+"${options[@]}"} "$sources/jobs/train.sbatch" "$name.ini" --run "$name")
+}
+
+state_of() { scontrol show job "$1" 2>/dev/null | sed -n 's/^ *JobState=\([A-Z_]*\).*/\1/p' | head -n 1; }
+is_running() { [ "$(state_of "$1")" = RUNNING ]; }
+has_ended() { [[ $(state_of "$1") =~ ^(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL)$ ]]; }
+
+# SLURM holds requeued jobs back for two minutes; less than some seconds, and nodes take the new
+# start for the old one.
+let_begin() {
+    local held start
+    while read -r held start; do
+        if [ $(($(date --date="$start" +%s) - $(date +%s))) -gt 10 ]; then
+            scontrol update "JobId=$held" StartTime=now+3
+        fi
+    done < <(squeue --noheader --states=PENDING --format='%i %S %r' | sed -n 's/ BeginTime$//p')
+} 2>/dev/null
+
+ended_or_begins() {
+    let_begin
+    has_ended "$1"
+}
+
+# finishes NAME JOB [SECONDS]: it does, after however many starts.
+finishes() {
+    cluster_wait "${3:-60}" ended_or_begins "$2"
+    checks=$((checks + 1))
+    [ "$(state_of "$2")" = COMPLETED ] || {
+        bad "$1 is $(state_of "$2"): $(scontrol show job "$2" | grep -o 'Reason=[^ ]*')"
+        tail -n 8 "$1.log" | cut -c 1-200 | sed 's/^/    log: /'
+    }
+}
+
+says() {
+    local file=$1 word
+    shift
+    for word in "$@"; do
+        checks=$((checks + 1))
+        grep -qF -- "$word" "$file" || {
+            bad "$file does not say: $word"
+            tail -n 8 "$file" | cut -c 1-200 | sed 's/^/    log: /'
+        }
+    done
+}
+
+starts_of() { grep -c '^== job' "$1.log"; }
+
+# same_weights RUN: as those of the training that nothing has happened to, every bit of them, and
+# all losses.
+same_weights() {
+    local run
+    for run in straight "$1"; do
+        check "$run: convert" "$palimpsest" convert "$run" -o "$run.safetensors" >/dev/null
+    done
+    check "$1: weights" cmp straight.safetensors "$1.safetensors"
+    rm -f straight.safetensors "$1.safetensors"
+    check "$1: losses" cmp <(losses straight) <(losses "$1")
+}
+
+losses() { grep -oE '"(update|loss|compression_loss|nats)": [^,]*' "$1/metrics.jsonl"; }
+has_updates() { [ "$(cat "$1/metrics.jsonl" 2>/dev/null | wc -l)" -ge "$2" ]; }
+is_saving() { compgen -G "$1/checkpoints/*.part" >/dev/null; }
+evaluates() { tail -n 1 "$1/metrics.jsonl" 2>/dev/null | grep -qE '"update": [0-9]*00,'; }
+starts_again() { [ "$(starts_of "$1")" -gt "$2" ] && is_running "$3"; }
+
+# rank_processes: the program's, on all nodes.
+rank_processes() { pgrep -f "^$palimpsest train"; }
+no_rank_is_left() { ! rank_processes >/dev/null; }
+
+# ---- what can happen to a training ---------------------------------------------------------------
+
+write_text "$inputs/text"
+some_text 60000 >"$inputs/text/train/900.txt"
+some_text 9000 >"$inputs/text/validation/900.txt"
+must 1 prepare "$inputs/text" -o "$inputs/data.h5"
+no_output
+usual=(train.updates=800 train.decay=2000 train.log_every=200 model.dropout=0.1 checkpoint.every=10
+    train.evaluate_every=100 watchdog.step=6 watchdog.evaluation=6 watchdog.save=6 jobs.lead=54)
+export OMPI_MCA_mpi_yield_when_idle=1 # ranks share cores
+
+progress() { printf '%4d s  %s\n' $SECONDS "$*"; }
+
+progress "nothing happens"
+train straight
+finishes straight "$job"
+says straight.log "grid: 2 ranks = data 2" "== status 0: done"
+check "one start" [ "$(starts_of straight)" = 1 ]
+check "ranks on both nodes" grep -q '^== job.* on pal\[1-2\]' straight.log
+
+progress "a time limit far too short: training stops by itself, or by SLURM's signal"
+train signal --time=1 --signal=USR1@50 jobs.lead=1 train.updates=1000000 checkpoint.every=0 \
+    train.evaluate_every=0
+signal=$job
+train limit --time=1
+finishes limit "$job" 90
+says limit.log "with a checkpoint: the job's time limit is near" "== status 75: again" \
+    "--signal=USR1@" "resumed from"
+same_weights limit
+check "it is requeued" cluster_wait 60 grep -q '== status 75: again' signal.log
+scancel "$signal"
+says signal.log "with a checkpoint: SIGUSR1"
+
+# at MOMENT RUN JOB: waits until it is there.
+at() {
+    case $1 in
+        start-up) is_running "$3" ;;
+        training) cluster_wait 20 has_updates "$2" $((updates_before + 20)) ;;
+        evaluation) cluster_wait 20 evaluates "$2" ;;
+        save) cluster_wait 20 is_saving "$2" ;;
+    esac
+}
+
+for way in requeue TERM; do
+    progress "$way at four moments"
+    train "$way"
+    starts=1
+    for moment in training evaluation start-up save; do
+        updates_before=$(cat "$way/metrics.jsonl" 2>/dev/null | wc -l)
+        cluster_wait 30 is_running "$job"
+        at "$moment" "$way" "$job"
+        if [ "$way" = requeue ]; then
+            scontrol requeue "$job"
+        else
+            scancel --signal=TERM "$job"
+        fi
+        cluster_wait 30 eval 'let_begin; starts_again "$way" $starts "$job"'
+        check "$way in $moment: it is started again" [ "$(starts_of "$way")" = $((starts + 1)) ]
+        starts=$(starts_of "$way")
+    done
+    finishes "$way" "$job"
+    same_weights "$way"
+done
+
+progress "one rank is stopped"
+train stopped
+cluster_wait 30 has_updates stopped 50
+kill -STOP "$(rank_processes | tail -n 1)"
+finishes stopped "$job" 90
+says stopped/log.txt "1 of 2 ranks report; not rank "
+says stopped.log ": again" "resumed from" # srun's status: 71, or that of the rank it then kills
+same_weights stopped
+
+progress "a rank dies again and again before there is a checkpoint"
+train hopeless checkpoint.every=0 train.updates=100000 train.evaluate_every=0 jobs.max_failures=2
+for number in 1 2; do
+    cluster_wait 30 eval 'let_begin; [ "$(starts_of hopeless)" = $number ] && has_updates hopeless 50'
+    kill -KILL "$(rank_processes | head -n 1)"
+    cluster_wait 30 no_rank_is_left
+done
+cluster_wait 60 ended_or_begins "$job"
+check "it is given up: $(state_of "$job")" [ "$(state_of "$job")" = FAILED ]
+says hopeless/stopped.txt "2 failures in a row without a checkpoint"
+
+progress "a configuration that cannot work"
+train doomed model.heads=3
+cluster_wait 30 has_ended "$job"
+check "it has failed at once" [ "$(state_of "$job")" = FAILED ]
+check "one start" [ "$(starts_of doomed)" = 1 ]
+says doomed/stopped.txt "status 78" "heads"
+
+# ---- chains and sweeps ---------------------------------------------------------------------------
+
+progress "a chain: two links stop at their limit, the third finishes, the fourth is not needed"
+write_config chain.ini "$inputs/data.h5" "${usual[@]}" train.updates=1200
+"$sources/jobs/chain.sh" --links=4 --nodes=2 --time=1 --output="$work/chain-%j.log" -- \
+    "$work/chain.ini" --run "$work/chain" >chain.out
+names=$(squeue --noheader --format=%j | sort -u)
+check "singletons of one name: $names" [ "$(wc -l <<<"$names")" = 1 ]
+no_jobs() { [ -z "$(squeue --noheader)" ]; }
+check "the chain ends" cluster_wait 90 no_jobs
+check "the run is finished" grep -q '"kind": "train", "update": 1200,' chain/metrics.jsonl
+links=$(grep -l '^== job' chain-*.log | wc -l)
+check "$links links ran" [ "$links" -ge 2 ] 
+check "each but the last stopped at its limit" \
+    [ "$(grep -l 'time limit is near' chain-*.log | wc -l)" = $((links - 1)) ]
+
+progress "a chain whose configuration is doomed"
+write_config bad.ini "$inputs/data.h5" model.heads=3
+"$sources/jobs/chain.sh" --links=3 --output="$work/bad-%j.log" -- "$work/bad.ini" --run "$work/bad" \
+    >bad.out
+check "the chain ends" cluster_wait 30 no_jobs
+check "one link ran" [ "$(grep -l '^== job' bad-*.log | wc -l)" = 1 ]
+says bad/stopped.txt "status 78"
+
+progress "a sweep"
+printf '%s\n' train.lr_peak=1e-3 train.lr_peak=3e-3 '' 'train.lr_peak=1e-2 model.dropout=0' \
+    train.lr_peak=3e-2 >rates.txt
+write_config sweep.ini "$inputs/data.h5" "${usual[@]}" train.updates=100
+sbatch --array=1-4 --output="sweep-%a.log" "$sources/jobs/sweep.sbatch" sweep.ini rates.txt >/dev/null
+check "the sweep ends" cluster_wait 60 no_jobs
+for number in 1 2 3 4; do
+    check "run folder $number" [ -f "runs/rates/$number/config.ini" ]
+done
+check "dropout of run 3" grep -q '^dropout = 0$' runs/rates/3/config.ini
+check "a table of four results: $(cat runs/rates/results.txt)" \
+    [ "$(grep -cE '^ +[1-4] +100 +[0-9.]+ +[0-9.]+ +[0-9.]+ finished  train' runs/rates/results.txt)" = 4 ]
+
+# ---- nodes ---------------------------------------------------------------------------------------
+
+progress "a node dies, and comes back"
+train dead
+cluster_wait 30 has_updates dead 50
+node_kill pal2
+sleep 1
+node_start pal2
+finishes dead "$job" 120
+says dead.log "resumed from"
+same_weights dead
+
+progress "a node is cut off"
+train cut
+cluster_wait 30 has_updates cut 50
+node_cut pal2
+check "no rank is left" cluster_wait 60 no_rank_is_left
+says cut/log.txt "watchdog: " "rank 1 on pal2"
+node_join pal2
+finishes cut "$job" 120
+same_weights cut
+
+progress "evaluation and preparation"
+sbatch --wait --nodes=2 --output=evaluate.log "$sources/jobs/evaluate.sbatch" straight --json \
+    >/dev/null
+check "evaluate" grep -q '"kind": "evaluate"' evaluate.log
+sbatch --wait --nodes=2 --ntasks-per-node=2 --output=prepare.log "$sources/jobs/prepare.sbatch" \
+    "$inputs/text" -o again.h5 >/dev/null
+check "prepare" grep -q '^wrote again.h5' prepare.log
+
+finish

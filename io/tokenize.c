@@ -12,12 +12,8 @@
 #include "src/base/fatal.h"
 #include "src/base/progress.h"
 #include "src/base/stop.h"
-#include "src/base/timer.h"
 
 enum { BUFFER_BYTES = 1 << 20 };
-
-/* Ranks hear of each other this often, so that all stop within the second that mpirun gives. */
-static const double slice_seconds = 0.1;
 
 /* What a rank brings to a vote: how much of its part is left, in millionths; above that the reason
  * why all should stop, and above all that it cannot go on. */
@@ -62,13 +58,6 @@ static Status convert_piece(Tokenizing *t)
                              t->tokens);
 }
 
-static Status convert_a_slice(Tokenizing *t)
-{
-    double end = timer_seconds() + slice_seconds;
-    while (t->reader.left > 0 && timer_seconds() < end) PAL_TRY(convert_piece(t));
-    return PAL_OK;
-}
-
 static int ballot(const Tokenizing *t, Status status)
 {
     StopReason reason = stop_requested();
@@ -97,8 +86,8 @@ static Status stopped(const Tokenizing *t, StopReason reason)
              1e-6 * done, 1e-6 * (double)t->reader.source->total_bytes, stop_text(reason));
 }
 
-/* All go on until all know, a slice later, that nothing is left, that one cannot go on, or that
- * they are asked to stop. */
+/* All go on until all know that nothing is left, that one cannot go on, or that they are asked to
+ * stop. Nobody waits for the slower ones to vote while it has work. */
 static Status convert_all(Tokenizing *t)
 {
     const int64_t total = t->reader.source->total_bytes;
@@ -109,7 +98,9 @@ static Status convert_all(Tokenizing *t)
     int most = WHOLE;
     (void)group_vote(t->group, &vote, most);
     while (most > 0 && most <= WHOLE) {
-        if (status == PAL_OK) status = convert_a_slice(t);
+        bool works = status == PAL_OK && t->reader.left > 0;
+        if (works) status = convert_piece(t);
+        if (works && !group_vote_ready(t->group, &vote)) continue;
         most = group_vote(t->group, &vote, ballot(t, status));
         if (most <= WHOLE) progress_show(&progress, total - (int64_t)(1e-6 * most * (double)total));
     }

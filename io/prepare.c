@@ -64,7 +64,7 @@ static void take_counters(Preparation *p)
                                    "words of the documents");
 }
 
-/* --- the file: all but tokens and words, which get their places -------------------------------- */
+/* --- the file: all but tokens and words, which get their places ------------------------------- */
 
 static const char *dataset_path(Split split, const char *name, char path[64])
 {
@@ -125,7 +125,7 @@ static Status lay_out(Preparation *p)
     return h5_seal(p->file);
 }
 
-/* --- tokens and words -------------------------------------------------------------------------- */
+/* --- tokens and words ------------------------------------------------------------------------- */
 
 static Status write_words(const Preparation *p, SharedFile *file)
 {

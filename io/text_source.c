@@ -185,6 +185,7 @@ static Status pack(const TextSource *source, char **packed, size_t *size)
     bool failed = ferror(out) != 0;
     if (fclose(out) == 0 && !failed) return PAL_OK;
     free(*packed);
+    *packed = NULL;
     PAL_FAIL(PAL_ERROR_UNAVAILABLE, "no memory for a list of documents");
 }
 

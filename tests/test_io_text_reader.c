@@ -24,8 +24,8 @@ static char folder[256];
 
 /* What every byte of the text should come with. */
 typedef struct Expected {
-    Split split;
     int64_t document, first;
+    Split split;
     uint8_t byte, before;
 } Expected;
 
@@ -40,7 +40,7 @@ static int expect_books(Expected *expected)
         if (d >= TRAIN_DOCUMENTS) first = 0;
         for (int i = 0; documents[d][i] != '\0'; i++) {
             uint8_t before = i == 0 ? ' ' : (uint8_t)documents[d][i - 1];
-            expected[total++] = (Expected){split, d < TRAIN_DOCUMENTS ? d : 0, first++,
+            expected[total++] = (Expected){d < TRAIN_DOCUMENTS ? d : 0, first++, split,
                                            (uint8_t)documents[d][i], before};
         }
     }
@@ -101,7 +101,7 @@ static void parts_of_one_file_are_read(void **state)
         int begin = i < A ? 0 : i < B ? A : B;
         Split split = i < A ? SPLIT_TRAIN : i < B ? SPLIT_VALIDATION : SPLIT_TEST;
         uint8_t before = i == begin ? ' ' : (uint8_t)text[i - 1];
-        expected[i] = (Expected){split, 0, i - begin, (uint8_t)text[i], before};
+        expected[i] = (Expected){0, i - begin, split, (uint8_t)text[i], before};
     }
     assert_true(write_text(in_folder(folder, "one.txt", path), text));
     assert_int_equal(text_source_open(&source, path, "6,17"), PAL_OK);

@@ -29,7 +29,8 @@ def expected_datasets(text):
         tokens = b"".join(content for _, content in documents)
         found[split + "/tokens"] = np.frombuffer(tokens, "uint8").astype("<u2")
         found[split + "/offsets"] = np.cumsum([0] + lengths).astype("<i8")
-        found[split + "/words"] = np.array([len(content.split()) for _, content in documents], "<i8")
+        words = [len(content.split()) for _, content in documents]
+        found[split + "/words"] = np.array(words, "<i8")
         found[split + "/bytes"] = np.array(lengths, "<i8")
         found[split + "/names"] = [name.encode() for name, _ in documents]
     return found

@@ -174,8 +174,10 @@ def check_other_texts(test):
     os.remove("node1/text/train/2.txt")
     check_refused(test, "a file that one rank does not find", 3, 66,
                   ["train/2.txt", "No such file", "(rank 1 on host"], here, "text", "-o", to)
-    check_refused(test, "a file that rank 0 does not find", 3, 66, ["text: ", "No such file"],
-                  "cd node$((rank + 1)) 2>/dev/null || cd /", "nowhere/text", "-o", to)
+    os.rename("node0/text", "node0/elsewhere")
+    check_refused(test, "a folder that rank 0 does not find", 3, 66, ["text: ", "No such file"],
+                  here, "text", "-o", to)
+    os.rename("node0/elsewhere", "node0/text")
     check_refused(test, "an output that one rank does not find", 3, 73,
                   ["own.h5.part", "rank 1 on host", "that all nodes share?"], here, "text", "-o",
                   "own.h5")

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 
 #include "io/number.h"
+#include "mpi/collectives.h"
+#include "src/base/fatal.h"
 #include "src/base/log.h"
 
 /* --- the list of documents ------------------------------------------------------------------- */
@@ -165,36 +167,59 @@ void text_source_close(TextSource *source)
     *source = (TextSource){0};
 }
 
-/* --- the bytes of one document --------------------------------------------------------------- */
+/* --- the list of another rank ---------------------------------------------------------------- */
 
-Status text_stream_open(TextStream *stream, const TextDocument *document)
+/* Of every split the number of documents, and of every document its place, length and path. */
+static Status pack(const TextSource *source, char **packed, size_t *size)
 {
-    *stream = (TextStream){.document = document, .left = document->bytes};
-    stream->file = fopen(document->path, "rb");
-    if (stream->file == NULL)
-        PAL_FAIL(PAL_ERROR_NO_INPUT, "%s: cannot be opened: %s", document->path, strerror(errno));
-    if (fseeko(stream->file, document->first, SEEK_SET) != 0) {
-        int reason = errno;
-        text_stream_close(stream);
-        PAL_FAIL(PAL_ERROR_IO, "%s: cannot be read: %s", document->path, strerror(reason));
-    }
+    FILE *out = open_memstream(packed, size);
+    if (out == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "no memory for a list of documents");
+    (void)fwrite(source->count, sizeof source->count, 1, out);
+    for (int s = 0; s < SPLIT_COUNT; s++)
+        for (int64_t d = 0; d < source->count[s]; d++) {
+            const TextDocument *document = &source->documents[s][d];
+            (void)fwrite(&document->first, sizeof document->first, 1, out);
+            (void)fwrite(&document->bytes, sizeof document->bytes, 1, out);
+            (void)fwrite(document->path, strlen(document->path) + 1, 1, out);
+        }
+    bool failed = ferror(out) != 0;
+    if (fclose(out) == 0 && !failed) return PAL_OK;
+    free(*packed);
+    *packed = NULL;
+    PAL_FAIL(PAL_ERROR_UNAVAILABLE, "no memory for a list of documents");
+}
+
+static void take(const char **from, void *to, size_t count)
+{
+    memcpy(to, *from, count);
+    *from += count;
+}
+
+static Status unpack(TextSource *source, const char *packed)
+{
+    int64_t count[SPLIT_COUNT], first, bytes;
+    take(&packed, count, sizeof count);
+    for (int s = 0; s < SPLIT_COUNT; s++)
+        for (int64_t d = 0; d < count[s]; d++) {
+            take(&packed, &first, sizeof first);
+            take(&packed, &bytes, sizeof bytes);
+            PAL_TRY(add_document(source, (Split)s, packed, first, bytes));
+            packed += strlen(packed) + 1;
+        }
     return PAL_OK;
 }
 
-Status text_stream_read(TextStream *stream, uint8_t *bytes, size_t size, size_t *got)
+Status text_source_share(TextSource *source, const Group *group)
 {
-    size_t wanted = stream->left < (int64_t)size ? (size_t)stream->left : size;
-    *got = fread(bytes, 1, wanted, stream->file);
-    stream->left -= (int64_t)*got;
-    if (*got == wanted) return PAL_OK;
-    if (ferror(stream->file))
-        PAL_FAIL(PAL_ERROR_IO, "%s: cannot be read: %s", stream->document->path, strerror(errno));
-    PAL_FAIL(PAL_ERROR_DATA, "%s: became shorter while it was read, by %lld bytes",
-             stream->document->path, (long long)stream->left);
-}
-
-void text_stream_close(TextStream *stream)
-{
-    if (stream->file != NULL) fclose(stream->file);
-    stream->file = NULL;
+    if (group->size == 1) return PAL_OK;
+    bool root = group_is_root(group);
+    char *packed = NULL;
+    size_t size = 0;
+    PAL_TRY(group_agree(group, root ? pack(source, &packed, &size) : PAL_OK));
+    group_broadcast(group, &size, sizeof size, 0);
+    if (!root) packed = fatal_calloc(size, 1, "a list of documents");
+    group_broadcast(group, packed, size, 0);
+    Status status = root ? PAL_OK : unpack(source, packed);
+    free(packed);
+    return group_agree(group, status);
 }

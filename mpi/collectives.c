@@ -207,6 +207,13 @@ void group_progress(Transfer *transfer)
     if (done) transfer->active = false;
 }
 
+bool group_vote_ready(const Group *group, Vote *vote)
+{
+    int ready = 1;
+    if (group->size > 1 && vote->open) PAL_MPI(MPI_Test(&vote->request, &ready, MPI_STATUS_IGNORE));
+    return ready != 0;
+}
+
 int group_vote_end(const Group *group, Vote *vote)
 {
     if (group->size > 1 && vote->open)

@@ -56,6 +56,8 @@ typedef struct Vote {
 
 /* The largest number that a rank has brought to the call before; 0 for the first. */
 int group_vote(const Group *group, Vote *vote, int mine);
+/* Local. Whether all have brought their number to the last call, so that the next does not wait. */
+bool group_vote_ready(const Group *group, Vote *vote);
 /* The largest number of the last call. */
 int group_vote_end(const Group *group, Vote *vote);
 

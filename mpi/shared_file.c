@@ -80,6 +80,8 @@ static Status close_direct(SharedFile *f)
     return status;
 }
 
+static void abandon_direct(SharedFile *f) { (void)close(f->descriptor); }
+
 /* --- through MPI-IO --------------------------------------------------------------------------- */
 
 /* Hints: a rank writes its own pieces and nothing between them. Sieving would read what others are
@@ -155,16 +157,19 @@ static Status close_mpi_io(SharedFile *f)
     return status;
 }
 
+static void abandon_mpi_io(SharedFile *f) { (void)MPI_File_close(&f->file); }
+
 /* ---------------------------------------------------------------------------------------------- */
 
 static const struct {
     Status (*open)(SharedFile *f);
     Status (*write)(SharedFile *f, FilePieces pieces, const char *bytes);
     Status (*close)(SharedFile *f);
+    void (*abandon)(SharedFile *f);
 } ways[] = {
-    [TRANSFER_DIRECT] = {open_direct, write_direct, close_direct},
-    [TRANSFER_INDEPENDENT] = {open_mpi_io, write_mpi_io, close_mpi_io},
-    [TRANSFER_COLLECTIVE] = {open_mpi_io, write_mpi_io, close_mpi_io},
+    [TRANSFER_DIRECT] = {open_direct, write_direct, close_direct, abandon_direct},
+    [TRANSFER_INDEPENDENT] = {open_mpi_io, write_mpi_io, close_mpi_io, abandon_mpi_io},
+    [TRANSFER_COLLECTIVE] = {open_mpi_io, write_mpi_io, close_mpi_io, abandon_mpi_io},
 };
 
 static void file_free(SharedFile **file)
@@ -203,6 +208,13 @@ Status shared_file_close(SharedFile **file)
     Status status = ways[(*file)->how].close(*file);
     file_free(file);
     return status;
+}
+
+void shared_file_abandon(SharedFile **file)
+{
+    if (*file == NULL) return;
+    ways[(*file)->how].abandon(*file);
+    file_free(file);
 }
 
 /* The parameter `io` of Open MPI, which has more than one; others have ROMIO alone. */

@@ -46,6 +46,11 @@ Status shared_file_write(SharedFile *file, FilePieces pieces, const void *bytes)
  * written is on the disk afterwards. Error (PAL_ERROR_IO), this rank's alone. */
 Status shared_file_close(SharedFile **file);
 
+/* Local, but with TRANSFER_COLLECTIVE collective over the group; accepts NULL, sets NULL. For the
+ * way out after a failure: closes what nobody wants any more without waiting for the disk, and
+ * leaves status_message() as it is. */
+void shared_file_abandon(SharedFile **file);
+
 /* Local. What does MPI-IO here, as a log says it: the component that Open MPI was told to take
  * (parameter io: "romio321", "ompio"), "the library's default"; with TRANSFER_DIRECT "". */
 void shared_file_component(FileTransfer how, char name[64]);

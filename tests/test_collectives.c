@@ -150,6 +150,19 @@ static bool stands_right(GridShape shape)
            grid.tensor.size == shape.tensor && place == grid.world.rank;
 }
 
+static void votes_are_answered_by_the_next_call(void **state)
+{
+    (void)state;
+    const Group *world = &grid.world;
+    Vote vote = {0};
+    bool first = group_vote_ready(world, &vote) && group_vote(world, &vote, world->rank + 5) == 0;
+    while (!group_vote_ready(world, &vote)) continue;
+    assert_on_all_ranks(first);
+    assert_on_all_ranks(group_vote(world, &vote, 3 - world->rank) == world->size + 4);
+    assert_on_all_ranks(group_vote_end(world, &vote) == 3);
+    assert_on_all_ranks(group_vote_ready(world, &vote) && group_vote_end(world, &vote) == 3);
+}
+
 static void a_flat_grid_is_all_data(void **state)
 {
     (void)state;
@@ -212,6 +225,7 @@ int main(void)
         cmocka_unit_test(all_agree_that_nothing_failed),
         cmocka_unit_test(all_hear_of_a_failure),
         cmocka_unit_test(long_messages_arrive_whole),
+        cmocka_unit_test(votes_are_answered_by_the_next_call),
         cmocka_unit_test(a_flat_grid_is_all_data),
         cmocka_unit_test(shapes_with_the_right_product_are_made),
     };

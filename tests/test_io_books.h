@@ -28,6 +28,9 @@ static inline void write_books(const char *folder)
     }
 }
 
+/* Who prepares by itself. */
+static const Group alone = {.size = 1};
+
 /* Of names in the folder. */
 static inline Status prepare_named(const char *folder, const char *input, const char *output,
                                    const char *split_at)
@@ -35,7 +38,7 @@ static inline Status prepare_named(const char *folder, const char *input, const 
     char from[512], to[512];
     PrepareOptions options = {in_folder(folder, input, from), in_folder(folder, output, to),
                               "bytes", split_at};
-    return prepare_data(&options);
+    return prepare_data(&options, &alone);
 }
 
 static inline void assert_refused(Status found, Status expected, const char *piece)

@@ -204,11 +204,12 @@ static void old_copies_are_refused(void **state)
     snprintf(name, sizeof name, "data%d.h5", grid.world.rank);
     in_folder(fixture_folder, name, data);
     const PrepareOptions options = {book, data, "bytes", NULL};
+    const Group alone = {.size = 1};
     for (int same = 1; same >= 0; same--) {
         Dataset *dataset = NULL;
         const char *end = last && !same ? "ashore" : "at sea";
         snprintf(name, sizeof name, "the whale and the old ship %s", end);
-        expect(write_text(book, name) && prepare_data(&options) == PAL_OK, "prepare");
+        expect(write_text(book, name) && prepare_data(&options, &alone) == PAL_OK, "prepare");
         Status status = dataset_open(&dataset, data, 1);
         /* The names of the documents are those of the texts, which differ here. */
         for (int s = 0; s < SPLIT_COUNT; s++) dataset->splits[s].names[0][4] = '0';

@@ -181,9 +181,9 @@ static void wrong_text_is_refused(void **state)
     assert_false(path_exists(in_folder(folder, "x.h5.part", path)));
 
     PrepareOptions options = {folder, path, "words", NULL};
-    assert_refused(prepare_data(&options), PAL_ERROR_USAGE, "not in this version");
+    assert_refused(prepare_data(&options, &alone), PAL_ERROR_USAGE, "not in this version");
     options.tokenizer = "letters";
-    assert_refused(prepare_data(&options), PAL_ERROR_USAGE, "unknown");
+    assert_refused(prepare_data(&options, &alone), PAL_ERROR_USAGE, "unknown");
     assert_int_equal(prepare_named(folder, "empty", "small.h5", NULL), PAL_OK);
     Dataset *data;
     assert_int_equal(dataset_open(&data, in_folder(folder, "small.h5", path), 1), PAL_OK);

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Under a real SLURM of two nodes (slurm_cluster.sh): ranks started by srun on both train together;
-# asked to stop by SLURM's signal they end with status 75, and go on to the losses of a training that
-# was never stopped. Skipped, by name, where there is no SLURM or no right to make network
-# namespaces.
+# Under a real SLURM of two nodes (slurm_cluster.sh): ranks started by srun on both prepare a text
+# and train together; asked to stop by SLURM's signal they end with status 75, and go on to the
+# losses of a training that was never stopped. Skipped, by name, where there is no SLURM or no right
+# to make network namespaces.
 #
 #   tests/test_slurm.sh build/palimpsest
 source "$(dirname "$0")/support.sh"
@@ -50,6 +50,12 @@ on_nodes train "$inputs/tiny.ini" --run straight
 srun_ended 0
 check "the grid has two ranks" grep -q '^grid: 2 ranks = data 2' "$folder/out"
 check "they are on two nodes" [ "$(srun --nodes=2 hostname | sort -u | wc -l)" = 2 ]
+
+on_nodes prepare "$inputs/text" -o "$inputs/shared.h5"
+srun_ended 0
+on_nodes train "$inputs/tiny.ini" --run shared --set "data.path=$inputs/shared.h5"
+srun_ended 0
+check "the text is the same when both nodes prepare it" diff <(losses straight) <(losses shared)
 
 for signal in USR1 TERM; do
     on_nodes train "$inputs/tiny.ini" --run "$signal"

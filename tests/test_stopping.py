@@ -179,8 +179,8 @@ def check_second_request(test):
     test.check(status == -signal.SIGTERM, f"second SIGTERM: status {status}: {out[-3000:]}")
 
 
-def check_others(test):
-    """evaluate and prepare stop too, and leave nothing."""
+def check_evaluate(test):
+    """evaluate stops too, and leaves nothing."""
     run = os.path.join(test.folder, "straight.1")
     losses = os.path.join(test.folder, "stopped-losses.h5")
     for ranks, alone in ((1, False), (3, True)):
@@ -192,16 +192,29 @@ def check_others(test):
         test.check(status == STOPPED, f"evaluate on {ranks}: status {status}: {out[-3000:]}")
         test.check("SIGUSR1" in out, f"evaluate on {ranks}: says why: {out[-3000:]}")
         test.check(not os.path.exists(losses), f"evaluate on {ranks}: no losses")
+
+
+def check_prepare(test):
+    """Stopped in the middle, also by a signal to one rank; one rank is held up meanwhile, so that
+    the others cannot have finished."""
     with open("long.txt", "w") as file:
         file.write(runs.text_of(200000, 7) * 500)
     before = sorted(os.listdir("."))
-    for ranks in (1, 2):
+    for ranks, number, alone in ((1, signal.SIGTERM, False), (2, signal.SIGTERM, False),
+                                 (3, signal.SIGUSR1, True), (3, signal.SIGTERM, True)):
+        name = f"prepare on {ranks}, {number.name}{' to one' if alone else ''}"
         job = Job(test, ranks, "prepare", "long.txt", "-o", "long.h5")
-        job.wait_for(job.listens)
-        job.signal(signal.SIGTERM)
+        job.wait_for(lambda: os.path.exists("long.h5.part"))
+        held = random.choice(job.pids())
+        os.kill(held, signal.SIGSTOP)
+        time.sleep(0.05)
+        job.signal(number, alone)
+        os.kill(held, signal.SIGCONT)
         status, out = job.end()
-        test.check(status == STOPPED, f"prepare on {ranks}: status {status}: {out[-3000:]}")
-        test.check(sorted(os.listdir(".")) == before, f"prepare on {ranks}: something is left")
+        test.check(status == STOPPED, f"{name}: status {status}: {out[-3000:]}")
+        test.check("of 100.0 MB, nothing was written: " + number.name in out,
+                   f"{name}: it says why it stops: {out[-3000:]}")
+        test.check(sorted(os.listdir(".")) == before, f"{name}: something is left")
 
 
 def main():
@@ -219,7 +232,8 @@ def main():
         check_second_request(test)
         check_stopped_run(test, 2, {"parallel.tensor": "2"}, ("--set", "checkpoint.async=false"),
                           most)
-        check_others(test)
+        check_evaluate(test)
+        check_prepare(test)
     return test.finish()
 
 

@@ -20,7 +20,5 @@ Status command_prepare(const Command *command, Grid *grid, int argc, char **argv
                             group_is_root(&grid->world), &helped));
     if (helped) return PAL_OK;
     if (prepare.output == NULL) PAL_FAIL(PAL_ERROR_USAGE, "prepare: where to? Give -o data.h5");
-
-    Status status = group_is_root(&grid->world) ? prepare_data(&prepare) : PAL_OK;
-    return group_agree(&grid->world, status);
+    return prepare_data(&prepare, &grid->world);
 }

@@ -5,7 +5,8 @@ const Command commands[] = {
     {"prepare", "DIR|FILE -o data.h5 [options]", "Turns text into a data file.",
      "DIR has the layout of PG-19: train/ID.txt validation/ID.txt test/ID.txt, one document a "
      "file.\n"
-     "FILE is one text, cut into train, validation and test at two byte offsets.",
+     "FILE is one text, cut into train, validation and test at two byte offsets.\n"
+     "Several ranks share the reading; the data file does not depend on how many.",
      command_prepare, true, false},
     {"train", "CONFIG.ini [options]", "Trains a model; started by mpirun or srun, or alone.",
      "Writes RUN/config.ini (complete), RUN/log.txt, RUN/metrics.jsonl and RUN/checkpoints/.\n"

@@ -76,6 +76,7 @@ typedef struct CheckpointConfig {
 typedef struct JobsConfig {
     int lead;         /* seconds before the batch job's end at which training stops, or PAL_AUTO */
     int max_failures; /* without a newer checkpoint, then the job script gives up */
+    double straggler_factor, straggler_seconds;
 } JobsConfig;
 
 /* Seconds without progress; 0: no limit. */

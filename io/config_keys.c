@@ -129,6 +129,10 @@ const ConfigKey config_keys[] = {
      "the longest update and save, and some"},
     {"jobs", "max_failures", KEY_INT, AT(jobs.max_failures), 0, 0, "[1, 1000]", "3",
      "failures in a row without a newer checkpoint, after which the job script gives up"},
+    {"jobs", "straggler_factor", KEY_REAL, AT(jobs.straggler_factor), 0, 0, "[0, inf)", "1.5",
+     "ranks that compute longer than so many times the median are named in the log; 0: none"},
+    {"jobs", "straggler_seconds", KEY_REAL, AT(jobs.straggler_seconds), 0, 0, "[0, inf)", "60",
+     "seconds of computing between two such comparisons, which are made at lines of the log"},
 
     {"watchdog", "start", KEY_REAL, AT(watchdog.start), 0, 0, "[0, inf)", "1200",
      "seconds without progress from the start on, then the job ends with status 71; 0: no limit"},

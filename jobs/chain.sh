@@ -26,7 +26,7 @@ options=()
 while [ $# -gt 0 ]; do
     case $1 in
         --links=*) links=${1#--links=} ;;
-        --dry-run) dry=echo ;;
+        --dry-run) dry="echo" ;;
         --help | -h)
             usage
             exit 0

@@ -15,7 +15,7 @@
 
 # run_folder ARGUMENTS of `palimpsest train`...: as the program chooses it.
 run_folder() {
-    local config= folder=
+    local config='' folder=''
     while [ $# -gt 0 ]; do
         case $1 in
             --run) folder=${2:-} && shift ;;
@@ -104,14 +104,26 @@ judge() {
     echo doomed
 }
 
-# start RUN COMMAND...: the command, its messages also kept for `judge`. Sets $status and $message.
+# end_stuck_launcher PROCESS ERRORS: when a rank has ended badly srun ends the others, and for those
+# on a node that does not answer it would wait to the end of the job.
+end_stuck_launcher() {
+    until grep -aqE '^srun: error: .*(Exited with exit code|Killed|Terminated|Aborted)' "$2"; do
+        sleep 1
+        kill -0 "$1" 2>/dev/null || return
+    done
+    sleep "${launcher_patience:-60}"
+    kill -KILL "$1" 2>/dev/null
+}
+
+# start COMMAND...: the command, its messages also kept for `judge`. Sets $status, $message, and
+# $launched: whether srun could start it at all.
 # Signals that the shell traps interrupt only the waiting.
 start() {
-    local run=$1 errors process
-    shift
+    local errors process
     errors=$(mktemp)
     "$@" 2> >(tee "$errors" >&2) &
     process=$!
+    end_stuck_launcher $process "$errors" 2>/dev/null &
     status=0
     wait $process || status=$?
     while kill -0 $process 2>/dev/null; do
@@ -121,5 +133,9 @@ start() {
     sleep 0.1 # tee
     message=$(grep -aE '^(palimpsest|watchdog|srun|slurmstepd)[: ]' "$errors" | head -n 1)
     message=${message:-no message}
+    launched=true
+    if grep -aqE '^srun: .*(launch failed|before step completely launched)' "$errors"; then
+        launched=false
+    fi
     rm -f "$errors"
 }

@@ -3,7 +3,7 @@
 #
 # Runs that make no progress: the watchdog of every rank ends them within the limits of their
 # configuration, with a report of each rank and a line that names the one that keeps the others
-# waiting; a run that was stopped as a whole goes on.
+# waiting; a run that was stopped as a whole goes on. A rank that is slow is named.
 #
 #   tests/test_watchdog.sh build/palimpsest [MPIRUN...]
 source "$(dirname "$0")/support.sh"
@@ -118,4 +118,25 @@ check "no report" [ ! -e suspended/watchdog ]
 kill -TERM "${processes[@]}"
 ends 75 30
 
+# One rank is stopped for nine tenths of its time: it is named, and when it no longer is, that too.
+start 3 slow parallel.data=3 batch.rows=3 train.log_every=20 jobs.straggler_seconds=0.5 \
+    jobs.straggler_factor=3
+slow=$(rank_process 2)
+for _ in $(seq 60); do
+    kill -STOP "$slow"
+    sleep 0.09
+    kill -CONT "$slow"
+    sleep 0.01
+done
+says slow/log.txt "rank 2 on $host is slow: it computed "
+check "no other rank is" [ "$(grep -c 'is slow' slow/log.txt)" = 1 ]
+waited=0
+until grep -q "rank 2 on $host is as fast as the others again" slow/log.txt || [ $waited = 100 ]; do
+    waited=$((waited + 1))
+    sleep 0.1
+done
+check "it is fast again" [ $waited -lt 100 ]
+mapfile -t processes < <(pgrep -P "$job")
+kill -USR1 "${processes[@]}"
+ends 75 30
 finish

@@ -20,6 +20,7 @@
 #include "src/run/run_folder.h"
 #include "src/run/saving.h"
 #include "src/run/stopping.h"
+#include "src/run/stragglers.h"
 #include "src/run/training.h"
 #include "src/run/watchdog.h"
 
@@ -33,6 +34,7 @@ typedef struct TrainRun {
     Resume resume;
     Saving saving;
     JobLimit limit;
+    Stragglers stragglers;
     Progress progress;
     double launch;         /* seconds from the start of the process to that of the command */
     double began;          /* when the command began */
@@ -159,10 +161,13 @@ static Status one_update(TrainRun *run, UpdateReport *report)
     run->line_operations += report->operations;
 
     PAL_TRY(group_agree(&run->session.grid->world, record_step(run, report)));
-    if (due(report->update, train->log_every) || report->update == train->updates)
+    stragglers_add(&run->stragglers, report->own_seconds);
+    if (due(report->update, train->log_every) || report->update == train->updates) {
         show_step(run, report);
-    else
+        stragglers_look(&run->stragglers);
+    } else {
         progress_show(&run->progress, report->update);
+    }
     if (report->update == run->first_update + 1) tell_start(run);
     return PAL_OK;
 }
@@ -209,6 +214,8 @@ static Status train(TrainRun *run)
     run->started = run->asked = timer_seconds();
     run->first_update = run->training.update;
     run->progress = progress_begin("training", updates, "updates");
+    stragglers_create(&run->stragglers, run->session.grid, config->jobs.straggler_factor,
+                      config->jobs.straggler_seconds);
     run->limit = job_limit_read(config->jobs.lead, saving_bytes(&run->saving));
     bool stop = stopping_agree(&run->session.grid->world) != STOP_NONE;
     bool save = false;
@@ -291,6 +298,7 @@ static Status create(TrainRun *run)
 
 static void destroy(TrainRun *run)
 {
+    stragglers_destroy(&run->stragglers);
     saving_destroy(&run->saving);
     resume_close(&run->resume);
     if (run->evaluates) evaluation_destroy(&run->evaluation);

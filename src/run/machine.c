@@ -3,12 +3,14 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "mpi/collectives.h"
+#include "src/base/fatal.h"
 #include "src/base/statistics.h"
 #include "src/base/timer.h"
 
@@ -113,4 +115,13 @@ double machine_process_age(void)
         return 0.0;
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec -
            (double)ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+char *machine_hosts(const Group *group)
+{
+    size_t bytes = (size_t)group->size * PAL_HOST_SIZE;
+    char *hosts = fatal_calloc(1, bytes, "the names of hosts");
+    gethostname(hosts + (size_t)group->rank * PAL_HOST_SIZE, PAL_HOST_SIZE - 1);
+    group_or(group, (unsigned char *)hosts, (int)bytes);
+    return hosts;
 }

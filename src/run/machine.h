@@ -9,6 +9,12 @@
 #include "mpi/grid.h"
 #include "src/tensor/device.h"
 
+enum { PAL_HOST_SIZE = 64 }; /* bytes of a host's name with its final 0 */
+
+/* Collective over the group. The names of all ranks' hosts, PAL_HOST_SIZE bytes each; the caller
+ * frees them. */
+char *machine_hosts(const Group *group);
+
 /* As sizes of memory are printed. */
 enum { MEBIBYTE = 1 << 20 };
 

@@ -380,9 +380,10 @@ Status training_update(Training *t, UpdateReport *report)
     t->update = report->update;
     t->tokens += report->tokens;
     report->seconds = timer_seconds() - start;
+    report->traffic = traffic_difference(&t->session->grid->traffic, &traffic);
+    report->own_seconds = report->seconds - traffic_seconds(&report->traffic);
     report->operations = total_operations(&t->session->times) - operations;
     report->operations = group_mean_double(world, report->operations);
-    report->traffic = traffic_difference(&t->session->grid->traffic, &traffic);
     share_traffic(world, report);
     return PAL_OK;
 }

@@ -33,7 +33,7 @@ typedef struct Training {
     int64_t reduced_from; /* gradients of the flat buffer from here on are on their way */
 } Training;
 
-/* What one update did; the same on every rank but for seconds, operations and wait_share. */
+/* What one update did; the same on every rank but for the seconds. */
 typedef struct UpdateReport {
     int64_t update, tokens; /* tokens: counted targets of this update */
     int windows;
@@ -44,6 +44,7 @@ typedef struct UpdateReport {
     double norms[GROUP_COUNT]; /* before clipping */
     double learning_rate;
     double seconds;
+    double own_seconds;      /* of them, those in which this rank did not wait for others */
     double pipeline_seconds; /* of them for the micro-batches: all but reduction and optimiser */
     double operations;       /* of matrix products, mean over the ranks, see tensor/device.h */
     Traffic traffic;         /* mean over the ranks */

@@ -13,8 +13,8 @@
 
 #include "io/publish.h"
 #include "mpi/collectives.h"
-#include "src/base/fatal.h"
 #include "src/base/timer.h"
+#include "src/run/machine.h"
 #include "src/run/watchdog_report.h"
 
 /* What the thread has been told; under the lock. */
@@ -185,16 +185,6 @@ void watchdog_start(void)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* Everybody's host, PAL_HOST_SIZE bytes each. */
-static char *gather_hosts(const Group *world)
-{
-    size_t bytes = (size_t)world->size * PAL_HOST_SIZE;
-    char *hosts = fatal_calloc(1, bytes, "the names of hosts");
-    gethostname(hosts + (size_t)world->rank * PAL_HOST_SIZE, PAL_HOST_SIZE - 1);
-    group_or(world, (unsigned char *)hosts, (int)bytes);
-    return hosts;
-}
-
 /* Of the start before. */
 static void remove_reports(const char *folder, int ranks)
 {
@@ -208,7 +198,7 @@ static void remove_reports(const char *folder, int ranks)
 void watchdog_know(const WatchdogConfig *limits, const Grid *grid, const char *folder)
 {
     const Group *world = &grid->world;
-    char *hosts = gather_hosts(world), place[PAL_PATH_SIZE] = "";
+    char *hosts = machine_hosts(world), place[PAL_PATH_SIZE] = "";
     if (folder != NULL && snprintf(place, sizeof place, "%s/watchdog", folder) >= (int)sizeof place)
         place[0] = '\0';
     if (place[0] != '\0' && group_is_root(world)) remove_reports(place, world->size);

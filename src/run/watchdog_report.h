@@ -9,8 +9,7 @@
 #include <stdio.h>
 
 #include "src/base/whereabouts.h"
-
-enum { PAL_HOST_SIZE = 64 };
+#include "src/run/machine.h"
 
 typedef struct WatchdogReport {
     int rank;

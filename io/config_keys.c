@@ -75,6 +75,11 @@ const ConfigKey config_keys[] = {
      "update at which the cosine has fallen to lr_end; 0: the last one"},
     {"train", "clip", KEY_REAL, AT(train.clip), 0, 0, "[0, inf)", "0.1",
      "largest norm of the gradient of each parameter group; 0: no clipping"},
+    {"train", "spike_z", KEY_REAL, AT(train.spike_z), 0, 0, "[0, inf)", "0",
+     "an update whose loss is so many deviations above the mean of the last 128 is skipped; 0: none "
+     "for that"},
+    {"train", "max_skips", KEY_INT, AT(train.max_skips), 0, 0, "[1, 1000000]", "5",
+     "updates skipped in a row after which the run goes back to its newest checkpoint"},
     {"train", "weight_decay", KEY_REAL, AT(train.weight_decay), 0, 0, "[0, 100]", "0",
      "decoupled from the gradient"},
     {"train", "update_every", KEY_INT, AT(train.update_every), 0, 0, "[1, 4096]", "1",

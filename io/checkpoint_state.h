@@ -21,8 +21,8 @@ int64_t *cursor_field(RowCursor *cursor, int field);
 /* Collective over the file's group. All but cursors and losses, which are written as tensors. */
 Status checkpoint_write_state(H5File *file, const CheckpointState *state);
 
-/* Collective over the file's group. With cursors and losses; what is allocated belongs to the caller also
- * after a failure. */
+/* Collective over the file's group. With cursors and losses; what is allocated belongs to the
+ * caller also after a failure. */
 Status checkpoint_read_state(H5File *file, CheckpointState *state, char **program_version);
 
 #endif

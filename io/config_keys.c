@@ -76,8 +76,7 @@ const ConfigKey config_keys[] = {
     {"train", "clip", KEY_REAL, AT(train.clip), 0, 0, "[0, inf)", "0.1",
      "largest norm of the gradient of each parameter group; 0: no clipping"},
     {"train", "spike_z", KEY_REAL, AT(train.spike_z), 0, 0, "[0, inf)", "0",
-     "an update whose loss is so many deviations above the mean of the last 128 is skipped; 0: none "
-     "for that"},
+     "an update is skipped whose loss is so many deviations above the last 128; 0: off"},
     {"train", "max_skips", KEY_INT, AT(train.max_skips), 0, 0, "[1, 1000000]", "5",
      "updates skipped in a row after which the run goes back to its newest checkpoint"},
     {"train", "weight_decay", KEY_REAL, AT(train.weight_decay), 0, 0, "[0, 100]", "0",

@@ -51,9 +51,9 @@ void optimizer_reduce_begin(Optimizer *optimizer, int64_t first, int64_t end);
 /* Local. In place of the two below: waits for what was begun and forgets it. */
 void optimizer_abandon(Optimizer *optimizer);
 
-/* Collective over all ranks (`world`), after all gradients were begun: waits for them. norms: of the
- * scaled gradients, before clipping, over all parameters; the same on every rank. Uses up the
- * gradients unless a step follows; weights and moments are as before. */
+/* Collective over all ranks (`world`), after all gradients were begun: waits for them. norms: of
+ * the scaled gradients, before clipping, over all parameters; the same on every rank. Weights and
+ * moments stay as they are; no second measurement of the same gradients. */
 void optimizer_measure(Device *device, Optimizer *optimizer, const Group *world,
                        const OptimizerOptions *options, double norms[GROUP_COUNT]);
 

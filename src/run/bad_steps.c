@@ -46,8 +46,8 @@ static void remember(StepHistory *h, double loss)
     if (h->held < PAL_RECENT_LOSSES) h->held++;
 }
 
-/* Progress is counted in updates, not in checkpoints: these also come by the clock and when a run is
- * asked to stop, which must not change what it does. */
+/* Progress is counted in updates, not in checkpoints: these also come by the clock and when a run
+ * is asked to stop, which must not change what it does. */
 void bad_steps_count(BadSteps *steps, StepVerdict verdict, int64_t update, double loss)
 {
     StepHistory *h = &steps->history;

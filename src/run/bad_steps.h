@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Which updates are not made: those whose loss or gradient norm is not finite, and, with
- * train.spike_z > 0, those whose loss stands out of the recent ones. Arithmetic alone, in double, on
- * numbers that every rank has after an update's reduction: all ranks come to the same verdict.
+ * train.spike_z > 0, those whose loss stands out of the recent ones. Arithmetic alone, in double,
+ * on numbers that every rank has after an update's reduction: all come to the same verdict.
  *
  *     z = (loss - mean) / deviation         of the last 128 updates that were made; 0 until there
  *     deviation^2 = sum (x - mean)^2 / 127  are so many, and where all of them are equal

@@ -50,8 +50,8 @@ double saving_longest(const Saving *saving);
 void saving_begin(Saving *saving);
 /* Collective over all ranks; after every update. */
 void saving_poll(Saving *saving);
-/* Collective over all ranks, when the run ends. The run as it is now is on the disk afterwards, else
- * the error says why not. due: there would be a checkpoint here in any case. */
+/* Collective over all ranks, when the run ends. The run as it is now is on the disk afterwards,
+ * else the error says why not. due: there would be a checkpoint here in any case. */
 Status saving_now(Saving *saving, bool due);
 /* Collective over all ranks. Waits for the save under way. */
 void saving_wait(Saving *saving);

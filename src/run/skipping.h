@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What becomes of an update that is not made (bad_steps.h): the memory that it has spoiled, and what
- * people, scripts and timings are told.
+ * What becomes of an update that is not made (bad_steps.h): the memory that it has spoiled, and
+ * what people, scripts and timings are told.
  */
 #ifndef PAL_RUN_SKIPPING_H
 #define PAL_RUN_SKIPPING_H
@@ -21,8 +21,8 @@ void skipping_record(Metrics *metrics, const UpdateReport *report);
 /* The failure (70) of a run that cannot go on; `why` follows what the update's numbers were. */
 Status skipping_diverged(const UpdateReport *report, const char *why);
 
-/* Collective over all ranks. training_update() where nobody goes on after a skipped one. Error (70):
- * the update had numbers that are not finite. */
+/* Collective over all ranks. training_update() where nobody goes on after a skipped one. Error
+ * (70): the update had numbers that are not finite. */
 Status skipping_refuse(Training *training, UpdateReport *report);
 
 #endif

@@ -71,8 +71,8 @@ void training_start(Training *training);
 void training_initialize(Training *training);
 
 /* Collective over all ranks: the windows of one update, reduction, optimiser. An update that is bad
- * (bad_steps.h) is skipped by all ranks: counters, data and memory go on, weights and moments are as
- * before. Error: reading the data failed on some rank; then every rank returns it. */
+ * (bad_steps.h) is skipped by all ranks: counters, data and memory go on, weights and moments are
+ * as before. Error: reading the data failed on some rank; then every rank returns it. */
 Status training_update(Training *training, UpdateReport *report);
 
 /* Collective over all ranks. */

@@ -15,7 +15,7 @@
 #include "src/base/status.h"
 
 #define PAL_CHECKPOINT_FORMAT "palimpsest-checkpoint"
-enum { PAL_CHECKPOINT_VERSION = 4, PAL_TENSOR_NAME_SIZE = 192 };
+enum { PAL_CHECKPOINT_VERSION = 5, PAL_TENSOR_NAME_SIZE = 192 };
 
 /* One tensor, and which boxes of it this rank has. Their numbers stand box after box in memory,
  * each row-major. */
@@ -30,6 +30,16 @@ typedef struct CheckpointTensor {
 /* Local. Numbers in the boxes that this rank has. */
 int64_t checkpoint_numbers(const CheckpointTensor *tensor);
 
+/* By what a run judges its next update (src/run/bad_steps.h). */
+enum { PAL_RECENT_LOSSES = 128 };
+typedef struct StepHistory {
+    int64_t held;                     /* losses in `losses` */
+    int64_t skips;                    /* updates that were skipped in a row, up to now */
+    int64_t rewinds;                  /* to a checkpoint, without having come further since */
+    int64_t furthest;                 /* the update from which the latest of them went back */
+    double losses[PAL_RECENT_LOSSES]; /* the newest last, zeros in front where there are fewer */
+} StepHistory;
+
 /* Everything of a run that is not a tensor. */
 typedef struct CheckpointState {
     int64_t update;            /* updates done */
@@ -37,9 +47,11 @@ typedef struct CheckpointState {
     int64_t tokens;            /* targets counted, over all rows */
     int64_t evaluated;         /* update after which was evaluated last, 0: never */
     int64_t next;              /* BatchOrder.next */
+    int64_t scheduled;         /* 1: made at its time, 0: because the run ended there */
     int64_t data;              /* dataset_checksum(): what the cursors mean something in */
     int rows;                  /* R, 0: weights alone; not written: cursors are tensors */
     RowCursor *cursors;        /* (R), BatchOrder.cursors; not written */
+    StepHistory history;       /* its losses are a tensor, not written */
     const char *configuration; /* config_text() */
 } CheckpointState;
 

@@ -27,7 +27,12 @@ static const struct {
     {"tokens", offsetof(CheckpointState, tokens)},
     {"evaluated", offsetof(CheckpointState, evaluated)},
     {"next_document", offsetof(CheckpointState, next)},
+    {"scheduled", offsetof(CheckpointState, scheduled)},
     {"data_checksum", offsetof(CheckpointState, data)},
+    {"recent_losses", offsetof(CheckpointState, history.held)},
+    {"skips", offsetof(CheckpointState, history.skips)},
+    {"rewinds", offsetof(CheckpointState, history.rewinds)},
+    {"furthest", offsetof(CheckpointState, history.furthest)},
 };
 enum { NUM_COUNTERS = sizeof counters / sizeof *counters };
 
@@ -71,6 +76,7 @@ Status checkpoint_write_state(H5File *file, const CheckpointState *state)
 static Status check_state(H5File *file, const CheckpointState *state, const char *program_version)
 {
     int64_t checksum;
+    const StepHistory *history = &state->history;
     PAL_TRY(h5_get_integer(file, "/", STATE_CHECKSUM, &checksum));
     Status status = PAL_OK;
     if (state_checksum(state, program_version) != checksum)
@@ -79,8 +85,12 @@ static Status check_state(H5File *file, const CheckpointState *state, const char
                              "were written; take another checkpoint",
                              h5_path(file));
     else if (state->update < 0 || state->windows < 0 || state->tokens < 0 || state->next < 0 ||
-             state->evaluated < 0)
+             state->evaluated < 0 || history->held < 0 || history->skips < 0 ||
+             history->rewinds < 0 || history->furthest < 0)
         status = PAL_FAILURE(PAL_ERROR_DATA, "%s: has a counter below 0", h5_path(file));
+    else if (history->held > PAL_RECENT_LOSSES)
+        status = PAL_FAILURE(PAL_ERROR_DATA, "%s: has %lld recent losses, more than %d",
+                             h5_path(file), (long long)history->held, PAL_RECENT_LOSSES);
     return h5_agree(file, status);
 }
 
@@ -117,6 +127,12 @@ static Status read_cursors(H5File *file, CheckpointState *state)
     return status;
 }
 
+static Status read_losses(H5File *file, CheckpointState *state)
+{
+    const Shape shape = {1, {PAL_RECENT_LOSSES}};
+    return h5_read(file, PAL_LOSSES, STORED_FLOAT64, shape, state->history.losses);
+}
+
 static Status read_configuration(H5File *file, CheckpointState *state)
 {
     char **texts;
@@ -142,5 +158,6 @@ Status checkpoint_read_state(H5File *file, CheckpointState *state, char **progra
     PAL_TRY(check_state(file, state, *program_version));
     bool rows;
     PAL_TRY(h5_has_group(file, PAL_CURSORS, &rows));
-    return rows ? read_cursors(file, state) : PAL_OK;
+    if (rows) PAL_TRY(read_cursors(file, state));
+    return rows ? read_losses(file, state) : PAL_OK;
 }

@@ -45,6 +45,8 @@ typedef struct TrainConfig {
     double lr_start, lr_peak, lr_end;
     int64_t warmup, decay; /* updates */
     double clip;           /* largest gradient norm of a group; 0: no clipping */
+    double spike_z;        /* deviations above the recent losses that skip an update; 0: none */
+    int max_skips;         /* updates that are skipped in a row before the run goes back */
     double weight_decay;
     int update_every; /* windows per update, from update_every_after on */
     int64_t update_every_after;

@@ -29,6 +29,7 @@ hid_t h5_memory_type(StoredType type)
     case STORED_BFLOAT16: return bfloat16_type();
     case STORED_REAL: return sizeof(Real) == sizeof(float) ? H5T_NATIVE_FLOAT : H5T_NATIVE_DOUBLE;
     case STORED_FLOAT32: return H5T_NATIVE_FLOAT;
+    case STORED_FLOAT64: return H5T_NATIVE_DOUBLE;
     case STORED_INT32: return H5T_NATIVE_INT32;
     case STORED_INT64: return H5T_NATIVE_INT64;
     case STORED_UINT16: return H5T_NATIVE_UINT16;
@@ -42,6 +43,7 @@ hid_t h5_file_type(StoredType type)
     case STORED_BFLOAT16: return bfloat16_type();
     case STORED_REAL:
     case STORED_FLOAT32: return H5T_IEEE_F32LE;
+    case STORED_FLOAT64: return H5T_IEEE_F64LE;
     case STORED_INT32: return H5T_STD_I32LE;
     case STORED_INT64: return H5T_STD_I64LE;
     case STORED_UINT16: return H5T_STD_U16LE;
@@ -335,8 +337,8 @@ Status h5_shape(H5File *file, const char *name, Shape *shape)
 
 static StoredType stored_type(hid_t type, bool *known)
 {
-    static const StoredType types[] = {STORED_FLOAT32, STORED_BFLOAT16, STORED_INT32, STORED_INT64,
-                                       STORED_UINT16};
+    static const StoredType types[] = {STORED_FLOAT32, STORED_FLOAT64, STORED_BFLOAT16,
+                                       STORED_INT32,   STORED_INT64,   STORED_UINT16};
     *known = true;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (H5Tequal(type, h5_file_type(types[i])) > 0) return types[i];

@@ -12,6 +12,7 @@ size_t stored_size(StoredType type)
     case STORED_REAL:
     case STORED_FLOAT32:
     case STORED_INT32: return 4;
+    case STORED_FLOAT64:
     case STORED_INT64: return 8;
     case STORED_BFLOAT16:
     case STORED_UINT16: return 2;

@@ -16,6 +16,7 @@
 typedef enum StoredType {
     STORED_REAL,
     STORED_FLOAT32,
+    STORED_FLOAT64,
     STORED_BFLOAT16,
     STORED_INT32,
     STORED_INT64,

@@ -65,7 +65,7 @@ void end_test(void)
 
 float element(int t, int64_t i) { return (float)t * 1000.0f + (float)i * 0.25f; }
 
-enum { NUM_TENSORS = 7 };
+enum { NUM_TENSORS = 8 };
 
 typedef struct Content {
     CheckpointTensor tensors[NUM_TENSORS];
@@ -75,6 +75,7 @@ typedef struct Content {
     float memory[ROWS * SLOTS * WIDTH];
     int32_t valid[ROWS];
     int64_t cursors[3][ROWS];
+    double losses[PAL_RECENT_LOSSES];
     CheckpointState state;
     int64_t first, count; /* rows of this rank */
 } Content;
@@ -142,12 +143,18 @@ static void fill_content(Content *c, int64_t update)
         c->boxes[4 + i][0] = (Slab){{0}, {ROWS}};
         for (int r = 0; r < ROWS; r++) c->cursors[i][r] = i == 0 ? r : i == 1 ? 100 + r : 7 - r;
     }
+    set_tensor(c, 7, "/detector/losses", STORED_FLOAT64, (Shape){1, {PAL_RECENT_LOSSES}}, is_root(),
+               c->losses);
+    c->boxes[7][0] = (Slab){{0}, {PAL_RECENT_LOSSES}};
+    for (int i = 0; i < PAL_RECENT_LOSSES; i++) c->losses[i] = 3.0 + 1.0 / (i + 1);
     c->state = (CheckpointState){.update = update,
                                  .windows = 2 * update,
                                  .tokens = 3 * update,
                                  .next = 11,
+                                 .scheduled = 1,
                                  .data = -5,
                                  .rows = ROWS,
+                                 .history = {.held = 100, .skips = 2, .rewinds = 1, .furthest = 9},
                                  .configuration = long_configuration()};
 }
 

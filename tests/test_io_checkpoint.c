@@ -14,13 +14,20 @@
 static void check_state(const Checkpoint *c)
 {
     expect(c->state.update == 1000 && c->state.windows == 2000 && c->state.tokens == 3000 &&
-               c->state.next == 11 && c->state.data == -5 && c->state.rows == ROWS,
+               c->state.next == 11 && c->state.scheduled == 1 && c->state.data == -5 &&
+               c->state.rows == ROWS,
            "counters");
     expect(strcmp(c->state.configuration, long_configuration()) == 0, "configuration");
     for (int r = 0; r < ROWS && c->state.rows == ROWS; r++)
         expect(c->state.cursors[r].document == r && c->state.cursors[r].offset == 100 + r &&
                    c->state.cursors[r].epoch == 7 - r,
                "cursors");
+    const StepHistory *history = &c->state.history;
+    expect(history->held == 100 && history->skips == 2 && history->rewinds == 1 &&
+               history->furthest == 9,
+           "counters of skipped updates");
+    for (int i = 0; i < PAL_RECENT_LOSSES; i++)
+        expect(history->losses[i] == 3.0 + 1.0 / (i + 1), "recent losses");
 }
 
 static CheckpointTensor box_of(const char *name, StoredType type, Shape shape, const Slab *box)
@@ -69,8 +76,8 @@ static void check_tensors(Checkpoint *c)
 
     int64_t bytes = 0;
     expect(checkpoint_verify(c, "/", &bytes) == PAL_OK, "verify");
-    expect(bytes ==
-               (int64_t)4 * (WIDTH * WIDTH + ROWS * SLOTS * WIDTH + ROWS) + (int64_t)8 * 3 * ROWS,
+    expect(bytes == (int64_t)4 * (WIDTH * WIDTH + ROWS * SLOTS * WIDTH + ROWS) +
+                        (int64_t)8 * (3 * ROWS + PAL_RECENT_LOSSES),
            "all bytes");
     expect(checkpoint_verify(c, "/weights/", &bytes) == PAL_OK &&
                bytes == (int64_t)4 * WIDTH * WIDTH,
@@ -233,7 +240,7 @@ static void listing_shows_everything(void **state)
     H5Item *items = NULL;
     int64_t count = 0;
     if (expect(h5_open(&file, path, NULL) == PAL_OK, "open"))
-        expect(h5_list(file, &items, &count) == PAL_OK && count == 10, "ten datasets");
+        expect(h5_list(file, &items, &count) == PAL_OK && count == 11, "eleven datasets");
     bool seen = false;
     for (int64_t i = 0; i < count; i++)
         if (strcmp(items[i].name, "/memory/layers/00/recent") == 0)

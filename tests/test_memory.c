@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What memories hold after each window, and what the marks of earlier windows still show, against
- * plain lists of marked states.
+ * What memories hold after each window, whether all of it is finite, and what the marks of earlier
+ * windows still show, against plain lists of marked states.
  */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -73,12 +74,14 @@ static void push_window(Lists *lists, int slots, int compressed_slots, const Slo
         append(lists->compressed, compressed_slots, mean_of_group(all + g));
 }
 
-/* A state that says where it comes from. Means of two are exact. */
+/* A state that says where it comes from, with now and then a number that is none. Means of two are
+ * exact. */
 static Slot marked_slot(int64_t window, int layer, int row, int t)
 {
     Slot slot = {.valid = true};
     for (int e = 0; e < WIDTH; e++)
         slot.state[e] = 1000.0 * (double)(window + 1) + 100.0 * layer + 10.0 * row + t + 0.25 * e;
+    if (window % 11 == 5 && row == 1 && t == 1) slot.state[WIDTH - 1] = NAN;
     return slot;
 }
 
@@ -108,12 +111,14 @@ static void push_marks(Lists lists[LAYERS][FIXTURE_ROWS], const ModelOptions *op
     }
 }
 
+static bool same(double a, double b) { return a == b || (isnan(a) && isnan(b)); }
+
 static void assert_slots(Tensor buffer, int row, int valid, const Slot *expected)
 {
     int64_t slots = buffer.dims[1];
     for (int64_t j = 0; j < slots; j++) {
         const Real *state = buffer.data + (row * slots + j) * WIDTH;
-        for (int e = 0; e < WIDTH; e++) assert_true((double)state[e] == expected[j].state[e]);
+        for (int e = 0; e < WIDTH; e++) assert_true(same((double)state[e], expected[j].state[e]));
         assert_true(expected[j].valid == (j >= slots - valid)); /* the newest ones */
     }
 }
@@ -331,6 +336,26 @@ static void push_shares(Shared *s, int64_t window, const MemoryMark *mark, const
     }
 }
 
+static bool slots_are_finite(const Slot *list, int count)
+{
+    for (int j = 0; j < count; j++)
+        for (int e = 0; e < WIDTH; e++)
+            if (!isfinite(list[j].state[e])) return false;
+    return true;
+}
+
+/* What is held of the row, by all parts together; not what has left, or was emptied. */
+static void assert_finite_as_lists(const Shared *s, int row)
+{
+    bool finite = true;
+    for (int p = 0; p < s->parts; p++)
+        finite = memory_row_is_finite(s->device, &s->memory[p], row) && finite;
+    const Lists *lists = &s->now[row];
+    assert_int_equal(
+        finite, slots_are_finite(lists->recent, list_options.memory[s->layer]) &&
+                    slots_are_finite(lists->compressed, list_options.compressed_memory[s->layer]));
+}
+
 static void push_lists(Shared *s, int64_t window, int row)
 {
     Slot slots[LENGTH];
@@ -363,6 +388,7 @@ static void read_window(Shared *s, int64_t window, int g)
     push_shares(s, window, &seen->mark, push);
     for (int b = 0; b < GROUP_ROWS; b++)
         if (push[b]) push_lists(s, window, g * GROUP_ROWS + b);
+    for (int b = 0; b < GROUP_ROWS; b++) assert_finite_as_lists(s, g * GROUP_ROWS + b);
     assert_marks_show(s, g, window + 1 - s->later, window);
 }
 

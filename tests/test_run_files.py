@@ -88,6 +88,7 @@ def tensors(config):
             found[f"{folder}/valid_{name}"] = ((rows,), "int32")
     for name in ("document", "offset", "epoch"):
         found[f"cursors/{name}"] = ((rows,), "int64")
+    found["detector/losses"] = ((128,), "float64")
     return found
 
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/memory/layer_memory.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "src/base/checked.h"
@@ -89,6 +90,32 @@ static void ring_copy(Device *device, const SlotRing *ring, int row, int64_t num
                                 into ? outside : in_ring.data, 0, 1, tensor_count(in_ring));
         done += in_ring.dims[0];
     }
+}
+
+/* The sum of finite numbers is finite: they are floats, it is a double. What is not held is as it
+ * was left, which may be anything. */
+static bool ring_row_is_finite(Device *device, const LayerMemory *memory, const SlotRing *ring,
+                               int row)
+{
+    int64_t first = memory->pushed[row] * ring->entering - ring->kept;
+    int64_t first_held = ring->order.slots - ring->held[row];
+    double sum = 0.0;
+    for (int64_t i = 0; i < shard_runs(ring->order, memory->part); i++) {
+        ShardRun run = shard_run(ring->order, memory->part, i);
+        int64_t done = smaller(larger(first_held - run.whole, 0), run.count);
+        while (done < run.count) {
+            Tensor slots = ring_stretch(ring, row, first + run.shard + done, run.count - done);
+            sum += device->op->sum(device, slots);
+            done += slots.dims[0];
+        }
+    }
+    return isfinite(sum);
+}
+
+bool memory_row_is_finite(Device *device, const LayerMemory *memory, int row)
+{
+    return ring_row_is_finite(device, memory, &memory->recent, row) &&
+           ring_row_is_finite(device, memory, &memory->compressed, row);
 }
 
 /* Slots from before the first window have numbers below zero; nobody looks at what they read. */

@@ -68,6 +68,9 @@ static inline int64_t memory_compressed_slots(const LayerMemory *m)
  * slots are read as zeros, and all are valid. */
 void memory_empty_row(LayerMemory *memory, int row);
 
+/* Whether all that this rank's shards of the row hold are finite numbers. */
+bool memory_row_is_finite(Device *device, const LayerMemory *memory, int row);
+
 /* Where rows [first_row, first_row + B) stand now. */
 void memory_mark(const LayerMemory *memory, MemoryMark *mark, int first_row);
 

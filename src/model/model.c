@@ -11,11 +11,22 @@ void model_start(Model *model) { positions_fill(&model->positions, model->device
 
 void model_weights_changed(Model *model) { model->positions_current = false; }
 
+void model_empty_row(Model *model, int row)
+{
+    for (int l = 0; l < model->place.layers; l++) memory_empty_row(&model->memory[l], row);
+}
+
 void model_empty_memory(Model *model)
 {
+    int rows = model->place.rows * model->place.row_groups;
+    for (int row = 0; row < rows; row++) model_empty_row(model, row);
+}
+
+bool model_row_is_finite(const Model *model, int row)
+{
     for (int l = 0; l < model->place.layers; l++)
-        for (int row = 0; row < model->memory[l].rows; row++)
-            memory_empty_row(&model->memory[l], row);
+        if (!memory_row_is_finite(model->device, &model->memory[l], row)) return false;
+    return true;
 }
 
 size_t model_memory_bytes(const Model *model)
@@ -92,6 +103,7 @@ static void embed(Model *model, Flight *flight)
     sequence_scatter(&model->sequence, TRAFFIC_ACTIVATIONS, flight->h, whole);
     phase_begin(device->times, PHASE_EMBEDDING);
     if (model->training) drop_embedding(model, &flight->window, flight->h);
+    if (model->hook.call != NULL) model->hook.call(model->hook.context, &flight->window, flight->h);
 }
 
 /* From the gradient of h, which is used up. */

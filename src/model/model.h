@@ -47,6 +47,12 @@ typedef struct Flight {
  * but for f_c's. */
 typedef void (*AfterLayer)(void *context, int layer);
 
+/* For tests: sees the embedding's output h (B,n,D) of every micro-batch, and may spoil it. */
+typedef struct EmbeddingHook {
+    void (*call)(void *context, const Window *window, Tensor h); /* NULL: none */
+    void *context;
+} EmbeddingHook;
+
 typedef struct Model {
     ModelOptions options;
     Placement place;
@@ -76,6 +82,7 @@ typedef struct Model {
     CompressionWorkspace compression_work;
     CompressionLossWorkspace loss_work;
     bool positions_current; /* r of every layer belongs to the present weights */
+    EmbeddingHook hook;
 } Model;
 
 /* Local. Takes everything from the arena; the caller seals it and then calls model_start. Host
@@ -91,8 +98,11 @@ void model_start(Model *model);
 /* Local. After every change of the weights. */
 void model_weights_changed(Model *model);
 
-/* Local. Every row starts anew. */
+/* Local. Every row starts anew, or one of those of this rank. */
 void model_empty_memory(Model *model);
+void model_empty_row(Model *model, int row);
+/* Local. Whether all that this rank has of the row's memory is finite. */
+bool model_row_is_finite(const Model *model, int row);
 
 /* All three are collective over the tensor group: the same flight, by its number, and micro-batch
  * on all of its ranks.

@@ -125,16 +125,20 @@ static void update_segment(Device *device, const Optimizer *o, const Segment *s,
                      segment_of(o->gradient, s->owned, s), adam);
 }
 
-bool optimizer_step(Device *device, Optimizer *o, const Group *world,
-                    const OptimizerOptions *options, double norms[GROUP_COUNT])
+void optimizer_measure(Device *device, Optimizer *o, const Group *world,
+                       const OptimizerOptions *options, double norms[GROUP_COUNT])
 {
     buckets_wait(&o->buckets);
     scale_compression(device, o, options);
     measure_norms(device, o, world, options, norms);
+}
 
+void optimizer_step(Device *device, Optimizer *o, const OptimizerOptions *options,
+                    const double norms[GROUP_COUNT])
+{
     double scales[GROUP_COUNT];
     for (int g = 0; g < GROUP_COUNT; g++) {
-        if (!isfinite(norms[g])) return false;
+        PAL_ASSERT(isfinite(norms[g]));
         bool clips = options->clip > 0.0 && norms[g] > options->clip;
         scales[g] =
             group_scale(options, (ParameterGroup)g) * (clips ? options->clip / norms[g] : 1.0);
@@ -143,5 +147,4 @@ bool optimizer_step(Device *device, Optimizer *o, const Group *world,
         update_segment(device, o, &o->segments[i], options, scales[o->segments[i].row->group]);
     buckets_gather_begin(&o->buckets, o->parameters->value.data);
     buckets_wait(&o->buckets);
-    return true;
 }

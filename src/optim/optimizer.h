@@ -48,14 +48,18 @@ void optimizer_create(Optimizer *optimizer, const Group *data, Arena *arena,
  * buffer, which are final. */
 void optimizer_reduce_begin(Optimizer *optimizer, int64_t first, int64_t end);
 
-/* Local. In place of a step: waits for what was begun and forgets it. */
+/* Local. In place of the two below: waits for what was begun and forgets it. */
 void optimizer_abandon(Optimizer *optimizer);
 
-/* Collective over all ranks (`world`), after all gradients were begun: waits for them, steps, and
- * brings the weights back to all ranks. norms: of the scaled gradients, before clipping, over all
- * parameters. Uses up the gradients. False on every rank, with weights and moments as before,
- * where a norm is not finite. */
-bool optimizer_step(Device *device, Optimizer *optimizer, const Group *world,
-                    const OptimizerOptions *options, double norms[GROUP_COUNT]);
+/* Collective over all ranks (`world`), after all gradients were begun: waits for them. norms: of
+ * the scaled gradients, before clipping, over all parameters; the same on every rank. Weights and
+ * moments stay as they are; no second measurement of the same gradients. */
+void optimizer_measure(Device *device, Optimizer *optimizer, const Group *world,
+                       const OptimizerOptions *options, double norms[GROUP_COUNT]);
+
+/* Collective over the data group, after optimizer_measure() with the same options, whose norms are
+ * finite: steps, and brings the weights back to all ranks. */
+void optimizer_step(Device *device, Optimizer *optimizer, const OptimizerOptions *options,
+                    const double norms[GROUP_COUNT]);
 
 #endif

@@ -12,6 +12,7 @@
 #include "src/base/statistics.h"
 #include "src/base/timer.h"
 #include "src/run/machine.h"
+#include "src/run/skipping.h"
 
 enum { SAVES = 5, UPDATES_BESIDE = 3 }; /* beside: as many before a save and after it */
 
@@ -74,7 +75,7 @@ static Status time_updates(Training *t, int count, double *seconds)
     UpdateReport report;
     *seconds = 0.0;
     for (int i = 0; i < count; i++) {
-        PAL_TRY(training_update(t, &report));
+        PAL_TRY(skipping_refuse(t, &report));
         *seconds += report.seconds / count;
     }
     return PAL_OK;
@@ -89,7 +90,7 @@ static Status updates_meanwhile(Training *t, CheckpointSaver *saver, CheckpointO
     *count = 0;
     while (!saver_poll(saver, outcome)) {
         UpdateReport report;
-        PAL_TRY(training_update(t, &report));
+        PAL_TRY(skipping_refuse(t, &report));
         if (saver_poll(saver, outcome)) break;
         sum += report.seconds;
         ++*count;

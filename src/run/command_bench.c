@@ -20,6 +20,7 @@
 #include "src/run/bench_saves.h"
 #include "src/run/commands.h"
 #include "src/run/machine.h"
+#include "src/run/skipping.h"
 #include "src/run/training.h"
 
 static const double PRODUCT_OPERATIONS = 2.0 * 1024 * 1024 * 1024;
@@ -76,14 +77,14 @@ static Status time_updates(Training *training, int64_t updates, BenchResult *res
     UpdateReport report;
     result->traffic = (Traffic){0};
     for (int64_t i = warm_up_updates(training); i > 0; i--) {
-        PAL_TRY(training_update(training, &report));
+        PAL_TRY(skipping_refuse(training, &report));
         log_progress("filling the memory: %lld updates to go", (long long)i);
     }
     memset(times, 0, sizeof *times);
 
     for (int64_t i = 0; i < updates; i++) {
         processor[i] = timer_processor_seconds();
-        PAL_TRY(training_update(training, &report));
+        PAL_TRY(skipping_refuse(training, &report));
         processor[i] = timer_processor_seconds() - processor[i];
         group_max_double(world, &processor[i], 1);
         seconds[i] = report.seconds;

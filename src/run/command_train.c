@@ -17,10 +17,13 @@
 #include "src/run/job_limit.h"
 #include "src/run/machine.h"
 #include "src/run/resume.h"
+#include "src/run/rewinding.h"
 #include "src/run/run_folder.h"
 #include "src/run/saving.h"
+#include "src/run/skipping.h"
 #include "src/run/stopping.h"
 #include "src/run/stragglers.h"
+#include "src/run/test_nan.h"
 #include "src/run/training.h"
 #include "src/run/watchdog.h"
 
@@ -35,11 +38,13 @@ typedef struct TrainRun {
     Saving saving;
     JobLimit limit;
     Stragglers stragglers;
+    TestNan test_nan;
     Progress progress;
     double launch;         /* seconds from the start of the process to that of the command */
     double began;          /* when the command began */
     double started, asked; /* when the loop began, and when a checkpoint was last asked for */
     int64_t first_update;  /* updates done before this start of the program */
+    int64_t computed;      /* updates since then, made or skipped */
     double seconds, wait_seconds; /* in updates since the last step line */
     int64_t line_tokens;
     double line_operations;
@@ -50,7 +55,7 @@ static void show_step(TrainRun *run, const UpdateReport *report)
 {
     const Training *t = &run->training;
     int64_t updates = run->session.config.train.updates;
-    double per_update = (timer_seconds() - run->started) / (double)(t->update - run->first_update);
+    double per_update = (timer_seconds() - run->started) / (double)run->computed;
     double rate = run->session.product_rate * run->seconds;
     char left[32], wait[32] = "";
     if (run->session.grid->world.size > 1)
@@ -95,6 +100,7 @@ static Status record_step(TrainRun *run, const UpdateReport *report)
     metrics_integer(m, "tokens", run->training.tokens);
     metrics_number(m, "seconds", report->seconds);
     metrics_number(m, "tokens_per_second", (double)report->tokens / report->seconds);
+    skipping_record(m, report);
     if (run->session.grid->world.size > 1) record_traffic(m, report);
     return metrics_end(m);
 }
@@ -155,12 +161,14 @@ static Status one_update(TrainRun *run, UpdateReport *report)
     whereabouts_update(run->training.update + 1);
     whereabouts_enter(SECTION_STEP);
     PAL_TRY(training_update(&run->training, report));
+    run->computed++;
     run->seconds += report->seconds;
     run->wait_seconds += report->wait_share * report->seconds;
     run->line_tokens += report->tokens;
     run->line_operations += report->operations;
 
     PAL_TRY(group_agree(&run->session.grid->world, record_step(run, report)));
+    if (report->verdict != STEP_GOOD) skipping_tell(&run->training, report);
     stragglers_add(&run->stragglers, report->own_seconds);
     if (due(report->update, train->log_every) || report->update == train->updates) {
         show_step(run, report);
@@ -168,8 +176,19 @@ static Status one_update(TrainRun *run, UpdateReport *report)
     } else {
         progress_show(&run->progress, report->update);
     }
-    if (report->update == run->first_update + 1) tell_start(run);
+    if (run->computed == 1) tell_start(run);
     return PAL_OK;
+}
+
+/* Between skipped updates nothing is saved that nobody asks for: such a checkpoint has the weights
+ * that led there, and would push out the one that the run may go back to. What was due then is due
+ * after them. */
+static bool save_is_due(const TrainRun *run, const UpdateReport *report)
+{
+    int64_t every = run->session.config.checkpoint.every;
+    if (report->verdict != STEP_GOOD) return false;
+    return report->save ||
+           (every > 0 && report->update / every > (report->update - 1 - report->skips) / every);
 }
 
 /* A save that fails costs no more than that: the next one comes at its time. */
@@ -180,11 +199,11 @@ static void ask_for_checkpoint(TrainRun *run)
     run->asked = timer_seconds();
 }
 
-/* The run as it is now is on the disk afterwards. */
-static Status save_now(TrainRun *run)
+/* The run as it is now is on the disk afterwards. due: so it would be in any case. */
+static Status save_now(TrainRun *run, bool due)
 {
     whereabouts_enter(SECTION_SAVE);
-    return saving_now(&run->saving);
+    return saving_now(&run->saving, due);
 }
 
 /* For people who write job scripts; the batch system's own signal is then early enough. */
@@ -197,10 +216,10 @@ static void tell_lead(const TrainRun *run)
                  limit->update, saving_longest(&run->saving), ceil(job_limit_lead(limit)));
 }
 
-static Status stop_early(TrainRun *run)
+static Status stop_early(TrainRun *run, bool due)
 {
     StopReason reason = stopping_agree(&run->session.grid->world);
-    PAL_TRY(save_now(run));
+    PAL_TRY(save_now(run, due));
     tell_lead(run);
     PAL_FAIL(PAL_STOPPED_EARLY, "stopped at update %lld of %lld with a checkpoint: %s",
              (long long)run->training.update, (long long)run->session.config.train.updates,
@@ -230,8 +249,8 @@ static Status train(TrainRun *run)
         }
         saving_poll(&run->saving);
         if (stop && (run->training.update < updates || evaluation_is_due(run)))
-            return stop_early(run);
-        if (run->training.update >= updates) return save_now(run);
+            return stop_early(run, save);
+        if (run->training.update >= updates) return save_now(run, save);
         if (save) ask_for_checkpoint(run);
 
         UpdateReport report;
@@ -241,7 +260,10 @@ static Status train(TrainRun *run)
         if (config->train.minutes > 0.0) /* of which every start makes one update at least */
             stop_at(STOP_MINUTES, run->started + 60.0 * config->train.minutes);
         stop = report.stop;
-        save = report.save || due(report.update, config->checkpoint.every);
+        save = save_is_due(run, &report);
+        if (bad_steps_too_many(&run->training.bad_steps))
+            PAL_TRY(rewinding_go_back(&run->training, &run->saving, run->folder, run->metrics,
+                                      &report));
     }
 }
 
@@ -280,6 +302,7 @@ static Status create(TrainRun *run)
     PAL_TRY(saving_create(&run->saving, &run->training, run->folder, resumed));
     PAL_TRY(session_seal(session));
     training_start(&run->training);
+    test_nan_install(&run->test_nan, &run->training);
     saving_start(&run->saving);
     if (run->evaluates) evaluation_start(&run->evaluation);
     if (run->resume.checkpoint == NULL)
@@ -314,6 +337,7 @@ static Status prepare(TrainRun *run, Grid *grid, const char *config_path, const 
     PAL_TRY(session_read_config(session, grid, config_path, sets));
     int64_t data_checksum;
     PAL_TRY(training_check_input(session, &data_checksum));
+    PAL_TRY(test_nan_read(&run->test_nan, &grid->world, session->config.batch.rows));
     PAL_TRY(run_folder_name(folder, config_path, run->folder));
     PAL_TRY(saving_check_folder(&session->config.checkpoint, run->folder));
     PAL_TRY(resume_find(&run->resume, session, data_checksum, resume, run->folder));
@@ -321,7 +345,7 @@ static Status prepare(TrainRun *run, Grid *grid, const char *config_path, const 
         run->resume.checkpoint != NULL ? &run->resume.checkpoint->state : NULL;
     PAL_TRY(run_folder_open(session, run->folder, resumed, &run->metrics));
     watchdog_know(&session->config.watchdog, grid, run->folder);
-    if (run->resume.same_folder && group_is_root(&grid->world)) {
+    if (resumed != NULL && run->resume.same_folder && group_is_root(&grid->world)) {
         resume_set_aside(&run->resume);
         checkpoint_go_on_from(run->folder, resumed->update);
     }

@@ -109,15 +109,22 @@ static Status open_and_verify(Resume *resume, const Group *world)
     return status;
 }
 
+/* Collective; rank 0 has the list. */
+static Status open_candidate(Resume *resume, const CheckpointList *list, int number,
+                             const Group *world)
+{
+    if (group_is_root(world)) snprintf(resume->path, PAL_PATH_SIZE, "%s", list->paths[number]);
+    group_broadcast(world, resume->path, sizeof resume->path, 0);
+    return open_and_verify(resume, world);
+}
+
 /* Collective. The first of the candidates that is whole; those before it are its damaged ones. A
  * file that is there and cannot be opened may be a good one, which is no reason to leave it. */
 static Status open_newest(Resume *resume, const CheckpointList *list, const Group *world)
 {
     char newest[2048] = "";
     for (int i = 0; i < list->count; i++) {
-        if (group_is_root(world)) snprintf(resume->path, PAL_PATH_SIZE, "%s", list->paths[i]);
-        group_broadcast(world, resume->path, sizeof resume->path, 0);
-        Status status = open_and_verify(resume, world);
+        Status status = open_candidate(resume, list, i, world);
         resume->damaged.count = i;
         if (status == PAL_OK || status != PAL_ERROR_DATA) return status;
         log_warn("%s", status_message());
@@ -200,6 +207,40 @@ Status resume_find(Resume *resume, const Session *session, int64_t data_checksum
     return status;
 }
 
+/* --- going back to it ------------------------------------------------------------------------- */
+
+/* Collective. The first of the candidates that is whole and will do. */
+static Status open_earlier(Resume *resume, const CheckpointList *list, const Group *world,
+                           int64_t last, bool scheduled)
+{
+    for (int i = 0; i < list->count; i++) {
+        Status status = open_candidate(resume, list, i, world);
+        if (status == PAL_ERROR_DATA) {
+            log_warn("%s", status_message());
+            continue;
+        }
+        PAL_TRY(status);
+        const CheckpointState *state = &resume->checkpoint->state;
+        if (state->update <= last && (state->scheduled || !scheduled)) return PAL_OK;
+        checkpoint_close(&resume->checkpoint);
+    }
+    return PAL_OK;
+}
+
+Status resume_find_earlier(Resume *resume, const Group *world, const char *folder, int64_t last)
+{
+    CheckpointList list = {0};
+    *resume = (Resume){0};
+    Status status =
+        group_agree(world, group_is_root(world) ? checkpoint_list(folder, &list) : PAL_OK);
+    group_broadcast(world, &list.count, sizeof list.count, 0);
+    if (status == PAL_OK) status = open_earlier(resume, &list, world, last, true);
+    if (status == PAL_OK && resume->checkpoint == NULL)
+        status = open_earlier(resume, &list, world, last, false);
+    checkpoint_list_free(&list);
+    return status;
+}
+
 /* --- loading it ------------------------------------------------------------------------------- */
 
 Status resume_load(Resume *resume, Training *t)
@@ -213,6 +254,7 @@ Status resume_load(Resume *resume, Training *t)
     t->windows = state->windows;
     t->tokens = state->tokens;
     t->evaluated = state->evaluated;
+    t->bad_steps.history = state->history;
     resume->seconds += timer_seconds() - start;
     log_info("resumed from %s: update %lld, %lld tokens; read and checked in %.2f s", resume->path,
              (long long)t->update, (long long)t->tokens, resume->seconds);

@@ -24,6 +24,12 @@ typedef struct Resume {
 Status resume_find(Resume *resume, const Session *session, int64_t data_checksum,
                    const char *wanted, const char *folder);
 
+/* Collective over all ranks, while no save is under way: the checkpoint of the folder, of update
+ * `last` at most, to which a run that is at that update goes back: the newest whole one that was
+ * made at its time, so that it is the same one whether the run was stopped in between or not; else
+ * the newest whole one; NULL: none. What is damaged is warned about. */
+Status resume_find_earlier(Resume *resume, const Group *world, const char *folder, int64_t last);
+
 /* Collective over all ranks, after training_start, where there is a checkpoint: the run goes on as
  * it was saved. Closes the checkpoint. */
 Status resume_load(Resume *resume, Training *training);

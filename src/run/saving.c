@@ -33,6 +33,7 @@ Status saving_create(Saving *s, Training *t, const char *folder, const Checkpoin
     if (resumed != NULL) {
         s->saved = resumed->update;
         s->saved_evaluated = resumed->evaluated;
+        s->saved_scheduled = resumed->scheduled != 0;
     }
     PAL_TRY(group_agree(&grid->world, config_text(config, &s->configuration)));
 
@@ -80,6 +81,7 @@ static void report(Saving *s, const CheckpointOutcome *outcome, const char *next
     s->saved = outcome->update;
     s->saved_evaluated = s->begun_evaluated;
     if (outcome->seconds > s->longest) s->longest = outcome->seconds;
+    s->saved_scheduled = s->begun_scheduled;
     char component[64];
     shared_file_component(s->training->session->config.checkpoint.transfer, component);
     log_info("saved %s: %.1f MiB in %.2f s, of which training waited %.2f s%s%s", outcome->path,
@@ -102,22 +104,25 @@ CheckpointState saving_state(const Saving *s)
         .tokens = t->tokens,
         .evaluated = t->evaluated,
         .next = t->feed.order != NULL ? t->feed.order->next : 0,
+        .scheduled = s->begun_scheduled,
         .data = t->data_checksum,
         .rows = t->session->config.batch.rows,
+        .history = t->bad_steps.history,
         .configuration = s->configuration,
     };
 }
 
-static void begin(Saving *s, const char *next)
+static void begin(Saving *s, bool scheduled, const char *next)
 {
-    const CheckpointState state = saving_state(s);
     wait(s, goes_on);
+    s->begun_scheduled = scheduled;
+    const CheckpointState state = saving_state(s);
     s->begun_evaluated = state.evaluated;
     saver_begin(s->saver, &state);
     if (!saver_is_async(s->saver)) wait(s, next);
 }
 
-void saving_begin(Saving *s) { begin(s, goes_on); }
+void saving_begin(Saving *s) { begin(s, true, goes_on); }
 
 void saving_poll(Saving *s)
 {
@@ -125,14 +130,24 @@ void saving_poll(Saving *s)
     if (saver_poll(s->saver, &outcome)) report(s, &outcome, goes_on);
 }
 
-Status saving_now(Saving *s)
+Status saving_now(Saving *s, bool due)
 {
     wait(s, goes_on);
     const Training *t = s->training;
-    if (s->saved == t->update && s->saved_evaluated == t->evaluated) return PAL_OK;
-    begin(s, NULL);
+    bool same = s->saved == t->update;
+    if (same && s->saved_evaluated == t->evaluated) return PAL_OK;
+    begin(s, due || (same && s->saved_scheduled), NULL);
     wait(s, NULL);
     return s->last;
+}
+
+void saving_wait(Saving *s) { wait(s, goes_on); }
+
+void saving_replace(Saving *s)
+{
+    s->saved = -1;
+    begin(s, true, goes_on);
+    wait(s, goes_on);
 }
 
 void saving_destroy(Saving *s)

@@ -17,9 +17,11 @@ typedef struct Saving {
     char *configuration;     /* owned */
     int64_t saved;           /* update of the newest checkpoint that this run has; -1: none */
     int64_t saved_evaluated; /* the `evaluated` in it */
-    int64_t begun_evaluated; /* the one in the checkpoint that was begun last */
-    Status last;             /* how the latest save ended */
-    double longest;          /* seconds of a save so far */
+    bool saved_scheduled;    /* whether it was made at its time */
+    int64_t begun_evaluated; /* the same two of the checkpoint that was begun last */
+    bool begun_scheduled;
+    Status last;    /* how the latest save ended */
+    double longest; /* seconds of a save so far */
 } Saving;
 
 /* Local, the same on every rank, before anything is made. Error (PAL_ERROR_CONFIG): not into a
@@ -43,12 +45,18 @@ void saving_start(Saving *saving);
 double saving_bytes(const Saving *saving);
 double saving_longest(const Saving *saving);
 
-/* Collective over all ranks. The run as it is now; waits for the save before. */
+/* Collective over all ranks, when a checkpoint is due. The run as it is now; waits for the save
+ * before. */
 void saving_begin(Saving *saving);
 /* Collective over all ranks; after every update. */
 void saving_poll(Saving *saving);
-/* Collective over all ranks. The run as it is now is on the disk afterwards, else the error says
- * why not. */
-Status saving_now(Saving *saving);
+/* Collective over all ranks, when the run ends. The run as it is now is on the disk afterwards,
+ * else the error says why not. due: there would be a checkpoint here in any case. */
+Status saving_now(Saving *saving, bool due);
+/* Collective over all ranks. Waits for the save under way. */
+void saving_wait(Saving *saving);
+/* Collective over all ranks, while none is under way. The run as it is now, in place of the
+ * checkpoint of the same update, is on the disk afterwards; else the log says why not. */
+void saving_replace(Saving *saving);
 
 #endif

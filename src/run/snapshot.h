@@ -19,17 +19,22 @@ typedef struct SnapshotParts {
     const Grid *grid;
     Model *model;
     const Optimizer *optimizer;
-    int all_rows;      /* R */
-    Range rows;        /* this rank's of them */
-    BatchOrder *order; /* NULL: nothing is known of where rows stand */
+    int all_rows;         /* R */
+    Range rows;           /* this rank's of them */
+    BatchOrder *order;    /* NULL: nothing is known of where rows stand */
+    const double *losses; /* (PAL_RECENT_LOSSES) the same on every rank; goes with the order */
 } SnapshotParts;
 
 /* Local. Of a training. */
 static inline SnapshotParts training_parts(Training *t)
 {
-    return (SnapshotParts){t->session->grid, &t->model,
-                           &t->optimizer,    t->session->config.batch.rows,
-                           t->rows,          t->feed.order};
+    return (SnapshotParts){t->session->grid,
+                           &t->model,
+                           &t->optimizer,
+                           t->session->config.batch.rows,
+                           t->rows,
+                           t->feed.order,
+                           t->bad_steps.history.losses};
 }
 
 /* A list of tensors, the same on every rank, and where this rank has its part of each. */
@@ -52,6 +57,10 @@ void snapshot_copy(const Snapshot *list, int tensor, void *to);
 /* Collective over all ranks. Everything but the model's options comes from the checkpoint. The file
  * may have other M and N: the newest slots are kept, missing ones are empty. */
 Status snapshot_load(Checkpoint *checkpoint, const SnapshotParts *parts);
+
+/* Collective over all ranks. What updates have changed, not where they stood: weights and moments.
+ */
+Status snapshot_load_steps(Checkpoint *checkpoint, const SnapshotParts *parts);
 
 /* Collective over the group the checkpoint was opened with. Weights only: each rank its slices. */
 Status snapshot_load_weights(Checkpoint *checkpoint, const Group *group,

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/run/training.h"
 
-#include <math.h>
-
 #include "mpi/collectives.h"
 #include "src/base/checked.h"
 #include "src/base/log.h"
@@ -10,6 +8,7 @@
 #include "src/base/stop.h"
 #include "src/run/machine.h"
 #include "src/run/placing.h"
+#include "src/run/skipping.h"
 
 /* One reduction per update carries everything that ranks must agree on, as doubles:
  *
@@ -163,6 +162,9 @@ Status training_create(Training *t, Session *session, bool random_tokens)
     size_t layers = checked_size(config->model.layers);
     t->sums = arena_host(arena, PURPOSE_DATA, (SUM_FIXED + 2 * layers) * sizeof *t->sums);
     t->layer_scale = arena_host(arena, PURPOSE_DATA, layers * sizeof *t->layer_scale);
+    t->bad_rows = arena_host(arena, PURPOSE_DATA, checked_size(config->batch.rows));
+    t->bad_steps =
+        (BadSteps){.spike_z = config->train.spike_z, .max_skips = config->train.max_skips};
     Status status =
         model_create(&t->model, session->device, arena, &config->model, &t->place, &grid->tensor,
                      &t->parameters, true, config->data.reset_memory == RESET_NEVER);
@@ -287,8 +289,10 @@ static double finish_compression_loss(Training *t)
     return loss;
 }
 
-static bool step(Training *t, UpdateReport *report)
+/* Unless that would be a bad step: the verdict follows from what every rank has. */
+static void step(Training *t, UpdateReport *report)
 {
+    Device *device = t->session->device;
     const TrainConfig *train = &t->session->config.train;
     report->learning_rate = schedule_learning_rate(&t->schedule, report->update);
     OptimizerOptions options = {
@@ -299,11 +303,24 @@ static bool step(Training *t, UpdateReport *report)
         .main_scale = 1.0 / t->sums[SUM_TARGETS],
         .layer_scale = t->layer_scale,
     };
-    phase_begin(t->session->device->times, PHASE_OPTIMIZER);
-    bool stepped = optimizer_step(t->session->device, &t->optimizer, &t->session->grid->world,
-                                  &options, report->norms);
+    phase_begin(device->times, PHASE_OPTIMIZER);
+    optimizer_measure(device, &t->optimizer, &t->session->grid->world, &options, report->norms);
+    for (int g = 0; g < GROUP_COUNT; g++) report->norms[g] = statistics_printable(report->norms[g]);
+    report->loss_z = bad_steps_z(&t->bad_steps, report->loss);
+    report->verdict = bad_steps_judge(&t->bad_steps, report->loss, report->norms, GROUP_COUNT);
+    if (report->verdict != STEP_GOOD) return;
+    optimizer_step(device, &t->optimizer, &options, report->norms);
     model_weights_changed(&t->model);
-    return stepped;
+}
+
+static void skip_or_step(Training *t, UpdateReport *report)
+{
+    int64_t before = t->bad_steps.history.skips;
+    step(t, report);
+    bad_steps_count(&t->bad_steps, report->verdict, report->update, report->loss);
+    bool skipped = report->verdict != STEP_GOOD;
+    report->skips = skipped ? t->bad_steps.history.skips : before;
+    if (skipped && report->verdict != STEP_SPIKE) report->emptied_rows = skipping_empty_rows(t);
 }
 
 static double total_operations(const PhaseTimes *times)
@@ -359,24 +376,11 @@ Status training_update(Training *t, UpdateReport *report)
 
     report->stop = t->sums[SUM_STOPS] > 0.0;
     report->save = t->sums[SUM_SAVES] > 0.0;
-    report->loss = t->sums[SUM_NATS] / t->sums[SUM_TARGETS];
+    report->loss = statistics_printable(t->sums[SUM_NATS] / t->sums[SUM_TARGETS]);
     report->tokens = (int64_t)t->sums[SUM_TARGETS];
-    report->compression_loss = finish_compression_loss(t);
-    bool stepped = isfinite(report->loss);
-    if (stepped)
-        stepped = step(t, report);
-    else
-        optimizer_abandon(&t->optimizer);
+    report->compression_loss = statistics_printable(finish_compression_loss(t));
+    skip_or_step(t, report);
     phase_end(device->times);
-    if (!stepped)
-        PAL_FAIL(PAL_ERROR_INTERNAL,
-                 "update %lld: training has diverged (loss %g, gradient norms %g and %g, learning "
-                 "rate %g); the weights are those of the update before; try a lower train.lr_peak, "
-                 "a longer train.warmup or a smaller train.clip",
-                 (long long)report->update, statistics_printable(report->loss),
-                 statistics_printable(report->norms[GROUP_MAIN]),
-                 statistics_printable(report->norms[GROUP_COMPRESSION]), report->learning_rate);
-
     t->update = report->update;
     t->tokens += report->tokens;
     report->seconds = timer_seconds() - start;

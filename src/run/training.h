@@ -9,6 +9,7 @@
 #include "src/model/model.h"
 #include "src/optim/optimizer.h"
 #include "src/optim/schedule.h"
+#include "src/run/bad_steps.h"
 #include "src/run/feed.h"
 #include "src/run/pipeline.h"
 #include "src/run/session.h"
@@ -26,6 +27,8 @@ typedef struct Training {
     int64_t update, windows, tokens; /* done: updates, windows per row, counted targets */
     int64_t evaluated;               /* the update whose weights were evaluated last */
     int64_t data_checksum;           /* dataset_checksum() */
+    BadSteps bad_steps;              /* which updates are skipped */
+    unsigned char *bad_rows;         /* (R) whose memory is not finite */
     double *sums;                    /* what one reduction carries, see training.c */
     double *layer_scale;             /* (L) */
     Status status;                   /* of reading, in the running update */
@@ -37,9 +40,13 @@ typedef struct Training {
 typedef struct UpdateReport {
     int64_t update, tokens; /* tokens: counted targets of this update */
     int windows;
+    StepVerdict verdict;       /* other than STEP_GOOD: the update was skipped */
+    int64_t skips;             /* in a row: with this one, or those that this good one has ended */
+    int emptied_rows;          /* of all ranks: their memory was not finite */
     bool stop;                 /* some rank has a request to stop */
     bool save;                 /* some rank asks to save */
     double loss;               /* nats per token */
+    double loss_z;             /* bad_steps_z() */
     double compression_loss;   /* mean over the layers that compress; 0 without */
     double norms[GROUP_COUNT]; /* before clipping */
     double learning_rate;
@@ -64,9 +71,9 @@ void training_start(Training *training);
 /* Local. Initial weights, from the seed: the same on every grid. */
 void training_initialize(Training *training);
 
-/* Collective over all ranks: the windows of one update, reduction, optimiser. Error: reading the
- * data failed on some rank, or loss or gradient are not finite; then every rank returns it and the
- * weights are as before. */
+/* Collective over all ranks: the windows of one update, reduction, optimiser. An update that is bad
+ * (bad_steps.h) is skipped by all ranks: counters, data and memory go on, weights and moments are
+ * as before. Error: reading the data failed on some rank; then every rank returns it. */
 Status training_update(Training *training, UpdateReport *report);
 
 /* Collective over all ranks. */

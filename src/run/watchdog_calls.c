@@ -3,7 +3,7 @@
  * The calls that the main thread is in. A signal makes it note their addresses; the names come from
  * another thread, and from addr2line where that is installed.
  */
-#define _GNU_SOURCE /* dladdr */
+#define _GNU_SOURCE /* dladdr, environ */
 #include <dlfcn.h>
 #include <execinfo.h>
 #include <pthread.h>
@@ -16,8 +16,6 @@
 #include <unistd.h>
 
 #include "src/run/watchdog_report.h"
-
-extern char **environ;
 
 enum { MOST_CALLS = 64, OWN_CALLS = 2 /* the signal's handler and its frame */ };
 

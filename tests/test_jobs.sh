@@ -110,6 +110,8 @@ is_saving() { compgen -G "$1/checkpoints/*.part" >/dev/null; }
 evaluates() { tail -n 1 "$1/metrics.jsonl" 2>/dev/null | grep -qE '"update": [0-9]*00,'; }
 starts_again() { [ "$(starts_of "$1")" -gt "$2" ] && is_running "$3"; }
 
+no_jobs() { [ -z "$(squeue --noheader)" ]; }
+
 # rank_processes: the program's, on all nodes.
 rank_processes() { pgrep -f "^$palimpsest train"; }
 no_rank_is_left() { ! rank_processes >/dev/null; }
@@ -187,6 +189,20 @@ says stopped/log.txt "1 of 2 ranks report; not rank "
 says stopped.log ": again" "resumed from" # srun's status: 71, or that of the rank it then kills
 same_weights stopped
 
+progress "NaN in one window is skipped; in many, the run goes back; on both nodes alike"
+export PALIMPSEST_TEST_NAN=200:1
+train skips
+export PALIMPSEST_TEST_NAN=200:1:12
+train rewinds
+unset PALIMPSEST_TEST_NAN
+for name in skips rewinds; do
+    cluster_wait 60 eval 'no_jobs'
+    says $name.log "update 201 is skipped" "== status 0: done"
+done
+check "one update is skipped" [ "$(grep -c '"skipped"' skips/metrics.jsonl)" = 1 ]
+says rewinds.log "updates in a row were skipped" "going back to"
+says rewinds/metrics.jsonl '"kind": "rewind"'
+
 progress "a rank dies again and again before there is a checkpoint"
 train hopeless checkpoint.every=0 train.updates=100000 train.evaluate_every=0 jobs.max_failures=2
 for number in 1 2; do
@@ -215,7 +231,6 @@ write_config chain.ini "$inputs/data.h5" "${usual[@]}" train.updates=1200
     "$work/chain.ini" --run "$work/chain" >chain.out
 names=$(squeue --noheader --format=%j | sort -u)
 check "singletons of one name: $names" [ "$(wc -l <<<"$names")" = 1 ]
-no_jobs() { [ -z "$(squeue --noheader)" ]; }
 check "the chain ends" cluster_wait 90 no_jobs
 check "the run is finished" grep -q '"kind": "train", "update": 1200,' chain/metrics.jsonl
 links=$(grep -l '^== job' chain-*.log | wc -l)

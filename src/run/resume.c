@@ -126,7 +126,7 @@ static Status open_newest(Resume *resume, const CheckpointList *list, const Grou
     for (int i = 0; i < list->count; i++) {
         Status status = open_candidate(resume, list, i, world);
         resume->damaged.count = i;
-        if (status == PAL_OK || status != PAL_ERROR_DATA) return status;
+        if (status != PAL_ERROR_DATA) return status;
         log_warn("%s", status_message());
         if (i == 0) snprintf(newest, sizeof newest, "%s", status_message());
         if (i + 1 < list->count && group_is_root(world))

@@ -112,8 +112,19 @@ starts_again() { [ "$(starts_of "$1")" -gt "$2" ] && is_running "$3"; }
 
 no_jobs() { [ -z "$(squeue --noheader)" ]; }
 
-# rank_processes: the program's, on all nodes.
-rank_processes() { pgrep -f "^$palimpsest train"; }
+# rank_processes: the program's, on the nodes alone: other tests run it at the same time.
+rank_processes() {
+    local node process found=1
+    for node in "${cluster_nodes[@]}"; do
+        for process in $(node_processes "$node"); do
+            if grep -qx palimpsest "/proc/$process/comm" 2>/dev/null; then
+                echo "$process"
+                found=0
+            fi
+        done
+    done
+    return $found
+}
 no_rank_is_left() { ! rank_processes >/dev/null; }
 
 # ---- what can happen to a training ---------------------------------------------------------------

@@ -6,10 +6,11 @@
 #   status of the program          verdict
 #   0                              done       when the last update has a checkpoint: srun has been
 #                                             seen to end so when it could not start the program
+#   64 65 78  the input            doomed     it would end the same way again
 #   75  stopped as asked           again      the next start goes on from the checkpoint
-#   64 65 66 73 78  the input      doomed     it would end the same way again
-#   all others                     again      until jobs.max_failures in a row have made no newer
-#                                             checkpoint, then doomed
+#   all others                     again
+#                                  doomed     after jobs.max_failures in a row without a newer
+#                                             checkpoint, also of status 75
 #
 # In the run folder: failures.txt counts those in a row, stopped.txt says why a run is doomed.
 
@@ -40,18 +41,16 @@ newest_step() {
     echo $((10#${newest:-0} - (${#newest} == 0)))
 }
 
-# most_failures RUN: jobs.max_failures of its configuration; 3 before it has one.
-most_failures() {
+# configured RUN KEY DEFAULT: a whole number of the run's configuration, once it has one.
+configured() {
     local found
-    found=$(sed -n 's/^max_failures *= *\([0-9]*\).*/\1/p' "$1/config.ini" 2>/dev/null)
-    echo "${found:-3}"
+    found=$(sed -n "s/^$2 *= *\([0-9]*\).*/\1/p" "$1/config.ini" 2>/dev/null)
+    echo "${found:-$3}"
 }
 
 # is_finished RUN: its last update has a checkpoint.
 is_finished() {
-    local updates
-    updates=$(sed -n 's/^updates *= *\([0-9]*\).*/\1/p' "$1/config.ini" 2>/dev/null)
-    [ "$(newest_step "$1")" -ge "${updates:-1}" ]
+    [ "$(newest_step "$1")" -ge "$(configured "$1" updates 1)" ]
 }
 
 # doom RUN WHY...: for good.
@@ -76,12 +75,7 @@ judge() {
             echo "done"
             return
             ;;
-        75)
-            rm -f "$run/failures.txt"
-            echo again
-            return
-            ;;
-        64 | 65 | 66 | 73 | 78)
+        64 | 65 | 78)
             doom "$run" "status $status: $message"
             echo doomed
             return
@@ -91,28 +85,32 @@ judge() {
     if [ -f "$run/failures.txt" ]; then
         read -r failures last <"$run/failures.txt"
     fi
-    failures=$((step > last ? 1 : failures + 1))
-    mkdir -p "$run"
-    echo "$failures $step" >"$run/failures.txt"
-    if [ "$failures" -lt "$(most_failures "$run")" ]; then
+    failures=$((step > ${last:--2} ? 1 : ${failures:-0} + 1))
+    if ! { mkdir -p "$run" && echo "$failures $step" >"$run/failures.txt"; }; then
+        doom "$run" "status $status: $message; and $run/failures.txt cannot be written"
+        echo doomed
+    elif [ "$failures" -lt "$(configured "$run" max_failures 3)" ]; then
         echo again
-        return
+    else
+        doom "$run" "$failures starts in a row without a checkpoint after update $step (-1: none);" \
+            "the last one had status $status: $message"
+        rm -f "$run/failures.txt"
+        echo doomed
     fi
-    doom "$run" "$failures failures in a row without a checkpoint after update $step (-1: none);" \
-        "the last one had status $status: $message"
-    rm -f "$run/failures.txt"
-    echo doomed
 }
 
 # end_stuck_launcher PROCESS ERRORS: when a rank has ended badly srun ends the others, and for those
 # on a node that does not answer it would wait to the end of the job.
 end_stuck_launcher() {
-    until grep -aqE '^srun: error: .*(Exited with exit code|Killed|Terminated|Aborted)' "$2"; do
+    until grep -aqE '^srun: error: [^:]*: tasks? [^:]*: ' "$2"; do
         sleep 1
         kill -0 "$1" 2>/dev/null || return
     done
-    sleep "${launcher_patience:-60}"
-    kill -KILL "$1" 2>/dev/null
+    for _ in {1..60}; do
+        sleep 1
+        kill -0 "$1" 2>/dev/null || return
+    done
+    kill -KILL "$1"
 }
 
 # start COMMAND...: the command, its messages also kept for `judge`. Sets $status, $message, and
@@ -121,8 +119,9 @@ end_stuck_launcher() {
 start() {
     local errors process
     errors=$(mktemp)
-    "$@" 2> >(tee "$errors" >&2) &
+    "$@" 2>"$errors" &
     process=$!
+    tail --pid=$process --lines=+1 --follow "$errors" >&2 &
     end_stuck_launcher $process "$errors" 2>/dev/null &
     status=0
     wait $process || status=$?
@@ -130,7 +129,6 @@ start() {
         status=0
         wait $process || status=$?
     done
-    sleep 0.1 # tee
     message=$(grep -aE '^(palimpsest|watchdog|srun|slurmstepd)[: ]' "$errors" | head -n 1)
     message=${message:-no message}
     launched=true

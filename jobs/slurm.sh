@@ -3,7 +3,7 @@
 #
 # What every batch script needs first: the clone, the site's environment, and how ranks are started.
 # Sourced by the *.sbatch scripts, which SLURM runs as copies somewhere else.
-# Sets $clone, $palimpsest, $launcher.
+# Sets $palimpsest, $launcher, and $job: the job's number, of an array its task's alone.
 
 # shellcheck source=environment.sh
 source "$clone/jobs/environment.sh"
@@ -13,10 +13,14 @@ if [ ! -x "$palimpsest" ]; then
     exit 66
 fi
 
+# One task of an array has the number of the whole array as its own.
+job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+job=${job:-$SLURM_JOB_ID}
+
 # SLURM 22 and earlier do not tell a job when it ends.
 if [ -z "${SLURM_JOB_END_TIME:-}" ]; then
-    job_end=$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e 2>/dev/null)
-    if job_end=$(date --date="$job_end" +%s 2>/dev/null); then
+    job_end=$(squeue --noheader --jobs="$job" --format=%e 2>/dev/null)
+    if [ -n "$job_end" ] && job_end=$(date --date="$job_end" +%s 2>/dev/null); then
         export SLURM_JOB_END_TIME=$job_end
     fi
 fi

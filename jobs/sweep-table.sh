@@ -11,6 +11,9 @@ if [ $# != 2 ]; then
     exit 64
 fi
 
+# shellcheck source=policy.sh
+source "$(dirname "$0")/policy.sh"
+
 # last_number FILE KIND KEY: of the last line of this kind; - where there is none.
 last_number() {
     local number
@@ -26,11 +29,11 @@ while read -r line; do
     run=$2/$number
     metrics=$run/metrics.jsonl
     updates=$(last_number "$metrics" train update)
-    wanted=$(sed -n 's/^updates *= *\([0-9]*\).*/\1/p' "$run/config.ini" 2>/dev/null || true)
+    wanted=$(configured "$run" updates none)
     state="under way"
     if [ -f "$run/stopped.txt" ]; then
         state=stopped
-    elif [ "$updates" = "${wanted:-none}" ]; then
+    elif [ "$updates" = "$wanted" ]; then
         state=finished
     elif [ ! -f "$metrics" ]; then
         state=waits

@@ -125,6 +125,9 @@ SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
 def check_stopped_run(test, ranks, shape, options, most):
     name = f"{ranks} ranks, {' '.join(options)}"
     changes = {**CONFIG, "data.path": test.data, **shape}
+    if most < 9:  # where all is slow
+        changes.update({"train.updates": "16", "model.window": "64", "model.memory": "64",
+                        "model.width": "8", "model.heads": "2"})
     config = os.path.join(test.folder, f"stopped.{ranks}.ini")
     folder = os.path.join(test.folder, f"stopped.{ranks}")
     runs.write_config(config, {**runs.TINY, **changes})

@@ -33,7 +33,8 @@ static const char *const fixed_keys[] = {
 };
 
 /* Sections whose keys say how a run is done, not what it computes. */
-static const char *const free_sections[] = {"parallel.", "checkpoint.", "device."};
+static const char *const free_sections[] = {"parallel.", "checkpoint.", "jobs.", "watchdog.",
+                                            "device."};
 
 typedef struct Comparison {
     const char *path;

@@ -39,16 +39,14 @@ void stragglers_destroy(Stragglers *s)
 
 void stragglers_add(Stragglers *s, double seconds) { s->own += seconds; }
 
-/* Of the ranks that do the same work as this one: its stage's, all where it is the only one. The
- * lower median, so that of two the slower one can be slow. */
+/* Of the ranks that do the same work as this one, those of its stage. The lower median, so that of
+ * two the slower one can be slow. */
 static double median_of_peers(const Stragglers *s, int rank)
 {
     const Grid *grid = s->grid;
     int tensor = grid->tensor.size, stages = grid->pipeline.size, count = 0;
-    bool alone = grid->world.size == stages;
     for (int r = 0; r < grid->world.size; r++)
-        if (alone || r / tensor % stages == rank / tensor % stages)
-            s->peers[count++] = s->seconds[r];
+        if (r / tensor % stages == rank / tensor % stages) s->peers[count++] = s->seconds[r];
     qsort(s->peers, checked_size(count), sizeof *s->peers, compare);
     return s->peers[(count - 1) / 2];
 }

@@ -29,8 +29,8 @@ void stragglers_destroy(Stragglers *stragglers);
 /* Local. So many seconds of an update this rank has computed. */
 void stragglers_add(Stragglers *stragglers, double seconds);
 
-/* Collective over all ranks, at the same updates. Ranks are compared with those of their stage where
- * it has several; the log names those that have become slow, with host, and those that no longer
+/* Collective over all ranks, at the same updates. Ranks are compared with those of their pipeline
+ * stage; one that is alone in it is never slow. The log names those that have become slow, with host, and those that no longer
  * are. */
 void stragglers_look(Stragglers *stragglers);
 

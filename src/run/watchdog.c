@@ -76,7 +76,7 @@ static bool speaks(void)
     return true;
 }
 
-static void write_verdict(void)
+static void write_verdict(const WatchdogReport *own)
 {
     size_t ranks = (size_t)known.ranks;
     WatchdogReport *reports = calloc(ranks, sizeof *reports);
@@ -87,6 +87,8 @@ static void write_verdict(void)
         report_path(r, path);
         reported[r] = watchdog_report_read(&reports[r], path);
     }
+    reports[known.rank] = *own; /* also where its file cannot be written */
+    reported[known.rank] = true;
     watchdog_verdict(reports, reported, known.hosts, known.ranks, text, sizeof text);
     fprintf(stderr, "watchdog: %s\n", text);
     snprintf(path, sizeof path, "%s/../log.txt", known.folder);
@@ -111,7 +113,7 @@ _Noreturn static void give_up(const Whereabouts *at, double seconds, double limi
     if (known.folder[0] != '\0') {
         sleep_seconds(grace);
         if (speaks())
-            write_verdict();
+            write_verdict(&report);
         else
             sleep_seconds(LEAD);
     }

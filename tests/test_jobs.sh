@@ -229,7 +229,7 @@ done
 cluster_wait 60 ended_or_begins "$job"
 scancel "$job"
 check "it is given up: $(state_of "$job")" [ "$(state_of "$job")" = FAILED ]
-says hopeless/stopped.txt "2 failures in a row without a checkpoint"
+says hopeless/stopped.txt "2 starts in a row without a checkpoint"
 
 progress "a configuration that cannot work"
 train doomed model.heads=3

@@ -9,6 +9,7 @@
 #   cluster_missing          what this machine lacks for it; empty: nothing
 #   cluster_up FOLDER        starts it; from then on sbatch, srun, squeue, ... speak to it
 #   cluster_down             takes everything down; fine if nothing is up
+#   cluster_begin WHAT       all of it for a test script
 #
 #   node_processes NODE      the processes on it that are not SLURM's
 #   node_kill NODE           the node dies, with all that runs on it
@@ -171,3 +172,22 @@ cluster_down() {
     ip link delete palbridge
     cluster_folder=
 } 2>/dev/null
+
+# cluster_begin WHAT: for scripts that have sourced support.sh. Brings it up in $folder until the
+# script ends; else ends the script, with status 77 where this machine lacks something for WHAT.
+cluster_begin() {
+    local lacking
+    lacking=$(cluster_missing | paste -sd ' ')
+    if [ -n "$lacking" ]; then
+        skip "$1; this machine lacks: $lacking"
+        exit 77
+    fi
+    trap 'cluster_down; clean_up' EXIT
+    mkdir "$folder/slurm"
+    if ! cluster_up "$folder/slurm"; then
+        tail -n 5 "$folder"/slurm/*.log
+        check "two nodes are up" false
+        finish
+        exit 1
+    fi
+}

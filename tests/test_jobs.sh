@@ -11,19 +11,7 @@
 source "$(dirname "$0")/support.sh"
 source "$sources/tests/slurm_cluster.sh"
 
-lacking=$(cluster_missing | paste -sd ' ')
-if [ -n "$lacking" ]; then
-    skip "the tests of the job scripts; this machine lacks: $lacking"
-    exit 77
-fi
-trap 'cluster_down; clean_up' EXIT
-mkdir "$folder/slurm"
-if ! cluster_up "$folder/slurm"; then
-    tail -n 5 "$folder"/slurm/*.log
-    check "two nodes are up" false
-    finish
-    exit 1
-fi
+cluster_begin "the tests of the job scripts"
 
 # What a site sets in jobs/environment.sh.
 export palimpsest PALIMPSEST_CLONE=$sources

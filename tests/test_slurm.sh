@@ -10,19 +10,7 @@
 source "$(dirname "$0")/support.sh"
 source "$sources/tests/slurm_cluster.sh"
 
-lacking=$(cluster_missing | paste -sd ' ')
-if [ -n "$lacking" ]; then
-    skip "the tests under SLURM; this machine lacks: $lacking"
-    exit 77
-fi
-trap 'cluster_down; clean_up' EXIT
-mkdir "$folder/slurm"
-if ! cluster_up "$folder/slurm"; then
-    tail -n 5 "$folder"/slurm/*.log
-    check "two nodes are up" false
-    finish
-    exit 1
-fi
+cluster_begin "the tests under SLURM"
 
 # on_nodes ARGUMENTS...: the program with a rank on each node, in the background; sets $job.
 on_nodes() {

@@ -15,7 +15,7 @@
 #include "src/base/status.h"
 
 #define PAL_CHECKPOINT_FORMAT "palimpsest-checkpoint"
-enum { PAL_CHECKPOINT_VERSION = 5, PAL_TENSOR_NAME_SIZE = 192 };
+enum { PAL_CHECKPOINT_VERSION = 6, PAL_TENSOR_NAME_SIZE = 192 };
 
 /* One tensor, and which boxes of it this rank has. Their numbers stand box after box in memory,
  * each row-major. */
@@ -47,7 +47,7 @@ typedef struct CheckpointState {
     int64_t tokens;            /* targets counted, over all rows */
     int64_t evaluated;         /* update after which was evaluated last, 0: never */
     int64_t next;              /* BatchOrder.next */
-    int64_t scheduled;         /* 1: made at its time, 0: because the run ended there */
+    int64_t scheduled;         /* update of the newest checkpoint made at its time; -1: none */
     int64_t data;              /* dataset_checksum(): what the cursors mean something in */
     int rows;                  /* R, 0: weights alone; not written: cursors are tensors */
     RowCursor *cursors;        /* (R), BatchOrder.cursors; not written */

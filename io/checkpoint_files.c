@@ -108,7 +108,7 @@ static Status list_updates(const char *folder, Updates *found)
     return status;
 }
 
-static void prune(const char *run, int64_t newest, int keep)
+static void prune(const char *run, int64_t newest, int keep, int64_t scheduled)
 {
     char folder[PAL_PATH_SIZE], path[PAL_PATH_SIZE];
     Updates updates;
@@ -119,7 +119,7 @@ static void prune(const char *run, int64_t newest, int keep)
         updates.count = 0;
     }
     for (int i = 0; i < updates.count; i++) {
-        if (updates.list[i] > newest || kept++ < keep) continue;
+        if (updates.list[i] > newest || kept++ < keep || updates.list[i] == scheduled) continue;
         if (checkpoint_name(run, updates.list[i], path) == PAL_OK && unlink(path) != 0)
             log_warn("%s: an old checkpoint cannot be removed: %s", path, strerror(errno));
     }
@@ -138,10 +138,10 @@ static void point_latest(const char *run, int64_t update)
     log_warn("%s; without it the highest step counts as the latest", status_message());
 }
 
-void checkpoint_announce(const char *run, int64_t update, int keep)
+void checkpoint_announce(const char *run, int64_t update, int keep, int64_t scheduled)
 {
     point_latest(run, update);
-    prune(run, update, keep);
+    prune(run, update, keep, scheduled);
 }
 
 /* The update of the file that folder/latest points to, else (with a warning where there is a

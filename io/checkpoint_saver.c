@@ -18,6 +18,7 @@
 #include "mpi/collectives.h"
 #include "src/base/fatal.h"
 #include "src/base/timer.h"
+#include "src/base/whereabouts.h"
 
 /* What is going on; the same on every rank. */
 typedef enum Step {
@@ -47,6 +48,7 @@ struct CheckpointSaver {
     /* What this rank's own work of a step came to. A thread writes it and then sets `done`. */
     pthread_t thread;
     bool has_thread;
+    double started, worked; /* this step: when, and how long */
     atomic_bool done;
     Status status;
     char message[2048];
@@ -123,6 +125,7 @@ double saver_staging_bytes(const CheckpointSaver *saver) { return saver->most_st
 
 static void remember(CheckpointSaver *s, Status status)
 {
+    s->worked = timer_seconds() - s->started;
     s->status = status;
     snprintf(s->message, sizeof s->message, "%s", status == PAL_OK ? "" : status_message());
     atomic_store(&s->done, true);
@@ -161,7 +164,8 @@ static void *publish(void *context)
 {
     CheckpointSaver *s = context;
     Status status = checkpoint_publish(&s->writing);
-    if (status == PAL_OK) checkpoint_announce(s->run, s->outcome.update, s->keep);
+    if (status == PAL_OK)
+        checkpoint_announce(s->run, s->outcome.update, s->keep, s->state.scheduled);
     remember(s, status);
     return NULL;
 }
@@ -169,6 +173,7 @@ static void *publish(void *context)
 /* In a thread; here where there are none to be had. */
 static void start(CheckpointSaver *s, void *(*work)(void *))
 {
+    s->started = timer_seconds();
     atomic_store(&s->done, false);
     s->has_thread = s->async;
     if (s->async && pthread_create(&s->thread, NULL, work, s) != 0) s->has_thread = false;
@@ -187,12 +192,18 @@ static void enter_end(CheckpointSaver *s, Status status)
     s->step = STEP_ENDED;
 }
 
+static void do_nothing(CheckpointSaver *s)
+{
+    s->started = timer_seconds();
+    remember(s, PAL_OK);
+}
+
 static void start_on_root(CheckpointSaver *s, void *(*work)(void *))
 {
     if (group_is_root(s->plan.group))
         start(s, work);
     else
-        remember(s, PAL_OK);
+        do_nothing(s);
 }
 
 /* All ranks' work of this step is done: the next one, or the end. */
@@ -200,6 +211,8 @@ static void advance(CheckpointSaver *s)
 {
     if (s->has_thread) pthread_join(s->thread, NULL);
     s->has_thread = false;
+    group_max_double(s->plan.group, &s->worked, 1);
+    s->outcome.worked += s->worked;
     if (s->status != PAL_OK) status_set_message(s->message);
     Status status = s->step == STEP_LAYING_OUT ? checkpoint_share(&s->writing, s->status)
                                                : group_agree(s->plan.group, s->status);
@@ -257,6 +270,8 @@ void saver_begin(CheckpointSaver *s, const CheckpointState *state)
         enter_end(s, status);
     } else {
         if (s->async) copy_to_staging(s);
+        s->outcome.worked = timer_seconds() - s->began;
+        group_max_double(s->plan.group, &s->outcome.worked, 1);
         s->step = STEP_LAYING_OUT;
         start_on_root(s, lay_out);
     }
@@ -282,15 +297,24 @@ bool saver_poll(CheckpointSaver *s, CheckpointOutcome *outcome)
     return fetch(s, outcome);
 }
 
-bool saver_wait(CheckpointSaver *s, CheckpointOutcome *outcome)
+/* For the others, or for this rank's own thread: whoever asks why it takes so long wants to know. */
+static void rest(const CheckpointSaver *s)
 {
     const struct timespec pause = {0, 1000000};
+    bool for_others = atomic_load(&s->done);
+    if (for_others) whereabouts_meet("the end of a save", s->plan.group->name);
+    nanosleep(&pause, NULL);
+    if (for_others) whereabouts_met();
+}
+
+bool saver_wait(CheckpointSaver *s, CheckpointOutcome *outcome)
+{
     double start_of_wait = timer_seconds();
     while (under_way(s)) {
         if (all_done(s))
             advance(s);
         else
-            nanosleep(&pause, NULL);
+            rest(s);
     }
     s->outcome.stalled += timer_seconds() - start_of_wait;
     return fetch(s, outcome);

@@ -29,6 +29,8 @@ typedef struct CheckpointOutcome {
     char path[PAL_PATH_SIZE];
     double seconds; /* from the request until it had its name */
     double stalled; /* of them, those that training waited */
+    double worked;  /* of them, those that some rank was copying or writing: what a save takes where
+                     * training does nothing but wait for it */
     double bytes;   /* of all ranks */
 } CheckpointOutcome;
 

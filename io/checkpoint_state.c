@@ -88,6 +88,11 @@ static Status check_state(H5File *file, const CheckpointState *state, const char
              state->evaluated < 0 || history->held < 0 || history->skips < 0 ||
              history->rewinds < 0 || history->furthest < 0)
         status = PAL_FAILURE(PAL_ERROR_DATA, "%s: has a counter below 0", h5_path(file));
+    else if (state->scheduled < -1 || state->scheduled > state->update)
+        status = PAL_FAILURE(PAL_ERROR_DATA,
+                             "%s: is of update %lld and names %lld as that of the newest "
+                             "checkpoint made at its time",
+                             h5_path(file), (long long)state->update, (long long)state->scheduled);
     else if (history->held > PAL_RECENT_LOSSES)
         status = PAL_FAILURE(PAL_ERROR_DATA, "%s: has %lld recent losses, more than %d",
                              h5_path(file), (long long)history->held, PAL_RECENT_LOSSES);

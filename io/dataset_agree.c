@@ -4,11 +4,11 @@
  */
 #define XXH_INLINE_ALL
 #include <string.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 #include "io/dataset.h"
 #include "mpi/collectives.h"
+#include "src/base/host.h"
 
 enum { MOST_TOKENS = 4096 }; /* of each end of a split */
 
@@ -60,14 +60,12 @@ Status dataset_agree(Dataset *dataset, Status mine, const Group *group)
     int64_t first = own;
     group_broadcast(group, &first, sizeof first, 0);
     if (own != first) {
-        char host[256] = "unknown";
-        (void)gethostname(host, sizeof host - 1);
         mine =
             PAL_FAILURE(PAL_ERROR_DATA,
                         "%s: rank %d on host %s reads another text there than rank 0, expected "
                         "the same on all ranks; is it an old copy? Copy it again, or name one on "
                         "a file system that all nodes share",
-                        dataset->path, group->rank, host);
+                        dataset->path, group->rank, host_name());
     }
     return group_agree(group, mine);
 }

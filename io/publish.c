@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "mpi/collectives.h"
+#include "src/base/host.h"
 
 Status make_folders(const char *path)
 {
@@ -99,13 +100,11 @@ static bool becomes_visible(const char *path)
 Status publish_seen(const char *path, const Group *group)
 {
     Status status = PAL_OK;
-    char host[256] = "unknown";
     if (!becomes_visible(path)) {
-        (void)gethostname(host, sizeof host - 1);
         status = PAL_FAILURE(PAL_ERROR_CANT_CREATE,
                              "%s: rank 0 has made it, but rank %d on host %s does not see it; is "
                              "the folder on a file system that all nodes share?",
-                             path, group->rank, host);
+                             path, group->rank, host_name());
     }
     return group_agree(group, status);
 }

@@ -4,14 +4,15 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "io/text_reader.h"
 #include "mpi/collectives.h"
 #include "src/base/checked.h"
 #include "src/base/fatal.h"
+#include "src/base/host.h"
 #include "src/base/progress.h"
 #include "src/base/stop.h"
+#include "src/base/whereabouts.h"
 
 enum { BUFFER_BYTES = 1 << 20 };
 
@@ -70,11 +71,10 @@ static int ballot(const Tokenizing *t, Status status)
 /* Which rank it was matters where files are not the same on all nodes. */
 static void add_rank_to_message(const Group *group)
 {
-    char message[2048], host[256] = "unknown";
+    char message[2048];
     if (group->size == 1) return;
-    (void)gethostname(host, sizeof host - 1);
     snprintf(message, sizeof message, "%.1700s (rank %d on host %s)", status_message(), group->rank,
-             host);
+             host_name());
     status_set_message(message);
 }
 
@@ -99,6 +99,7 @@ static Status convert_all(Tokenizing *t)
     (void)group_vote(t->group, &vote, most);
     while (most > 0 && most <= WHOLE) {
         bool works = status == PAL_OK && t->reader.left > 0;
+        whereabouts_progress();
         if (works) status = convert_piece(t);
         if (works && !group_vote_ready(t->group, &vote)) continue;
         most = group_vote(t->group, &vote, ballot(t, status));

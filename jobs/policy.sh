@@ -7,6 +7,8 @@
 #   0                              done       when the last update has a checkpoint: srun has been
 #                                             seen to end so when it could not start the program
 #   64 65 78  the input            doomed     it would end the same way again
+#   73  the run folder is          doomed     and the folder is left as it is
+#       another job's
 #   75  stopped as asked           again      the next start goes on from the checkpoint
 #   all others                     again
 #                                  doomed     after jobs.max_failures in a row without a newer
@@ -77,6 +79,11 @@ judge() {
             ;;
         64 | 65 | 78)
             doom "$run" "status $status: $message"
+            echo doomed
+            return
+            ;;
+        73)
+            echo "$(basename "$0"): status $status: $message" >&2
             echo doomed
             return
             ;;

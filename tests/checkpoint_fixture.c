@@ -151,7 +151,7 @@ static void fill_content(Content *c, int64_t update)
                                  .windows = 2 * update,
                                  .tokens = 3 * update,
                                  .next = 11,
-                                 .scheduled = 1,
+                                 .scheduled = update,
                                  .data = -5,
                                  .rows = ROWS,
                                  .history = {.held = 100, .skips = 2, .rewinds = 1, .furthest = 9},

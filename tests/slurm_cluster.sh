@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 #
-# A real SLURM of two nodes on one machine: each node is a network namespace with an address, a host
+# A real SLURM of two nodes on one machine, and two partitions, of which jobs in `urgent` take the
+# nodes from those in `main`, the default. Each node is a network namespace with an address, a host
 # name and a /dev/shm of its own; the controller is a third host. Nothing of the machine's own SLURM
 # or MUNGE, where it has one, is touched. For root alone.
 #
@@ -71,6 +72,8 @@ MpiDefault=pmix
 JobRequeue=1
 ReturnToService=2
 SlurmdTimeout=10
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 KillWait=5
 SchedulerParameters=batch_sched_delay=1,sched_interval=2
 CONFIG
@@ -78,7 +81,8 @@ CONFIG
             number=$((number + 1))
             echo "NodeName=$node NodeAddr=$cluster_network.$number NodeHostname=$node CPUs=4"
         done
-        echo "PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP"
+        echo "PartitionName=main Nodes=ALL Default=YES PriorityTier=1 GraceTime=20"
+        echo "PartitionName=urgent Nodes=ALL PriorityTier=2 PreemptMode=OFF"
     } >"$SLURM_CONF"
 }
 
@@ -126,7 +130,7 @@ cluster_wait() {
 }
 
 cluster_is_idle() {
-    [ "$(sinfo --noheader --format=%T 2>/dev/null)" = idle ]
+    [ "$(sinfo --noheader --partition=main --format=%T 2>/dev/null)" = idle ]
 }
 
 cluster_up() {

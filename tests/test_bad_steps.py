@@ -149,7 +149,7 @@ def check_single(test, case, changes, window, grid):
             test.check(found[key].tobytes() == unspoilt[key].tobytes(), f"{name}: {key} goes on")
     check_memory(test, name, found, unspoilt)
     state = runs.attributes(step(run.folder, bad))
-    test.check((state["skips"], state["scheduled"]) == (1, 0), f"{name}: one skip in the state")
+    test.check((state["skips"], state["scheduled"]) == (1, bad - 1), f"{name}: one skip in the state")
     test.check(not os.path.exists(step(straight.folder, bad)), f"{name}: {bad} is not saved")
     test.check(runs.attributes(step(straight.folder, bad + 1))["skips"] == 0, f"{name}: 0 skips")
     check_same_run(test, name + ", stopped", run, straight, end)
@@ -175,6 +175,16 @@ def check_rewind(test, grid, changes):
             check_same_run(test, f"{name}, stopped at {updates}", stopped, run, end)
             test.check(run.metrics("rewind") == stopped.metrics("rewind"), f"{name}: lines")
             check_whole(test, f"{name}, stopped at {updates}", stopped, end)
+        # Two more checkpoints of stops than are kept: the one to go back to stays.
+        few = {**changes, "checkpoint.keep": "2"}
+        for updates in (6, 7, end):
+            kept = train(test, "kept", grid, few, updates)
+            there = [os.path.exists(step(kept.folder, update)) for update in (5, 6, 7)]
+            test.check(updates != 7 or there == [True] * 3, f"{name}: kept {there}")
+        test.check(kept.metrics("rewind") == run.metrics("rewind"), f"{name}: with few kept")
+        test.check(column(kept, "loss") == column(run, "loss"), f"{name}: losses with few kept")
+        left = sorted(os.listdir(os.path.join(kept.folder, "checkpoints")))
+        test.check(left == ["latest", "step-00000015.h5", "step-00000016.h5"], f"{name}: {left}")
     check_whole(test, name, run, end)
     wanted = {"kind": "rewind", "update": to, "from": 10, "reason": "loss", "skipped": 3,
               "rewinds": 1}

@@ -14,7 +14,7 @@
 static void check_state(const Checkpoint *c)
 {
     expect(c->state.update == 1000 && c->state.windows == 2000 && c->state.tokens == 3000 &&
-               c->state.next == 11 && c->state.scheduled == 1 && c->state.data == -5 &&
+               c->state.next == 11 && c->state.scheduled == 1000 && c->state.data == -5 &&
                c->state.rows == ROWS,
            "counters");
     expect(strcmp(c->state.configuration, long_configuration()) == 0, "configuration");

@@ -14,7 +14,7 @@ source "$sources/tests/slurm_cluster.sh"
 cluster_begin "the tests of the job scripts"
 
 # What a site sets in jobs/environment.sh.
-export palimpsest PALIMPSEST_CLONE=$sources
+export palimpsest PALIMPSEST_CLONE=$sources folder_patience=5
 unset OMPI_MCA_orte_tmpdir_base # of this machine, not of the nodes
 
 # Programs run in jobs here: `bad` has nothing of theirs to show.
@@ -87,11 +87,13 @@ same_weights() {
     for run in straight "$1"; do
         check "$run: convert" "$palimpsest" convert "$run" -o "$run.safetensors" >/dev/null
     done
-    check "$1: weights" cmp straight.safetensors "$1.safetensors"
+    check "$1: weights" cmp <(tensors straight.safetensors) <(tensors "$1.safetensors")
     rm -f straight.safetensors "$1.safetensors"
     check "$1: losses" cmp <(losses straight) <(losses "$1")
 }
 
+# tensors FILE.safetensors: without its header, which has the configuration.
+tensors() { tail -c +$((9 + $(od -An -td8 -N8 "$1"))) "$1"; }
 losses() { grep -oE '"(update|loss|compression_loss|nats)": [^,]*' "$1/metrics.jsonl"; }
 has_updates() { [ "$(cat "$1/metrics.jsonl" 2>/dev/null | wc -l)" -ge "$2" ]; }
 is_saving() { compgen -G "$1/checkpoints/*.part" >/dev/null; }
@@ -138,7 +140,11 @@ says straight.log "grid: 2 ranks = data 2" "== status 0: done"
 check "one start" [ "$(starts_of straight)" = 1 ]
 check "ranks on both nodes" grep -q '^== job.* on pal\[1-2\]' straight.log
 
-progress "a time limit far too short: training stops by itself, or by SLURM's signal"
+progress "a time limit far too short: nobody listens, training stops by itself, or by SLURM's signal"
+train late --time=1 jobs.lead=1 watchdog.step=0 watchdog.save=0
+late=$job
+cluster_wait 30 has_updates late 50
+kill -STOP "$(rank_processes | tail -n 1)"
 train signal --time=1 --signal=USR1@50 jobs.lead=1 train.updates=1000000 checkpoint.every=0 \
     train.evaluate_every=0
 signal=$job
@@ -150,6 +156,9 @@ same_weights limit
 check "it is requeued" cluster_wait 60 grep -q '== status 75: again' signal.log
 scancel "$signal"
 says signal.log "with a checkpoint: SIGUSR1"
+finishes late "$late" 90
+says late.log "taken away by SLURM" "resumed from"
+same_weights late
 
 # at MOMENT RUN JOB: waits until it is there.
 at() {
@@ -226,6 +235,28 @@ check "it has failed at once" [ "$(state_of "$job")" = FAILED ]
 check "one start" [ "$(starts_of doomed)" = 1 ]
 says doomed/stopped.txt "status 78" "heads"
 
+progress "a job of a partition that goes first takes the nodes"
+train preempted
+cluster_wait 30 has_updates preempted 50
+urgent=$(sbatch --parsable --partition=urgent --nodes=2 --exclusive --output=/dev/null --wrap="sleep 2")
+check "the urgent job runs" cluster_wait 60 has_ended "$urgent"
+finishes preempted "$job"
+says preempted.log "with a checkpoint: SIGTERM" "resumed from"
+check "two starts" [ "$(starts_of preempted)" = 2 ]
+same_weights preempted
+
+progress "a folder that another job is writing into"
+train writer train.updates=1000000 train.evaluate_every=0 checkpoint.every=100000
+writer=$job
+cluster_wait 30 has_updates writer 20
+second=$(sbatch --parsable --output=second.log "$sources/jobs/train.sbatch" writer.ini --run writer)
+finishes_so() { cluster_wait 60 ended_or_begins "$1" && [ "$(state_of "$1")" = "$2" ]; }
+check "the second one fails" finishes_so "$second" FAILED
+check "and leaves the folder alone" [ ! -e writer/stopped.txt ]
+check "the first one runs" is_running "$writer"
+scancel "$writer"
+says second.log "status 73"
+
 # ---- chains and sweeps ---------------------------------------------------------------------------
 
 progress "a chain: two links stop at their limit, the third finishes, the fourth is not needed"
@@ -253,18 +284,29 @@ check "the chain ends" cluster_wait 30 no_jobs
 check "one link ran" [ "$(grep -l '^== job' bad-*.log | wc -l)" = 1 ]
 says bad/stopped.txt "status 78"
 
-progress "a sweep"
+progress "a sweep; one whose task does not end within its limit; a chain that is too short"
+"$sources/jobs/chain.sh" --links=1 --time=1 --output="$work/short-%j.log" -- \
+    "$work/straight.ini" --run "$work/short" --set train.updates=1000000 >short.out
+printf '%s\n' train.updates=1000000 >one.txt
+long=$(sbatch --parsable --array=1-1 --time=1 --output=one.log "$sources/jobs/sweep.sbatch" \
+    straight.ini one.txt)
 printf '%s\n' train.lr_peak=1e-3 train.lr_peak=3e-3 '' 'train.lr_peak=1e-2 model.dropout=0' \
     train.lr_peak=3e-2 >rates.txt
 write_config sweep.ini "$inputs/data.h5" "${usual[@]}" train.updates=100
-sbatch --array=1-4 --output="sweep-%a.log" "$sources/jobs/sweep.sbatch" sweep.ini rates.txt >/dev/null
-check "the sweep ends" cluster_wait 60 no_jobs
+sweep=$(sbatch --parsable --array=1-4 --output="sweep-%a.log" "$sources/jobs/sweep.sbatch" \
+    sweep.ini rates.txt)
+check "the sweep ends" cluster_wait 60 eval '! squeue --noheader --format=%F | grep -qx "$sweep"'
 for number in 1 2 3 4; do
     check "run folder $number" [ -f "runs/rates/$number/config.ini" ]
 done
 check "dropout of run 3" grep -q '^dropout = 0$' runs/rates/3/config.ini
 check "a table of four results: $(cat runs/rates/results.txt)" \
     [ "$(grep -cE '^ +[1-4] +100 +[0-9.]+ +[0-9.]+ +[0-9.]+ finished  train' runs/rates/results.txt)" = 4 ]
+check "the long task is started again" cluster_wait 60 eval 'let_begin; starts_again one 1 "${long}_1"'
+check "it goes on" cluster_wait 30 grep -q "resumed from runs/one/1" one.log
+scancel "$long"
+check "the short chain ends" cluster_wait 60 no_jobs
+says short/stopped.txt "the chain has no link left"
 
 # ---- nodes ---------------------------------------------------------------------------------------
 

@@ -105,6 +105,23 @@ says root/log.txt "1 of 2 ranks report; not rank 0 on $host"
 must 2 train root.ini --run root --set train.updates=1
 check "no report of an earlier start" [ -z "$(ls -A root/watchdog)" ]
 
+# A command without a run folder says it on the terminal.
+truncate -s 600M text
+"${launcher[@]}" -n 3 "$palimpsest" prepare text -o text.h5 --watchdog 2 \
+    >"$folder/out" 2>"$folder/err" </dev/null &
+job=$!
+waited=0
+until compgen -G 'text.h5.*' >/dev/null || [ $waited = 2000 ]; do
+    waited=$((waited + 1))
+    sleep 0.01
+done
+kill -STOP "$(rank_process 1)"
+ends 71 30
+says "$folder/err" "watchdog: rank 0 on $host: no progress for" "watchdog: rank 2 on $host" \
+    "watchdog: of 3 ranks, those that are not named above are stopped, dead, or cut off"
+check "the stopped rank is not named" [ "$(grep -c 'watchdog: rank 1' "$folder/err")" = 0 ]
+rm -f text text.h5*
+
 # All are stopped, as by a batch system that suspends jobs, and continued: nothing happens.
 start 3 suspended parallel.data=3 batch.rows=3
 mapfile -t processes < <(pgrep -P "$job")

@@ -7,7 +7,7 @@ const Command commands[] = {
      "file.\n"
      "FILE is one text, cut into train, validation and test at two byte offsets.\n"
      "Several ranks share the reading; the data file does not depend on how many.",
-     command_prepare, true, false},
+     command_prepare, true, true},
     {"train", "CONFIG.ini [options]", "Trains a model; started by mpirun or srun, or alone.",
      "Writes RUN/config.ini (complete), RUN/log.txt, RUN/metrics.jsonl and RUN/checkpoints/.\n"
      "Started again with the same run folder it goes on from the newest whole checkpoint, as if\n"

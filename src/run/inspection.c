@@ -77,6 +77,14 @@ static void print_summary(const char *path, const Checkpoint *checkpoint, const 
     log_info("update   %lld", (long long)state->update);
     log_info("windows  %lld of each row", (long long)state->windows);
     log_info("tokens   %lld", (long long)state->tokens);
+    if (state->evaluated > 0) log_info("evaluated after update %lld", (long long)state->evaluated);
+    if (state->rows > 0 && state->scheduled != state->update)
+        log_info("made because the run ended here");
+    if (state->history.skips > 0)
+        log_info("skipped  the last %lld updates", (long long)state->history.skips);
+    if (state->history.rewinds > 0)
+        log_info("rewinds  %lld, the last from update %lld", (long long)state->history.rewinds,
+                 (long long)state->history.furthest);
     log_info("rows     %d", state->rows);
     log_info("weights  %lld", (long long)weights);
     log_info("tensors  %lld, %lld bytes", (long long)count, (long long)bytes);

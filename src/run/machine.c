@@ -11,6 +11,7 @@
 
 #include "mpi/collectives.h"
 #include "src/base/fatal.h"
+#include "src/base/host.h"
 #include "src/base/statistics.h"
 #include "src/base/timer.h"
 
@@ -121,7 +122,7 @@ char *machine_hosts(const Group *group)
 {
     size_t bytes = (size_t)group->size * PAL_HOST_SIZE;
     char *hosts = fatal_calloc(1, bytes, "the names of hosts");
-    gethostname(hosts + (size_t)group->rank * PAL_HOST_SIZE, PAL_HOST_SIZE - 1);
+    strcpy(hosts + (size_t)group->rank * PAL_HOST_SIZE, host_name());
     group_or(group, (unsigned char *)hosts, (int)bytes);
     return hosts;
 }

@@ -7,12 +7,11 @@
 #define PAL_RUN_MACHINE_H
 
 #include "mpi/grid.h"
+#include "src/base/host.h"
 #include "src/tensor/device.h"
 
-enum { PAL_HOST_SIZE = 64 }; /* bytes of a host's name with its final 0 */
-
-/* Collective over the group. The names of all ranks' hosts, PAL_HOST_SIZE bytes each; the caller
- * frees them. */
+/* Collective over the group. The names of all ranks' hosts, PAL_HOST_SIZE (base/host.h) bytes
+ * each; the caller frees them. */
 char *machine_hosts(const Group *group);
 
 /* As sizes of memory are printed. */

@@ -222,7 +222,8 @@ static Status open_earlier(Resume *resume, const CheckpointList *list, const Gro
         }
         PAL_TRY(status);
         const CheckpointState *state = &resume->checkpoint->state;
-        if (state->update <= last && (state->scheduled || !scheduled)) return PAL_OK;
+        if (state->update <= last && (state->scheduled == state->update || !scheduled))
+            return PAL_OK;
         checkpoint_close(&resume->checkpoint);
     }
     return PAL_OK;

@@ -29,11 +29,11 @@ Status saving_create(Saving *s, Training *t, const char *folder, const Checkpoin
     const Config *config = &t->session->config;
     const CheckpointConfig *options = &config->checkpoint;
     const Grid *grid = t->session->grid;
-    *s = (Saving){.training = t, .saved = -1};
+    *s = (Saving){.training = t, .saved = -1, .scheduled = -1};
     if (resumed != NULL) {
         s->saved = resumed->update;
         s->saved_evaluated = resumed->evaluated;
-        s->saved_scheduled = resumed->scheduled != 0;
+        s->scheduled = resumed->scheduled;
     }
     PAL_TRY(group_agree(&grid->world, config_text(config, &s->configuration)));
 
@@ -80,8 +80,8 @@ static void report(Saving *s, const CheckpointOutcome *outcome, const char *next
     }
     s->saved = outcome->update;
     s->saved_evaluated = s->begun_evaluated;
-    if (outcome->seconds > s->longest) s->longest = outcome->seconds;
-    s->saved_scheduled = s->begun_scheduled;
+    if (outcome->worked > s->longest) s->longest = outcome->worked;
+    s->scheduled = s->begun_scheduled;
     char component[64];
     shared_file_component(s->training->session->config.checkpoint.transfer, component);
     log_info("saved %s: %.1f MiB in %.2f s, of which training waited %.2f s%s%s", outcome->path,
@@ -115,7 +115,7 @@ CheckpointState saving_state(const Saving *s)
 static void begin(Saving *s, bool scheduled, const char *next)
 {
     wait(s, goes_on);
-    s->begun_scheduled = scheduled;
+    s->begun_scheduled = scheduled ? s->training->update : s->scheduled;
     const CheckpointState state = saving_state(s);
     s->begun_evaluated = state.evaluated;
     saver_begin(s->saver, &state);
@@ -136,7 +136,7 @@ Status saving_now(Saving *s, bool due)
     const Training *t = s->training;
     bool same = s->saved == t->update;
     if (same && s->saved_evaluated == t->evaluated) return PAL_OK;
-    begin(s, due || (same && s->saved_scheduled), NULL);
+    begin(s, due || (same && s->scheduled == s->saved), NULL);
     wait(s, NULL);
     return s->last;
 }

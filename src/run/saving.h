@@ -17,11 +17,11 @@ typedef struct Saving {
     char *configuration;     /* owned */
     int64_t saved;           /* update of the newest checkpoint that this run has; -1: none */
     int64_t saved_evaluated; /* the `evaluated` in it */
-    bool saved_scheduled;    /* whether it was made at its time */
-    int64_t begun_evaluated; /* the same two of the checkpoint that was begun last */
-    bool begun_scheduled;
+    int64_t scheduled;       /* update of the newest one that was made at its time; -1: none */
+    int64_t begun_evaluated; /* the same two with the checkpoint that was begun last */
+    int64_t begun_scheduled;
     Status last;    /* how the latest save ended */
-    double longest; /* seconds of a save so far */
+    double longest; /* seconds of work on a save so far */
 } Saving;
 
 /* Local, the same on every rank, before anything is made. Error (PAL_ERROR_CONFIG): not into a
@@ -41,7 +41,7 @@ CheckpointState saving_state(const Saving *saving);
 /* Local, when the arena is sealed. The log says how saves are done. */
 void saving_start(Saving *saving);
 
-/* Local. Bytes of a checkpoint, and the longest time that one took so far, in seconds. */
+/* Local. Bytes of a checkpoint, and the longest time that work on one took so far, in seconds. */
 double saving_bytes(const Saving *saving);
 double saving_longest(const Saving *saving);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/run/watchdog.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 
 #include "io/publish.h"
 #include "mpi/collectives.h"
+#include "src/base/log.h"
 #include "src/base/timer.h"
 #include "src/run/machine.h"
 #include "src/run/watchdog_report.h"
@@ -79,17 +81,16 @@ static bool speaks(void)
 static void write_verdict(const WatchdogReport *own)
 {
     size_t ranks = (size_t)known.ranks;
-    WatchdogReport *reports = calloc(ranks, sizeof *reports);
-    bool *reported = calloc(ranks, sizeof *reported);
+    RankState *states = calloc(ranks, sizeof *states);
     char path[PAL_PATH_SIZE + 32], text[4096];
-    if (reports == NULL || reported == NULL) return;
+    if (states == NULL) return;
     for (int r = 0; r < known.ranks; r++) {
         report_path(r, path);
-        reported[r] = watchdog_report_read(&reports[r], path);
+        states[r] = watchdog_report_read(path);
     }
-    reports[known.rank] = *own; /* also where its file cannot be written */
-    reported[known.rank] = true;
-    watchdog_verdict(reports, reported, known.hosts, known.ranks, text, sizeof text);
+    /* Also where its file cannot be written. */
+    states[known.rank] = own->at.waits ? RANK_WAITS : RANK_ALONE;
+    watchdog_verdict(states, known.hosts, known.ranks, text, sizeof text);
     fprintf(stderr, "watchdog: %s\n", text);
     snprintf(path, sizeof path, "%s/../log.txt", known.folder);
     FILE *log = fopen(path, "a");
@@ -108,15 +109,17 @@ _Noreturn static void give_up(const Whereabouts *at, double seconds, double limi
     alarm((unsigned)grace + LEAD + GUARD);
     pthread_mutex_lock(&known.lock);
     WatchdogReport report = {.rank = known.rank, .seconds = seconds, .limit = limit, .at = *at};
-    gethostname(report.host, sizeof report.host - 1);
     write_report(&report);
-    if (known.folder[0] != '\0') {
-        sleep_seconds(grace);
-        if (speaks())
-            write_verdict(&report);
-        else
-            sleep_seconds(LEAD);
-    }
+    sleep_seconds(grace);
+    if (known.folder[0] == '\0')
+        fprintf(stderr,
+                "watchdog: of %d ranks, those that are not named above are stopped, dead, or cut "
+                "off from the others\n",
+                known.ranks);
+    else if (speaks())
+        write_verdict(&report);
+    else
+        sleep_seconds(LEAD);
     _exit(PAL_ERROR_HUNG);
 }
 
@@ -185,18 +188,24 @@ void watchdog_start(void)
     pthread_t thread;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (pthread_create(&thread, NULL, watch, NULL) == 0) pthread_detach(thread);
+    int error = pthread_create(&thread, NULL, watch, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0)
+        pthread_detach(thread);
+    else
+        log_warn("no watchdog: its thread cannot be started: %s", strerror(error));
 }
 
-/* Of the start before. */
-static void remove_reports(const char *folder, int ranks)
+/* Of the start before, which may have had more ranks. */
+static void remove_reports(const char *folder)
 {
-    char path[PAL_PATH_SIZE + 32];
-    for (int r = 0; r < ranks; r++) {
-        snprintf(path, sizeof path, "%s/rank-%d.txt", folder, r);
-        (void)remove(path);
-    }
+    DIR *entries = opendir(folder);
+    if (entries == NULL) return;
+    const struct dirent *entry;
+    while ((entry = readdir(entries)) != NULL)
+        if (strncmp(entry->d_name, "rank-", 5) == 0)
+            (void)unlinkat(dirfd(entries), entry->d_name, 0);
+    closedir(entries);
 }
 
 void watchdog_know(const WatchdogConfig *limits, const Grid *grid, const char *folder)
@@ -205,7 +214,7 @@ void watchdog_know(const WatchdogConfig *limits, const Grid *grid, const char *f
     char *hosts = machine_hosts(world), place[PAL_PATH_SIZE] = "";
     if (folder != NULL && snprintf(place, sizeof place, "%s/watchdog", folder) >= (int)sizeof place)
         place[0] = '\0';
-    if (place[0] != '\0' && group_is_root(world)) remove_reports(place, world->size);
+    if (place[0] != '\0' && group_is_root(world)) remove_reports(place);
     group_barrier(world);
     pthread_mutex_lock(&known.lock);
     set_limits(limits);

@@ -5,7 +5,7 @@
  * does not answer. Then each rank reports what it does, with the calls that its main thread is in,
  * to stderr and RUN/watchdog/rank-N.txt; the lowest rank that has reported names those that have
  * not, or that keep the others waiting, in RUN/log.txt; and all end with PAL_ERROR_HUNG, so that
- * the batch system starts the job again.
+ * the batch system starts the job again. A command without a run folder reports to stderr alone.
  *
  * Nothing of it needs MPI or the main thread. Time in which the whole process was stopped (SIGSTOP,
  * a suspended job) does not count.

@@ -13,20 +13,26 @@
 
 typedef struct WatchdogReport {
     int rank;
-    char host[PAL_HOST_SIZE];
     double seconds, limit; /* without progress, and allowed */
     Whereabouts at;
 } WatchdogReport;
 
-/* Local. One line for people, and one (key=value) that watchdog_report_read() understands. */
-void watchdog_report_write(const WatchdogReport *report, FILE *out);
-/* Local. From RUN/watchdog/rank-N.txt: whether there is one. Of `at`, the texts are not read. */
-bool watchdog_report_read(WatchdogReport *report, const char *path);
+/* What a rank's report says to the others. */
+typedef enum RankState {
+    RANK_MISSING, /* nothing: there is none */
+    RANK_WAITS,   /* for other ranks */
+    RANK_ALONE    /* it is with something of its own */
+} RankState;
 
-/* Local. Who keeps the others waiting, in one sentence. reported[r]: reports[r] is there; hosts of
- * all ranks, PAL_HOST_SIZE bytes each. */
-void watchdog_verdict(const WatchdogReport *reports, const bool *reported, const char *hosts,
-                      int ranks, char *text, size_t size);
+/* Local. One line. */
+void watchdog_report_write(const WatchdogReport *report, FILE *out);
+/* Local. From the first line of such a file. */
+RankState watchdog_report_read(const char *path);
+
+/* Local. Who keeps the others waiting, in one sentence. states: (ranks); hosts: of all ranks,
+ * PAL_HOST_SIZE bytes each. */
+void watchdog_verdict(const RankState *states, const char *hosts, int ranks, char *text,
+                      size_t size);
 
 /* Local. Main thread, once: prepares watchdog_write_calls(). */
 void watchdog_prepare_calls(void);

@@ -98,12 +98,16 @@ Status checkpoint_list(const char *run, CheckpointList *list);
 void checkpoint_list_free(CheckpointList *list);
 
 /* Local, by a process that has locked the run. `latest` points to the checkpoint that the run goes
- * on from, so that later ones, which it leaves, are not taken for its own. A failure is warned
- * about. */
+ * on from, and later ones, which it leaves, get another name (.left), so that they are not taken for
+ * its own; nobody removes them. A failure is warned about. */
 void checkpoint_go_on_from(const char *run, int64_t update);
 
-/* Local, by a process that has locked the run. Gives a file of the list that is damaged, or of
- * another version, a name that no run takes for a checkpoint's: it must not count as one of those
+/* Local, by a process that has locked the run, before the checkpoint of this update is written again:
+ * files of later updates, which the run has gone back from, get another name (.rewound) and are
+ * removed when there are as many newer ones as are kept. A failure is warned about. */
+void checkpoint_rewind(const char *run, int64_t update);
+
+/* Local, by a process that has locked the run. Gives a file of the list that is damaged a name that no run takes for a checkpoint's: it must not count as one of those
  * that are kept. A failure is warned about. */
 void checkpoint_set_aside(const char *path);
 

@@ -24,6 +24,9 @@ static Status join(const char *folder, const char *name, char path[PAL_PATH_SIZE
     return PAL_OK;
 }
 
+/* After the names of files that a run has gone back from by itself. */
+static const char rewound[] = ".rewound";
+
 static void step_name(int64_t update, char name[48])
 {
     snprintf(name, 48, "step-%08lld.h5", (long long)update);
@@ -44,14 +47,17 @@ Status checkpoint_name(const char *run, int64_t update, char path[PAL_PATH_SIZE]
     return step_path(folder, update, path);
 }
 
-/* The update of "step-00001000.h5"; -1 for any name that step_name() does not give. */
-static int64_t update_of(const char *name)
+/* The update of "step-00001000.h5" with this after it; -1 for any name that step_name() does not
+ * give. */
+static int64_t update_of(const char *name, const char *suffix)
 {
     long long update;
     char given[48];
     if (sscanf(name, "step-%lld.h5", &update) != 1 || update < 0) return -1;
     step_name(update, given);
-    return strcmp(name, given) == 0 ? update : -1;
+    size_t length = strlen(given);
+    bool same = strncmp(name, given, length) == 0 && strcmp(name + length, suffix) == 0;
+    return same ? update : -1;
 }
 
 static int newest_first(const void *a, const void *b)
@@ -72,10 +78,10 @@ typedef struct Updates {
     int count;
 } Updates;
 
-static Status add_update(Updates *found, const char *folder, const char *name)
+static Status add_update(Updates *found, const char *folder, const char *name, const char *suffix)
 {
     char path[PAL_PATH_SIZE];
-    int64_t update = update_of(name);
+    int64_t update = update_of(name, suffix);
     if (update < 0 || join(folder, name, path) != PAL_OK || !is_file(path)) return PAL_OK;
     int64_t *grown = realloc(found->list, (size_t)(found->count + 1) * sizeof *grown);
     if (grown == NULL)
@@ -85,10 +91,10 @@ static Status add_update(Updates *found, const char *folder, const char *name)
     return PAL_OK;
 }
 
-/* The updates of all step files of a folder, none where there is no folder; the caller frees the
+/* The updates of all step files of a folder that have this after their names, none where there is no folder; the caller frees the
  * list also after a failure. A folder that cannot be read is no empty one: a run would begin anew
  * over its own checkpoints. */
-static Status list_updates(const char *folder, Updates *found)
+static Status list_updates(const char *folder, const char *suffix, Updates *found)
 {
     *found = (Updates){0};
     DIR *entries = opendir(folder);
@@ -96,7 +102,7 @@ static Status list_updates(const char *folder, Updates *found)
     Status status = PAL_OK;
     struct dirent *entry;
     while (entries != NULL && status == PAL_OK && (errno = 0, entry = readdir(entries)) != NULL)
-        status = add_update(found, folder, entry->d_name);
+        status = add_update(found, folder, entry->d_name, suffix);
     if (status == PAL_OK && errno != 0)
         status = PAL_FAILURE(PAL_ERROR_NO_INPUT,
                              "%s: which checkpoints are there cannot be read: %s; try again when "
@@ -108,23 +114,63 @@ static Status list_updates(const char *folder, Updates *found)
     return status;
 }
 
-static void prune(const char *run, int64_t newest, int keep, int64_t scheduled)
+/* A list to tidy up by: empty, with a warning, where the folder cannot be read. */
+static Updates updates_of(const char *folder, const char *suffix)
 {
-    char folder[PAL_PATH_SIZE], path[PAL_PATH_SIZE];
     Updates updates;
-    int kept = 0;
-    if (join(run, "checkpoints", folder) != PAL_OK) return;
-    if (list_updates(folder, &updates) != PAL_OK) {
+    if (list_updates(folder, suffix, &updates) != PAL_OK) {
         log_warn("%s; old checkpoints stay", status_message());
         updates.count = 0;
     }
+    return updates;
+}
+
+static void remove_step(const char *folder, int64_t update, const char *suffix)
+{
+    char path[PAL_PATH_SIZE], name[48], full[64];
+    step_name(update, name);
+    snprintf(full, sizeof full, "%s%s", name, suffix);
+    if (join(folder, full, path) == PAL_OK && unlink(path) != 0)
+        log_warn("%s: an old checkpoint cannot be removed: %s", path, strerror(errno));
+}
+
+static void prune(const char *run, int64_t newest, int keep, int64_t scheduled)
+{
+    char folder[PAL_PATH_SIZE];
+    int kept = 0;
+    if (join(run, "checkpoints", folder) != PAL_OK) return;
+    Updates updates = updates_of(folder, "");
     for (int i = 0; i < updates.count; i++) {
         if (updates.list[i] > newest || kept++ < keep || updates.list[i] == scheduled) continue;
-        if (checkpoint_name(run, updates.list[i], path) == PAL_OK && unlink(path) != 0)
-            log_warn("%s: an old checkpoint cannot be removed: %s", path, strerror(errno));
+        remove_step(folder, updates.list[i], "");
+    }
+    free(updates.list);
+    if (kept < keep) return;
+    updates = updates_of(folder, rewound);
+    for (int i = 0; i < updates.count; i++) remove_step(folder, updates.list[i], rewound);
+    free(updates.list);
+}
+
+/* Files of later updates get this after their names. */
+static void leave_later(const char *run, int64_t update, const char *suffix)
+{
+    char folder[PAL_PATH_SIZE], path[PAL_PATH_SIZE], left[PAL_PATH_SIZE + 16];
+    if (join(run, "checkpoints", folder) != PAL_OK) return;
+    Updates updates = updates_of(folder, "");
+    for (int i = 0; i < updates.count && updates.list[i] > update; i++) {
+        if (step_path(folder, updates.list[i], path) != PAL_OK) continue;
+        snprintf(left, sizeof left, "%s%s", path, suffix);
+        if (rename(path, left) == 0)
+            log_info("%s is of updates that the run has gone back from; it is called %s now", path,
+                     left);
+        else
+            log_warn("%s: is of updates that the run has gone back from and cannot be renamed: %s",
+                     path, strerror(errno));
     }
     free(updates.list);
 }
+
+void checkpoint_rewind(const char *run, int64_t update) { leave_later(run, update, rewound); }
 
 /* Where the pointer cannot be moved, none is better than one to an earlier checkpoint: then the
  * highest step is taken. */
@@ -165,7 +211,7 @@ static Status find_in_folder(const char *folder, char found[PAL_PATH_SIZE])
 {
     Updates updates;
     found[0] = '\0';
-    Status status = list_updates(folder, &updates);
+    Status status = list_updates(folder, "", &updates);
     if (status == PAL_OK && updates.count > 0)
         status = step_path(folder, latest_update(folder, &updates), found);
     free(updates.list);
@@ -219,7 +265,7 @@ Status checkpoint_list(const char *run, CheckpointList *list)
     Updates updates;
     *list = (CheckpointList){0};
     PAL_TRY(join(run, "checkpoints", folder));
-    Status status = list_updates(folder, &updates);
+    Status status = list_updates(folder, "", &updates);
     int64_t latest = updates.count > 0 ? latest_update(folder, &updates) : 0;
     for (int later = 0; later < 2; later++)
         for (int i = 0; i < updates.count && status == PAL_OK; i++)
@@ -234,6 +280,7 @@ void checkpoint_go_on_from(const char *run, int64_t update)
     if (checkpoint_name(run, update, path) == PAL_OK &&
         join(run, "checkpoints/latest", latest) == PAL_OK && !publish_same_file(latest, path))
         point_latest(run, update);
+    leave_later(run, update, ".left");
 }
 
 void checkpoint_list_free(CheckpointList *list)
@@ -261,7 +308,7 @@ static bool is_left_over(const char *name)
     if (strcmp(name, "latest.part") == 0) return true;
     if (end == NULL || end - name >= (ptrdiff_t)sizeof final) return false;
     snprintf(final, sizeof final, "%.*s", (int)(end - name), name);
-    return update_of(final) >= 0;
+    return update_of(final, "") >= 0;
 }
 
 void checkpoint_clean(const char *run)

@@ -13,8 +13,8 @@
 Status checkpoint_name(const char *run, int64_t update, char path[PAL_PATH_SIZE]);
 
 /* Local. Moves RUN/checkpoints/latest to this update and removes files of earlier updates beyond
- * the newest `keep`, but for that of update `scheduled`, which the run may have to go back to; those
- * of later updates (of a run begun again) stay. What cannot be removed is warned about. */
+ * the newest `keep`, but for that of update `scheduled`, which the run may have to go back to. What
+ * cannot be removed is warned about. */
 void checkpoint_announce(const char *run, int64_t update, int keep, int64_t scheduled);
 
 #endif

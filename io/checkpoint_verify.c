@@ -151,7 +151,10 @@ Status checkpoint_verify(Checkpoint *checkpoint, const char *folder, int64_t *by
     Tables tables = {0};
     H5File *file = checkpoint->file;
     int64_t total = 0;
-    Status status = read_names(file, &tables);
+    const Group *group = h5_group(file);
+    bool looks = group == NULL || group_is_root(group);
+    Status status = h5_agree(file, looks ? h5_check_structure(file) : PAL_OK);
+    if (status == PAL_OK) status = read_names(file, &tables);
     if (status == PAL_OK) status = read_blocks(file, &tables);
     if (status == PAL_OK) status = verify_tensors(file, &tables, folder, &total);
     tables_free(&tables);

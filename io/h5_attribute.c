@@ -127,16 +127,20 @@ Status h5_get_text(H5File *file, const char *object, const char *name, char **va
     return status;
 }
 
-bool h5_has_attribute(H5File *file, const char *object, const char *name)
+Status h5_has_attribute(H5File *file, const char *object, const char *name, bool *has)
 {
-    return H5Aexists_by_name(file->id, object, name, H5P_DEFAULT) > 0;
+    htri_t found = H5Aexists_by_name(file->id, object, name, H5P_DEFAULT);
+    *has = found > 0;
+    return h5_agree(file,
+                    found >= 0 ? PAL_OK : h5_fail(file->path, PAL_ERROR_DATA, "cannot be read"));
 }
 
 Status h5_get_format(H5File *file, char **format)
 {
+    bool has;
     *format = NULL;
-    return h5_has_attribute(file, "/", "format") ? h5_get_text(file, "/", "format", format)
-                                                 : PAL_OK;
+    PAL_TRY(h5_has_attribute(file, "/", "format", &has));
+    return has ? h5_get_text(file, "/", "format", format) : PAL_OK;
 }
 
 static const char *format_name(const char *format)
@@ -148,12 +152,12 @@ static const char *format_name(const char *format)
 
 Status h5_expect_format(H5File *file, const char *format, int64_t version)
 {
-    Status known = PAL_OK;
-    if (!h5_has_attribute(file, "/", "format"))
-        known = PAL_FAILURE(PAL_ERROR_DATA,
-                            "%s: is an HDF5 file, but not %s of palimpsest (no attribute 'format')",
-                            file->path, format_name(format));
-    PAL_TRY(h5_agree(file, known));
+    bool has;
+    PAL_TRY(h5_has_attribute(file, "/", "format", &has));
+    if (!has)
+        PAL_FAIL(PAL_ERROR_DATA,
+                 "%s: is an HDF5 file, but not %s of palimpsest (no attribute 'format')",
+                 file->path, format_name(format));
 
     char *found;
     PAL_TRY(h5_get_text(file, "/", "format", &found));
@@ -169,8 +173,9 @@ Status h5_expect_format(H5File *file, const char *format, int64_t version)
 
     int64_t found_version = 0;
     PAL_TRY(h5_get_integer(file, "/", "version", &found_version));
-    if (found_version != version)
-        PAL_FAIL(PAL_ERROR_DATA, "%s: has version %lld of format '%s', this program reads %lld",
-                 file->path, (long long)found_version, format, (long long)version);
-    return PAL_OK;
+    if (found_version == version) return PAL_OK;
+    PAL_FAIL(PAL_ERROR_VERSION,
+             "%s: has version %lld of format '%s', this program reads %lld; go on with it in the "
+             "version of palimpsest that wrote it",
+             file->path, (long long)found_version, format, (long long)version);
 }

@@ -152,7 +152,7 @@ static Status transfer_begin(BoxTransfer *t, const H5File *file, const char *nam
         PAL_FAIL(PAL_ERROR_DATA, "%s: %s has more than %d dimensions", file->path, name,
                  PAL_MAX_DIMS);
     t->nothing = H5Sget_simple_extent_npoints(t->in_file) == 0;
-    if (file->group != NULL && H5Pset_dxpl_mpio(t->properties, H5FD_MPIO_INDEPENDENT) < 0)
+    if (h5_by_mpi(file) && H5Pset_dxpl_mpio(t->properties, H5FD_MPIO_INDEPENDENT) < 0)
         return h5_fail(file->path, PAL_ERROR_INTERNAL, "no independent transfer");
     return PAL_OK;
 }

@@ -62,10 +62,14 @@ static void file_free(H5File **file)
     *file = NULL;
 }
 
+/* Whether ranks go through MPI-IO: those that write a file together. For reading every rank opens it
+ * by itself: Open MPI's own MPI-IO has been seen to call a read that failed a success. */
+bool h5_by_mpi(const H5File *file) { return file->group != NULL && file->writing; }
+
 /* How files are accessed: format of HDF5 1.8 (checksums on all of HDF5's own structures), no locks
  * (many cluster file systems have none), no sieve buffer (a write reaches the disk, or fails, at
  * once), everything closed with the file. */
-static hid_t access_properties(const Group *group)
+static hid_t access_properties(const H5File *file)
 {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     if (access < 0) return -1;
@@ -75,8 +79,8 @@ static hid_t access_properties(const Group *group)
 #if H5_VERSION_GE(1, 10, 7)
     good = good && H5Pset_file_locking(access, false, true) >= 0;
 #endif
-    if (group != NULL)
-        good = good && H5Pset_fapl_mpio(access, group->comm, MPI_INFO_NULL) >= 0 &&
+    if (h5_by_mpi(file))
+        good = good && H5Pset_fapl_mpio(access, file->group->comm, MPI_INFO_NULL) >= 0 &&
                H5Pset_all_coll_metadata_ops(access, true) >= 0;
     if (good) return access;
     H5Pclose(access);
@@ -120,7 +124,7 @@ Status h5_create(H5File **file, const char *path, const Group *group)
     H5File *f = *file;
     Status status = make_file(f);
     if (status == PAL_OK) {
-        hid_t properties = access_properties(f->group);
+        hid_t properties = access_properties(f);
         f->id = properties < 0 ? -1 : H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, properties);
         if (f->id < 0) status = h5_fail(path, PAL_ERROR_CANT_CREATE, "cannot be created");
         if (properties >= 0) H5Pclose(properties);
@@ -133,14 +137,10 @@ Status h5_create(H5File **file, const char *path, const Group *group)
 
 static Status open_checked(H5File *f)
 {
-    hid_t properties = access_properties(f->group);
+    hid_t properties = access_properties(f);
     f->id = properties < 0 ? -1 : H5Fopen(f->path, H5F_ACC_RDONLY, properties);
     Status status = PAL_OK;
-    if (f->id < 0 && f->group != NULL && strchr(f->path, ':') != NULL)
-        status = h5_fail(f->path, PAL_ERROR_IO,
-                         "cannot be opened through MPI-IO, which may take what stands before ':' "
-                         "for the kind of a file system; choose a name without ':'");
-    else if (f->id < 0)
+    if (f->id < 0)
         status = h5_fail(f->path, PAL_ERROR_DATA,
                          "is not a whole HDF5 file (cut short, damaged, or of another kind)");
     if (properties >= 0) H5Pclose(properties);

@@ -2,8 +2,8 @@
  *
  * HDF5 files, every call checked, every failure one message with the system's reason in it.
  *
- * A file is opened by one rank alone (group NULL, or of one rank: plain POSIX access) or by a group
- * together (MPI-IO). "Collective over the file's group" is Local where it was opened alone; there
+ * A file is opened by one rank alone (group NULL, or of one rank) or by a group together, which
+ * writes it through MPI-IO; reading is plain POSIX access by every rank. "Collective over the file's group" is Local where it was opened alone; there
  * all ranks return the same status, whoever failed.
  * Names of datasets are paths ("/weights/embedding/table"); groups on the way are made.
  *
@@ -98,6 +98,9 @@ Status h5_has_group(H5File *file, const char *name, bool *has);
 /* Collective over the file's group. How the numbers stand in the file. Error (PAL_ERROR_DATA): none
  * of the types that this program writes. */
 Status h5_stored_type(H5File *file, const char *name, StoredType *type);
+/* Local: all that HDF5 keeps for itself (names, shapes, places, attributes, and what they need) is
+ * read once, so that its checksums are looked at. Error: PAL_ERROR_DATA. */
+Status h5_check_structure(const H5File *file);
 /* Local, on a file opened alone: all datasets, by name. Free with h5_items_free. */
 Status h5_list(H5File *file, H5Item **items, int64_t *count);
 void h5_items_free(H5Item **items, int64_t count);
@@ -112,9 +115,8 @@ Status h5_set_integer(H5File *file, const char *object, const char *name, int64_
  * when the attribute is missing or of another type. */
 Status h5_get_text(H5File *file, const char *object, const char *name, char **value);
 Status h5_get_integer(H5File *file, const char *object, const char *name, int64_t *value);
-/* Collective over the file's group, but every rank has its own answer: h5_agree() on what follows
- * from it. */
-bool h5_has_attribute(H5File *file, const char *object, const char *name);
+/* Collective over the file's group. */
+Status h5_has_attribute(H5File *file, const char *object, const char *name, bool *has);
 
 /* Lists of UTF-8 strings, stored with the length of the longest. Written (local) to a file opened
  * alone, read collectively over the file's group. Free with h5_texts_free. */
@@ -127,7 +129,8 @@ void h5_texts_free(char ***texts, int64_t count);
 Status h5_get_format(H5File *file, char **format);
 
 /* Collective over the file's group: the root's attributes `format` and `version` are these, else
- * PAL_ERROR_DATA saying what the file is instead ("is a checkpoint, not a data file"). */
+ * PAL_ERROR_DATA saying what the file is instead ("is a checkpoint, not a data file"), or
+ * PAL_ERROR_VERSION. */
 Status h5_expect_format(H5File *file, const char *format, int64_t version);
 
 #endif

@@ -21,6 +21,9 @@ struct H5File {
     int lock;         /* descriptor that keeps other writers out; -1: this rank holds none */
 };
 
+/* Local. The file is accessed through MPI-IO, not by every rank alone. */
+bool h5_by_mpi(const H5File *file);
+
 /* Local, directly after the HDF5 call that failed, before any other. The message is
  * "PATH: what: reason", the reason being the system's (No space left on device) or HDF5's
  * innermost. A system's reason turns PAL_ERROR_DATA into PAL_ERROR_IO. */

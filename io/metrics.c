@@ -44,13 +44,27 @@ static Status open_file(Metrics *m, const char *path)
     return PAL_OK;
 }
 
-/* The update of a whole line that this program wrote; -1 for any other text. */
-static int64_t update_of_line(const char *line, size_t length)
+/* A number of a whole line that this program wrote; -1 for any other text. */
+static int64_t number_of_line(const char *line, size_t length, const char *key)
 {
-    const char *key = "\"update\": ", *found = strstr(line, key);
+    const char *found = strstr(line, key);
     bool whole =
         length > 2 && line[0] == '{' && line[length - 2] == '}' && line[length - 1] == '\n';
     return whole && found != NULL ? strtoll(found + strlen(key), NULL, 10) : -1;
+}
+
+static bool is_of(const char *line, const char *kind)
+{
+    return strncmp(line, kind, strlen(kind)) == 0;
+}
+
+static bool comes_after(const char *line, size_t length, int64_t update, MetricsPlace place)
+{
+    if (is_of(line, "{\"kind\": \"evaluate\"")) return update > place.evaluated;
+    bool rewinds = is_of(line, "{\"kind\": \"rewind\"");
+    if (rewinds && update == place.update)
+        return number_of_line(line, length, "\"rewinds\": ") > place.rewinds;
+    return update > place.update;
 }
 
 /* What stays of a file when a run goes on from an update. */
@@ -61,17 +75,15 @@ typedef struct Kept {
     bool readable;
 } Kept;
 
-static Kept look_through(FILE *in, int64_t update, int64_t evaluated)
+static Kept look_through(FILE *in, MetricsPlace place)
 {
-    const char *evaluation = "{\"kind\": \"evaluate\"";
     Kept kept = {.readable = true};
     char *line = NULL;
     size_t room = 0;
     ssize_t length;
     while ((length = getline(&line, &room, in)) > 0 && line[length - 1] == '\n') {
-        int64_t of_line = update_of_line(line, (size_t)length);
-        bool evaluates = strncmp(line, evaluation, strlen(evaluation)) == 0;
-        if (of_line > (evaluates ? evaluated : update)) break;
+        int64_t of_line = number_of_line(line, (size_t)length, "\"update\": ");
+        if (comes_after(line, (size_t)length, of_line, place)) break;
         kept.foreign += of_line < 0;
         if (of_line > kept.update) kept.update = of_line;
         kept.bytes += length;
@@ -81,13 +93,13 @@ static Kept look_through(FILE *in, int64_t update, int64_t evaluated)
     return kept;
 }
 
-Status metrics_keep(Metrics *m, int64_t update, int64_t evaluated)
+Status metrics_keep(Metrics *m, MetricsPlace place)
 {
     struct stat is;
     if (m->file < 0 || fstat(m->file, &is) != 0 || !S_ISREG(is.st_mode)) return PAL_OK;
     FILE *in = fopen(m->path, "r");
     if (in == NULL) PAL_FAIL(PAL_ERROR_IO, "%s: cannot be read: %s", m->path, strerror(errno));
-    Kept kept = update < 0 ? (Kept){.readable = true} : look_through(in, update, evaluated);
+    Kept kept = place.update < 0 ? (Kept){.readable = true} : look_through(in, place);
     int reason = errno;
     (void)fclose(in);
     if (!kept.readable) PAL_FAIL(PAL_ERROR_IO, "%s: cannot be read: %s", m->path, strerror(reason));
@@ -96,9 +108,9 @@ Status metrics_keep(Metrics *m, int64_t update, int64_t evaluated)
     if (kept.foreign > 0)
         log_warn("%s: %lld of its lines are not of this program; they stay", m->path,
                  (long long)kept.foreign);
-    if (kept.bytes > 0 && kept.update < update)
+    if (kept.bytes > 0 && kept.update < place.update)
         log_warn("%s: has no lines of updates %lld to %lld, after which the run goes on", m->path,
-                 (long long)kept.update + 1, (long long)update);
+                 (long long)kept.update + 1, (long long)place.update);
     return PAL_OK;
 }
 

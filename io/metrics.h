@@ -23,10 +23,16 @@ typedef struct Metrics Metrics;
  * What the file has stays: see metrics_keep(). Error: PAL_ERROR_CANT_CREATE, also when another
  * process has the file open here. */
 Status metrics_open(Metrics **metrics, const char *path);
-/* Local. Removes the lines of updates after this one (-1: all lines), of evaluations after the
- * update `evaluated`, and one that is not whole, so that a run that goes on from there has each
- * once; says what is missing or foreign. Error: PAL_ERROR_IO. */
-Status metrics_keep(Metrics *metrics, int64_t update, int64_t evaluated);
+/* Where a run goes on. */
+typedef struct MetricsPlace {
+    int64_t update;    /* -1: it begins */
+    int64_t evaluated; /* update after which was evaluated last */
+    int64_t rewinds;   /* times that it has gone back to this update */
+} MetricsPlace;
+
+/* Local. Removes the lines of what comes after this place, and one that is not whole, so that a run
+ * that goes on from there has each once; says what is missing or foreign. Error: PAL_ERROR_IO. */
+Status metrics_keep(Metrics *metrics, MetricsPlace place);
 /* Local. Accepts NULL, sets NULL. Error (PAL_ERROR_IO): lines were lost. */
 Status metrics_close(Metrics **metrics);
 

@@ -6,7 +6,7 @@
 #   status of the program          verdict
 #   0                              done       when the last update has a checkpoint: srun has been
 #                                             seen to end so when it could not start the program
-#   64 65 78  the input            doomed     it would end the same way again
+#   64 65 76 78  the input         doomed     it would end the same way again
 #   73  the run folder is          doomed     and the folder is left as it is
 #       another job's
 #   75  stopped as asked           again      the next start goes on from the checkpoint
@@ -77,7 +77,7 @@ judge() {
             echo "done"
             return
             ;;
-        64 | 65 | 78)
+        64 | 65 | 76 | 78)
             doom "$run" "status $status: $message"
             echo doomed
             return

@@ -185,6 +185,10 @@ def check_rewind(test, grid, changes):
         test.check(column(kept, "loss") == column(run, "loss"), f"{name}: losses with few kept")
         left = sorted(os.listdir(os.path.join(kept.folder, "checkpoints")))
         test.check(left == ["latest", "step-00000015.h5", "step-00000016.h5"], f"{name}: {left}")
+    # What was saved between two skips is not gone back to any more.
+    left = [name for name in os.listdir(os.path.join(test.folder, f"stopped9.{grid}",
+                                                     "checkpoints")) if "09" in name]
+    test.check(left == ["step-00000009.h5.rewound"], f"{name}: {left}")
     check_whole(test, name, run, end)
     wanted = {"kind": "rewind", "update": to, "from": 10, "reason": "loss", "skipped": 3,
               "rewinds": 1}

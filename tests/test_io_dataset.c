@@ -218,7 +218,7 @@ static void other_files_are_refused(void **state)
     assert_int_equal(h5_set_text(file, "/", "format", PAL_DATA_FORMAT), PAL_OK);
     assert_int_equal(h5_set_integer(file, "/", "version", 2), PAL_OK);
     assert_int_equal(h5_close(&file), PAL_OK);
-    assert_refused(dataset_open(&data, path, 1), PAL_ERROR_DATA, "version 2");
+    assert_refused(dataset_open(&data, path, 1), PAL_ERROR_VERSION, "version 2");
 }
 
 /* A pipe would wait for a writer that never comes; the test would end by its time limit. */

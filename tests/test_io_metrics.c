@@ -73,6 +73,47 @@ static void metrics_are_json_lines(void **state)
                    "no/m");
 }
 
+static void write_line(Metrics *metrics, const char *kind, int64_t update, int64_t rewinds)
+{
+    metrics_begin(metrics, kind);
+    metrics_integer(metrics, "update", update);
+    if (rewinds > 0) metrics_integer(metrics, "rewinds", rewinds);
+    assert_int_equal(metrics_end(metrics), PAL_OK);
+}
+
+/* Lines that stay when a run goes on from this place. */
+static int lines_kept(MetricsPlace place)
+{
+    char path[512];
+    Metrics *metrics;
+    assert_int_equal(metrics_open(&metrics, in_folder(folder, "kept.jsonl", path)), PAL_OK);
+    assert_int_equal(metrics_keep(metrics, (MetricsPlace){-1, -1, 0}), PAL_OK);
+    write_line(metrics, "train", 4, 0);
+    write_line(metrics, "evaluate", 4, 0);
+    write_line(metrics, "train", 5, 0);
+    write_line(metrics, "rewind", 5, 1);
+    write_line(metrics, "rewind", 5, 2);
+    write_line(metrics, "train", 6, 0);
+    assert_int_equal(metrics_keep(metrics, place), PAL_OK);
+    assert_int_equal(metrics_close(&metrics), PAL_OK);
+    int lines = 0;
+    FILE *file = fopen(path, "r");
+    for (int c; (c = fgetc(file)) != EOF;) lines += c == '\n';
+    fclose(file);
+    return lines;
+}
+
+static void what_comes_after_a_place_is_removed(void **state)
+{
+    (void)state;
+    assert_int_equal(lines_kept((MetricsPlace){6, 4, 0}), 6);
+    assert_int_equal(lines_kept((MetricsPlace){5, 4, 2}), 5);
+    assert_int_equal(lines_kept((MetricsPlace){5, 4, 1}), 4);
+    assert_int_equal(lines_kept((MetricsPlace){5, 4, 0}), 3);
+    assert_int_equal(lines_kept((MetricsPlace){4, 0, 0}), 1);
+    assert_int_equal(lines_kept((MetricsPlace){-1, -1, 0}), 0);
+}
+
 static void two_processes_do_not_write_one_metrics_file(void **state)
 {
     (void)state;
@@ -102,6 +143,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metrics_are_json_lines),
+        cmocka_unit_test(what_comes_after_a_place_is_removed),
         cmocka_unit_test(two_processes_do_not_write_one_metrics_file),
     };
     log_set_rank(0, false);

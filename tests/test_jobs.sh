@@ -255,6 +255,7 @@ check "the second one fails" finishes_so "$second" FAILED
 check "and leaves the folder alone" [ ! -e writer/stopped.txt ]
 check "the first one runs" is_running "$writer"
 scancel "$writer"
+cluster_wait 30 no_jobs
 says second.log "status 73"
 
 # ---- chains and sweeps ---------------------------------------------------------------------------

@@ -27,6 +27,7 @@
     X(PAL_ERROR_CANT_CREATE, 73, "output cannot be created")                    \
     X(PAL_ERROR_IO, 74, "input/output error")                                   \
     X(PAL_STOPPED_EARLY, 75, "stopped early as asked, start it again")          \
+    X(PAL_ERROR_VERSION, 76, "a file of another version of palimpsest")         \
     X(PAL_ERROR_CONFIG, 78, "wrong configuration")
 
 typedef enum Status {

@@ -120,7 +120,8 @@ static Status open_candidate(Resume *resume, const CheckpointList *list, int num
 }
 
 /* Collective. The first of the candidates that is whole; those before it are its damaged ones. A
- * file that is there and cannot be opened may be a good one, which is no reason to leave it. */
+ * file that is there and cannot be opened, or is of another version of the program, may be a good
+ * one, which is no reason to leave it. */
 static Status open_newest(Resume *resume, const CheckpointList *list, const Group *world)
 {
     char newest[2048] = "";
@@ -216,7 +217,7 @@ static Status open_earlier(Resume *resume, const CheckpointList *list, const Gro
 {
     for (int i = 0; i < list->count; i++) {
         Status status = open_candidate(resume, list, i, world);
-        if (status == PAL_ERROR_DATA) {
+        if (status == PAL_ERROR_DATA || status == PAL_ERROR_VERSION) {
             log_warn("%s", status_message());
             continue;
         }

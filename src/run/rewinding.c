@@ -42,7 +42,8 @@ static Status load(Training *t, const Resume *resume)
 /* Every update once, as after a restart, and then why there was a second try. */
 static Status record(Metrics *metrics, const Training *t, const UpdateReport *report)
 {
-    PAL_TRY(metrics_keep(metrics, t->update, t->evaluated));
+    const MetricsPlace place = {t->update, t->evaluated, t->bad_steps.history.rewinds};
+    PAL_TRY(metrics_keep(metrics, place));
     metrics_begin(metrics, "rewind");
     metrics_integer(metrics, "update", t->update);
     metrics_integer(metrics, "from", report->update);
@@ -73,6 +74,7 @@ Status rewinding_go_back(Training *t, Saving *saving, const char *folder, Metric
              (long long)report->update, (long long)report->skips, bad_steps_text(report->verdict),
              resume.path, (long long)t->update);
     whereabouts_enter(SECTION_SAVE);
+    if (group_is_root(world)) checkpoint_rewind(folder, t->update);
     saving_replace(saving);
     return group_agree(world, group_is_root(world) ? record(metrics, t, report) : PAL_OK);
 }

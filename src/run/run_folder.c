@@ -50,8 +50,10 @@ static Status open_files(const Session *session, const char *folder, const Check
     snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
     PAL_TRY(metrics_open(metrics, path));
     checkpoint_clean(folder);
-    PAL_TRY(metrics_keep(*metrics, resumed != NULL ? resumed->update : -1,
-                         resumed != NULL ? resumed->evaluated : -1));
+    MetricsPlace place = {-1, -1, 0};
+    if (resumed != NULL)
+        place = (MetricsPlace){resumed->update, resumed->evaluated, resumed->history.rewinds};
+    PAL_TRY(metrics_keep(*metrics, place));
     PAL_TRY(write_config(&session->config, folder));
     snprintf(path, sizeof path, "%s/log.txt", folder);
     return log_open_file(path);

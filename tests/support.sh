@@ -66,6 +66,22 @@ check() {
     "$@" || bad "$what"
 }
 
+# file_says FILE WORDS...: it has all of them, else the end of it is shown.
+file_says() {
+    local file=$1 word
+    shift
+    for word in "$@"; do
+        checks=$((checks + 1))
+        grep -qF -- "$word" "$file" || {
+            bad "$file does not say: $word"
+            tail -n 8 "$file" | cut -c 1-200 | sed 's/^/    log: /'
+        }
+    done
+}
+
+# losses RUN: all that a training has logged, with every bit.
+losses() { grep -oE '"(update|loss|compression_loss|nats)": [^,]*' "$1/metrics.jsonl"; }
+
 skip() {
     printf 'skipped: %s\n' "$*"
 }

@@ -20,8 +20,8 @@ import time
 import numpy as np
 
 import runs
+from job import STOPPED, Job
 from test_restart import check_same_file, shape_of, step
-from test_stopping import STOPPED, Job
 
 TOLERANCE = 1e-5         # of a loss on another grid, relative
 TENSOR_TOLERANCE = 1e-4  # of weights and memory there, absolute

@@ -91,7 +91,7 @@ metrics() {
     done
 }
 
-losses() {
+losses_file() {
     small_disk 8 || return
     for ranks in 1 2; do
         on=$ranks filled 74 "l.h5" "$full" -- \
@@ -146,7 +146,7 @@ if small_disk 64; then
     prepared_data
     checkpoints
     metrics
-    losses
+    losses_file
 else
     skip "prepare, checkpoints, metrics and losses on a full disk: no permission to mount a tmpfs"
 fi

@@ -66,18 +66,6 @@ finishes() {
     }
 }
 
-says() {
-    local file=$1 word
-    shift
-    for word in "$@"; do
-        checks=$((checks + 1))
-        grep -qF -- "$word" "$file" || {
-            bad "$file does not say: $word"
-            tail -n 8 "$file" | cut -c 1-200 | sed 's/^/    log: /'
-        }
-    done
-}
-
 starts_of() { cat "$1.log" 2>/dev/null | grep -c '^== job'; }
 
 # same_weights RUN: as those of the training that nothing has happened to, every bit of them, and
@@ -94,7 +82,6 @@ same_weights() {
 
 # tensors FILE.safetensors: without its header, which has the configuration.
 tensors() { tail -c +$((9 + $(od -An -td8 -N8 "$1"))) "$1"; }
-losses() { grep -oE '"(update|loss|compression_loss|nats)": [^,]*' "$1/metrics.jsonl"; }
 has_updates() { [ "$(cat "$1/metrics.jsonl" 2>/dev/null | wc -l)" -ge "$2" ]; }
 is_saving() { compgen -G "$1/checkpoints/*.part" >/dev/null; }
 evaluates() { tail -n 1 "$1/metrics.jsonl" 2>/dev/null | grep -qE '"update": [0-9]*00,'; }
@@ -136,7 +123,7 @@ progress() { printf '%4d s  %s\n' $SECONDS "$*"; }
 progress "nothing happens"
 train straight
 finishes straight "$job"
-says straight.log "grid: 2 ranks = data 2" "== status 0: done"
+file_says straight.log "grid: 2 ranks = data 2" "== status 0: done"
 check "one start" [ "$(starts_of straight)" = 1 ]
 check "ranks on both nodes" grep -q '^== job.* on pal\[1-2\]' straight.log
 
@@ -150,14 +137,14 @@ train signal --time=1 --signal=USR1@50 jobs.lead=1 train.updates=1000000 checkpo
 signal=$job
 train limit --time=1
 finishes limit "$job" 90
-says limit.log "with a checkpoint: the job's time limit is near" "== status 75: again" \
+file_says limit.log "with a checkpoint: the job's time limit is near" "== status 75: again" \
     "--signal=USR1@" "resumed from"
 same_weights limit
 check "it is requeued" cluster_wait 60 grep -q '== status 75: again' signal.log
 scancel "$signal"
-says signal.log "with a checkpoint: SIGUSR1"
+file_says signal.log "with a checkpoint: SIGUSR1"
 finishes late "$late" 90
-says late.log "taken away by SLURM" "resumed from"
+file_says late.log "taken away by SLURM" "resumed from"
 same_weights late
 
 # at MOMENT RUN JOB: waits until it is there.
@@ -196,8 +183,8 @@ train stopped
 cluster_wait 30 has_updates stopped 50
 kill -STOP "$(rank_processes | tail -n 1)"
 finishes stopped "$job" 90
-says stopped/log.txt "1 of 2 ranks report; not rank "
-says stopped.log ": again" "resumed from" # srun's status: 71, or that of the rank it then kills
+file_says stopped/log.txt "1 of 2 ranks report; not rank "
+file_says stopped.log ": again" "resumed from" # srun's status: 71, or that of the rank it then kills
 same_weights stopped
 
 progress "NaN in one window is skipped; in many, the run goes back; on both nodes alike"
@@ -208,11 +195,11 @@ train rewinds
 unset PALIMPSEST_TEST_NAN
 for name in skips rewinds; do
     cluster_wait 60 eval 'no_jobs'
-    says $name.log "update 201 is skipped" "== status 0: done"
+    file_says $name.log "update 201 is skipped" "== status 0: done"
 done
 check "one update is skipped" [ "$(grep -c '"skipped"' skips/metrics.jsonl)" = 1 ]
-says rewinds.log "updates in a row were skipped" "going back to"
-says rewinds/metrics.jsonl '"kind": "rewind"'
+file_says rewinds.log "updates in a row were skipped" "going back to"
+file_says rewinds/metrics.jsonl '"kind": "rewind"'
 
 progress "a rank dies again and again before there is a checkpoint"
 train hopeless checkpoint.every=0 train.updates=100000 train.evaluate_every=0 jobs.max_failures=2
@@ -226,14 +213,14 @@ done
 cluster_wait 60 ended_or_begins "$job"
 scancel "$job"
 check "it is given up: $(state_of "$job")" [ "$(state_of "$job")" = FAILED ]
-says hopeless/stopped.txt "2 starts in a row without a checkpoint"
+file_says hopeless/stopped.txt "2 starts in a row without a checkpoint"
 
 progress "a configuration that cannot work"
 train doomed model.heads=3
 cluster_wait 30 has_ended "$job"
 check "it has failed at once" [ "$(state_of "$job")" = FAILED ]
 check "one start" [ "$(starts_of doomed)" = 1 ]
-says doomed/stopped.txt "status 78" "heads"
+file_says doomed/stopped.txt "status 78" "heads"
 
 progress "a job of a partition that goes first takes the nodes"
 train preempted
@@ -241,7 +228,7 @@ cluster_wait 30 has_updates preempted 50
 urgent=$(sbatch --parsable --partition=urgent --nodes=2 --exclusive --output=/dev/null --wrap="sleep 2")
 check "the urgent job runs" cluster_wait 60 has_ended "$urgent"
 finishes preempted "$job"
-says preempted.log "with a checkpoint: SIGTERM" "resumed from"
+file_says preempted.log "with a checkpoint: SIGTERM" "resumed from"
 check "two starts" [ "$(starts_of preempted)" = 2 ]
 same_weights preempted
 
@@ -256,7 +243,7 @@ check "and leaves the folder alone" [ ! -e writer/stopped.txt ]
 check "the first one runs" is_running "$writer"
 scancel "$writer"
 cluster_wait 30 no_jobs
-says second.log "status 73"
+file_says second.log "status 73"
 
 # ---- chains and sweeps ---------------------------------------------------------------------------
 
@@ -283,7 +270,7 @@ write_config bad.ini "$inputs/data.h5" model.heads=3
     >bad.out
 check "the chain ends" cluster_wait 30 no_jobs
 check "one link ran" [ "$(grep -l '^== job' bad-*.log | wc -l)" = 1 ]
-says bad/stopped.txt "status 78"
+file_says bad/stopped.txt "status 78"
 
 progress "a sweep; one whose task does not end within its limit; a chain that is too short"
 "$sources/jobs/chain.sh" --links=1 --time=1 --output="$work/short-%j.log" -- \
@@ -307,7 +294,7 @@ check "the long task is started again" cluster_wait 60 eval 'let_begin; starts_a
 check "it goes on" cluster_wait 30 grep -q "resumed from runs/one/1" one.log
 scancel "$long"
 check "the short chain ends" cluster_wait 60 no_jobs
-says short/stopped.txt "the chain has no link left"
+file_says short/stopped.txt "the chain has no link left"
 
 # ---- nodes ---------------------------------------------------------------------------------------
 
@@ -318,7 +305,7 @@ node_kill pal2
 check "SLURM notices it" cluster_wait 60 eval '! is_running "$job"'
 node_start pal2
 finishes dead "$job" 90
-says dead.log "resumed from"
+file_says dead.log "resumed from"
 same_weights dead
 
 progress "a node is cut off"
@@ -326,7 +313,7 @@ train cut
 cluster_wait 30 has_updates cut 50
 node_cut pal2
 check "no rank is left" cluster_wait 60 no_rank_is_left
-says cut/log.txt "watchdog: " "rank 1 on pal2"
+file_says cut/log.txt "watchdog: " "rank 1 on pal2"
 node_join pal2
 finishes cut "$job" 120
 same_weights cut

@@ -11,11 +11,11 @@ import os
 import random
 import re
 import signal
-import subprocess
 import sys
 import time
 
 import runs
+from job import Job
 
 # Large enough that a save takes some time, small enough that many updates are made.
 CONFIG = {"model.width": "64", "model.heads": "4", "model.feed_forward": "64",
@@ -55,52 +55,27 @@ class Killing:
         self.name = f"{ranks} ranks"
         self.during_saves = 0
 
-    def start(self, way):
-        launcher = [] if self.ranks == 1 else [*self.test.launcher, "-n", str(self.ranks)]
-        with open(self.folder + ".out", "w") as out:
-            return subprocess.Popen(
-                [*launcher, self.test.binary, "train", self.config, "--run", self.folder,
-                 *ENDLESS, *sets(way)], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-
-    def processes(self, job):
-        if self.ranks == 1:
-            return [job.pid]
-        found = subprocess.run(["pgrep", "-P", str(job.pid)], stdout=subprocess.PIPE)
-        return [int(word) for word in found.stdout.split()]
-
     def wait_for(self, job, wanted):
-        limit = time.monotonic() + runs.SECONDS
-        while not wanted():
-            if time.monotonic() > limit or job.poll() is not None:
-                with open(self.folder + ".out") as out:
-                    printed = out.read()[-1000:]
-                ended = "still running" if job.poll() is None else f"status {job.poll()}"
-                self.test.check(False, f"{self.name}: no save to be killed in, {ended}: {printed}")
-                return
-            time.sleep(0.001)
+        if not job.wait_for(wanted):
+            self.test.check(False, f"{self.name}: no save to be killed in: {job.printed()[-1000:]}")
 
     def kill_once(self, way, whole):
         """-> the newest checkpoint just before the kill"""
-        job = self.start(way)
+        job = Job(self.test, self.ranks, "train", self.config, "--run", self.folder, *ENDLESS,
+                  *sets(way))
         before = latest(self.folder)
         self.wait_for(job, lambda: latest(self.folder) > before)
         time.sleep(random.uniform(0.0, 0.05))
         if random.random() < 0.8:
             self.wait_for(job, lambda: saving(self.folder))
             time.sleep(random.uniform(0.0, 0.01))
-        ranks = self.processes(job)
         newest = latest(self.folder)
         self.during_saves += bool(saving(self.folder))
-        for process in [*ranks, job.pid] if whole else [random.choice(ranks)]:
-            try:
-                os.kill(process, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        try:
-            job.wait(20)
-        except subprocess.TimeoutExpired:
-            self.test.check(False, f"{self.name}: still running 20 s after a rank was killed")
+        if whole:
             job.kill()
+        else:
+            job.signal(signal.SIGKILL, alone=True)
+        job.end(20)
         return newest
 
     def check_after(self, newest, what):

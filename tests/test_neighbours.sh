@@ -26,10 +26,6 @@ ended_well() {
     [ "$(cat "$1.status")" = 0 ] || bad "$1: status $(cat "$1.status"): $(tail -n 3 "$1.log")"
 }
 
-losses() {
-    grep -o '"loss":[^,]*' "$1/metrics.jsonl"
-}
-
 prepare_inputs
 
 # What a run that was killed at the wrong moment leaves: a semaphore, here at 0, which Open MPI's

@@ -8,14 +8,11 @@ same grid (data.pipeline.tensor), beyond rounding on another one.
 import glob
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 
 import runs
+from job import Job
 
 HALF = 5  # updates between a checkpoint and the end of a comparison
 TOLERANCE = 1e-5  # of a loss on another grid, relative
@@ -87,23 +84,10 @@ def step(folder, update):
 
 def kill_after(test, ranks, config, folder, wanted):
     """SIGKILL for the whole job some time after this checkpoint; -> the newest one."""
-    start = [] if ranks == 1 else [*test.launcher, "-n", str(ranks)]
-    job = subprocess.Popen([*start, test.binary, "train", config, "--run", folder, "--set",
-                            "train.updates=1000000"], stdin=subprocess.DEVNULL,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                           start_new_session=True)
-    limit = time.monotonic() + runs.SECONDS
-    while newest(folder) < wanted and time.monotonic() < limit and job.poll() is None:
-        time.sleep(0.002)
-    test.check(job.poll() is None, f"{folder}: runs until it is killed")
-    # mpirun gives each rank a process group of its own.
-    ranks_of_job = subprocess.run(["pgrep", "-P", str(job.pid)], stdout=subprocess.PIPE)
-    for process in [*ranks_of_job.stdout.split(), job.pid]:
-        try:
-            os.kill(int(process), signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    job.wait()
+    job = Job(test, ranks, "train", config, "--run", folder, "--set", "train.updates=1000000")
+    test.check(job.wait_for(lambda: newest(folder) >= wanted), f"{folder}: runs until it is killed")
+    job.kill()
+    job.end()
     return newest(folder)
 
 

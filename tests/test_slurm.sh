@@ -26,7 +26,6 @@ srun_ended() {
     [ "$status" = "$1" ] || bad "status $status instead of $1 under srun"
 }
 
-losses() { grep -oE '"(update|loss|compression_loss)": [^,]*' "$1/metrics.jsonl"; }
 has_updates() { [ -s "$1/metrics.jsonl" ]; }
 
 write_text "$inputs/text"

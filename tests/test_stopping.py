@@ -12,80 +12,17 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 
 import runs
+from job import STOPPED, Job
 
 EVERY = 2  # updates, between evaluations
 # Evaluations and saves that last a while, and short updates.
 CONFIG = {"model.width": "32", "model.heads": "4", "model.memory": "128", "model.dropout": "0.1",
           "batch.rows": "4", "train.warmup": "5", "train.decay": "1000", "train.updates": "60",
           "train.evaluate_every": str(EVERY), "checkpoint.every": "3", "train.log_every": "1000"}
-STOPPED = 75
-
-
-class Job:
-    """The program, going on in the background."""
-
-    def __init__(self, test, ranks, *arguments):
-        self.test, self.ranks = test, ranks
-        launcher = [] if ranks == 1 else [*test.launcher, "-n", str(ranks)]
-        self.process = subprocess.Popen([*launcher, test.binary, *arguments],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT)
-
-    def pids(self):
-        if self.ranks == 1:
-            return [self.process.pid]
-        found = subprocess.run(["pgrep", "-P", str(self.process.pid)], stdout=subprocess.PIPE)
-        return [int(word) for word in found.stdout.split()]
-
-    def listens(self):
-        """Every rank has begun to heed signals."""
-        pids = self.pids()
-        return len(pids) == self.ranks and all(map(self.heeds, pids))
-
-    def heeds(self, pid):
-        """It is the program (no longer the launcher that forked it), and catches signals."""
-        try:
-            return (os.path.samefile(f"/proc/{pid}/exe", self.test.binary)
-                    and catches_signals(pid))
-        except OSError:
-            return False
-
-    def wait_for(self, wanted):
-        limit = time.monotonic() + runs.SECONDS
-        while self.process.poll() is None and time.monotonic() < limit:
-            if wanted():
-                return True
-            time.sleep(0.001)
-        return False
-
-    def signal(self, number, alone=False):
-        pids = self.pids()
-        for pid in [random.choice(pids)] if alone and pids else pids:
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                pass
-
-    def end(self):
-        """-> status, everything that was printed"""
-        try:
-            out, _ = self.process.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            self.signal(signal.SIGKILL)
-            out, _ = self.process.communicate()
-            self.test.check(False, "still running 60 s after a request to stop")
-        return self.process.returncode, out.decode(errors="replace")
-
-
-def catches_signals(pid):
-    with open(f"/proc/{pid}/status") as file:
-        caught = next((line for line in file if line.startswith("SigCgt")), "SigCgt: 0")
-    return bool(int(caught.split()[1], 16) >> (signal.SIGUSR1 - 1) & 1)
 
 
 def is_evaluating(folder):

@@ -39,7 +39,6 @@ must_on_nodes() {
 }
 
 says() { grep -qF -- "$*" "$folder/out" "$folder/err"; }
-losses() { grep -o '"loss": [^,]*' "$1/metrics.jsonl"; }
 same_losses() { diff <(losses "$1") <(losses "$2"); }
 
 on_nodes nodea:3,nodeb:1

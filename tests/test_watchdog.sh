@@ -72,26 +72,17 @@ ends() {
     done
 }
 
-says() {
-    local file=$1 word
-    shift
-    for word in "$@"; do
-        checks=$((checks + 1))
-        grep -qF -- "$word" "$file" || bad "$file does not say: $word"
-    done
-}
-
 host=$(hostname | cut -c 1-63)
 
 # One rank is stopped: the others report, and name it.
 start 3 stopped parallel.data=3 batch.rows=3
 kill -STOP "$(rank_process 1)"
 ends 71 30
-says stopped/log.txt "2 of 3 ranks report; not rank 1 on $host: stopped, dead, or cut off"
-says stopped/watchdog/rank-0.txt "rank 0 on $host: no progress for" "in step (limit 3 s)" \
+file_says stopped/log.txt "2 of 3 ranks report; not rank 1 on $host: stopped, dead, or cut off"
+file_says stopped/watchdog/rank-0.txt "rank 0 on $host: no progress for" "in step (limit 3 s)" \
     "waiting for others in group_" "calls of the main thread" "MPI_Allreduce"
 if command -v addr2line >/dev/null; then
-    says stopped/watchdog/rank-0.txt training_update command_train
+    file_says stopped/watchdog/rank-0.txt training_update command_train
 fi
 check "the stopped rank does not report" [ ! -e stopped/watchdog/rank-1.txt ]
 
@@ -99,7 +90,7 @@ check "the stopped rank does not report" [ ! -e stopped/watchdog/rank-1.txt ]
 start 2 root parallel.pipeline=2
 kill -STOP "$(rank_process 0)"
 ends 71 30
-says root/log.txt "1 of 2 ranks report; not rank 0 on $host"
+file_says root/log.txt "1 of 2 ranks report; not rank 0 on $host"
 
 # Such a run goes on from its checkpoint like any other, and its reports are gone.
 must 2 train root.ini --run root --set train.updates=1
@@ -117,7 +108,7 @@ until compgen -G 'text.h5.*' >/dev/null || [ $waited = 2000 ]; do
 done
 kill -STOP "$(rank_process 1)"
 ends 71 30
-says "$folder/err" "watchdog: rank 0 on $host: no progress for" "watchdog: rank 2 on $host" \
+file_says "$folder/err" "watchdog: rank 0 on $host: no progress for" "watchdog: rank 2 on $host" \
     "watchdog: of 3 ranks, those that are not named above are stopped, dead, or cut off"
 check "the stopped rank is not named" [ "$(grep -c 'watchdog: rank 1' "$folder/err")" = 0 ]
 rm -f text text.h5*
@@ -145,7 +136,7 @@ for _ in $(seq 60); do
     kill -CONT "$slow"
     sleep 0.01
 done
-says slow/log.txt "rank 2 on $host is slow: it computed "
+file_says slow/log.txt "rank 2 on $host is slow: it computed "
 check "no other rank is" [ "$(grep -c 'is slow' slow/log.txt)" = 1 ]
 waited=0
 until grep -q "rank 2 on $host is as fast as the others again" slow/log.txt || [ $waited = 100 ]; do

@@ -179,6 +179,12 @@ check "later ones are left under another name" [ "$(ls r/checkpoints)" = "$(prin
 check "every update of it is logged" \
     [ "$(grep -o '"update": [0-9]*' r/metrics.jsonl | tr -dc '0-9')" = 12345678 ]
 
+# On from another run's: that is this run's first one.
+must 2 train "$inputs/tiny.ini" --run branch --resume "$inputs/six" --set train.updates=7
+check "it has the checkpoint that it begins with" [ "$(ls branch/checkpoints)" = "$(printf '%s\n' latest \
+    step-00000006.h5 step-00000007.h5)" ]
+rm -r branch
+
 # Names that are not quite those of checkpoints.
 copy_run
 cp "$six/step-00000002.h5" r/checkpoints/step-8.h5

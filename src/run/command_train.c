@@ -237,7 +237,8 @@ static Status train(TrainRun *run)
                       config->jobs.straggler_seconds);
     run->limit = job_limit_read(config->jobs.lead, saving_bytes(&run->saving));
     bool stop = stopping_agree(&run->session.grid->world) != STOP_NONE;
-    bool save = false;
+    /* On from another folder's checkpoint: it is this run's own, before there is a next one. */
+    bool save = run->resume.path[0] != '\0' && !run->resume.same_folder;
     for (;;) {
         if (!stop && evaluation_is_due(run)) {
             Status status = validate(run);

@@ -34,7 +34,7 @@ static Status read(TestNan *nan, int rows)
     *nan = (TestNan){0};
     if (text == NULL) return PAL_OK;
     if (!parse(text, numbers) || numbers[0] < 0 || numbers[1] < 0 || numbers[1] >= rows ||
-        numbers[2] < 1)
+        numbers[2] < 1 || numbers[0] > INT64_MAX - numbers[2])
         PAL_FAIL(PAL_ERROR_USAGE,
                  VARIABLE "=%s: expected WINDOW:ROW[:COUNT] with WINDOW >= 0, ROW below batch.rows "
                           "= %d and COUNT >= 1; unset it unless this is a test",

@@ -49,11 +49,11 @@ all_reads() {
     check "there are such reads: $read" [ $read -gt 20 ]
 }
 
-all_reads 1 41 "all"
-all_reads 2 59 "all"
+all_reads 1 61 "all"
+all_reads 2 97 "all"
 for rank in 0 1; do
     export FAILING_RANK=$rank
-    all_reads 2 97 "rank $rank"
+    all_reads 2 197 "rank $rank"
 done
 unset FAILING_RANK FAILING_READ
 must 2 train "$inputs/tiny.ini" --run r --set train.updates=8

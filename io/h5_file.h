@@ -37,8 +37,8 @@ typedef struct H5Item {
 void h5_enter(void);
 void h5_leave(void);
 
-/* Collective over the group; it must outlive the file. An existing file is replaced. Errors
- * (PAL_ERROR_CANT_CREATE): another process is writing it; not all ranks see it. */
+/* Collective over the group; it must outlive the file. An existing file is replaced. Errors:
+ * another process is writing it (PAL_ERROR_BUSY); not all ranks see it (PAL_ERROR_CANT_CREATE). */
 Status h5_create(H5File **file, const char *path, const Group *group);
 /* Collective over the group; it must outlive the file. For reading only. */
 Status h5_open(H5File **file, const char *path, const Group *group);

@@ -38,7 +38,8 @@ hid_t h5_memory_type(StoredType type);
 hid_t h5_file_type(StoredType type);
 
 /* Local, by the one rank that acts: makes the file if it is not there, leaves what is in it, and
- * keeps other processes from writing it until h5_unlock(). Error: PAL_ERROR_CANT_CREATE. */
+ * keeps other processes from writing it until h5_unlock(). Errors: PAL_ERROR_CANT_CREATE,
+ * PAL_ERROR_BUSY. */
 Status h5_lock(H5File *file);
 /* Local. Fine without a lock. */
 void h5_unlock(H5File *file);

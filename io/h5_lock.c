@@ -64,7 +64,7 @@ Status h5_lock(H5File *file)
         h5_unlock(file);
         if (locked) break;
     }
-    PAL_FAIL(PAL_ERROR_CANT_CREATE,
+    PAL_FAIL(PAL_ERROR_BUSY,
              "%s: another process is writing it; wait for its end, or give another name",
              file->path);
 }

@@ -37,7 +37,7 @@ static Status open_file(Metrics *m, const char *path)
     if (m->file < 0)
         PAL_FAIL(PAL_ERROR_CANT_CREATE, "%s: cannot be written: %s", path, strerror(errno));
     if (is_locked_by_other(m->file))
-        PAL_FAIL(PAL_ERROR_CANT_CREATE,
+        PAL_FAIL(PAL_ERROR_BUSY,
                  "%s: another process is writing it: is a run going on there? Wait for its end, or "
                  "choose another folder",
                  path);

@@ -20,7 +20,7 @@
 typedef struct Metrics Metrics;
 
 /* Local; one rank writes. path NULL: lines are built for metrics_line() and written nowhere.
- * What the file has stays: see metrics_keep(). Error: PAL_ERROR_CANT_CREATE, also when another
+ * What the file has stays: see metrics_keep(). Errors: PAL_ERROR_CANT_CREATE; PAL_ERROR_BUSY: another
  * process has the file open here. */
 Status metrics_open(Metrics **metrics, const char *path);
 /* Where a run goes on. */

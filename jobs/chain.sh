@@ -10,7 +10,7 @@
 set -euo pipefail
 
 usage() {
-    sed -n '4,/^set /s/^# \{0,1\}//p' "$0" | sed '$d'
+    sed -n '4,/^set /s/^# \{0,1\}//p' "$clone/jobs/chain.sh" | sed '$d'
 }
 
 clone=$(realpath "$(dirname "$0")/..")
@@ -52,13 +52,19 @@ fi
 
 # One name for all links, by which SLURM runs them one after another, and no other chain has.
 run=$(run_folder "$@")
-name=palimpsest-$(basename "$run")-$(date +%s)
+name=palimpsest-chain-$(basename -- "$run" | tr -c 'A-Za-z0-9._\n-' _)-$(date +%s)
 if [ -z "$dry" ]; then
     rm -f "$run/stopped.txt" "$run/failures.txt"
 fi
-export PALIMPSEST_CHAIN=$name PALIMPSEST_CLONE=$clone
+export PALIMPSEST_CLONE=$clone
+arguments=("$@")
 for ((link = 1; link <= links; link++)); do
-    $dry sbatch --job-name="$name" --dependency=singleton --no-requeue \
-        ${options[@]+"${options[@]}"} jobs/train.sbatch "$@"
+    $dry sbatch ${options[@]+"${options[@]}"} --job-name="$name" --dependency=singleton --no-requeue \
+        jobs/train.sbatch "${arguments[@]}"
+    # The next one goes on from what this one has saved.
+    resume=$(each_option resume "$@" | tail -n 1)
+    if [ -n "$resume" ] && is_own "$resume" "$run"; then
+        without_resume
+    fi
 done
 echo "chain of $links links, run folder $run; to end it: scancel --name=$name"

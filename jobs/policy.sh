@@ -7,30 +7,46 @@
 #   0                              done       when the last update has a checkpoint: srun has been
 #                                             seen to end so when it could not start the program
 #   64 65 76 78  the input         doomed     it would end the same way again
-#   73  the run folder is          doomed     and the folder is left as it is
-#       another job's
+#   72  another job's ranks        again      as often as jobs.max_failures says; the folder, which
+#       write into the run folder             is theirs, is left as it is
 #   75  stopped as asked           again      the next start goes on from the checkpoint
 #   all others                     again
-#                                  doomed     after jobs.max_failures in a row without a newer
-#                                             checkpoint, also of status 75
 #
-# In the run folder: failures.txt counts those in a row, stopped.txt says why a run is doomed.
+# After jobs.max_failures in a row that have brought no newer checkpoint (of status 75 too) a run is
+# doomed. In the run folder: failures.txt counts those in a row, stopped.txt says why a run is doomed.
 
-# run_folder ARGUMENTS of `palimpsest train`...: as the program chooses it.
-run_folder() {
-    local config='' folder=''
+# each_option NAME ARGUMENTS...: the values of this option of `palimpsest train`, one a line, and
+# those that are no option's for the name "".
+each_option() {
+    local wanted=$1 name
+    shift
     while [ $# -gt 0 ]; do
+        name=${1#-}
+        name=${name#-}
         case $1 in
-            --run) folder=${2:-} && shift ;;
-            --run=*) folder=${1#--run=} ;;
-            --set | --resume) shift ;;
+            -*=*) [ "${name%%=*}" != "$wanted" ] || echo "${name#*=}" ;;
+            -run | --run | -set | --set | -resume | --resume)
+                [ "$name" != "$wanted" ] || echo "${2:-}"
+                shift
+                ;;
             -*) ;;
-            *) config=${config:-$1} ;;
+            *) [ -n "$wanted" ] || echo "$1" ;;
         esac
         shift
     done
+}
+
+# run_folder ARGUMENTS of `palimpsest train`...: as the program chooses it.
+run_folder() {
+    local config folder
+    folder=$(each_option run "$@" | tail -n 1)
+    config=$(each_option "" "$@" | head -n 1)
     config=${config##*/}
-    echo "${folder:-runs/${config%.ini}}"
+    folder=${folder:-runs/${config%.ini}}
+    case $folder in
+        -*) folder=./$folder ;;
+    esac
+    echo "$folder"
 }
 
 # newest_step RUN: the update of its newest checkpoint; -1: it has none.
@@ -43,16 +59,23 @@ newest_step() {
     echo $((10#${newest:-0} - (${#newest} == 0)))
 }
 
-# configured RUN KEY DEFAULT: a whole number of the run's configuration, once it has one.
+# configured FILE KEY DEFAULT: a whole number of a configuration file, where it has one.
 configured() {
     local found
-    found=$(sed -n "s/^$2 *= *\([0-9]*\).*/\1/p" "$1/config.ini" 2>/dev/null)
+    found=$(sed -n "s/^ *$2 *= *\([0-9][0-9]*\).*/\1/p" "$1" 2>/dev/null | tail -n 1)
     echo "${found:-$3}"
+}
+
+# most_failures ARGUMENTS of `palimpsest train`...: jobs.max_failures.
+most_failures() {
+    local asked
+    asked=$(each_option set "$@" | sed -n 's/^jobs\.max_failures=\([0-9][0-9]*\)$/\1/p' | tail -n 1)
+    echo "${asked:-$(configured "$(each_option "" "$@" | head -n 1)" max_failures 3)}"
 }
 
 # is_finished RUN: its last update has a checkpoint.
 is_finished() {
-    [ "$(newest_step "$1")" -ge "$(configured "$1" updates 1)" ]
+    [ "$(newest_step "$1")" -ge "$(configured "$1/config.ini" updates 1)" ]
 }
 
 # doom RUN WHY...: for good.
@@ -60,17 +83,36 @@ doom() {
     local run=$1
     shift
     mkdir -p "$run"
-    printf '%s  %s\n' "$(date '+%F %T')" "$*" >>"$run/stopped.txt"
+    printf '%s  job %s: %s\n' "$(date '+%F %T')" "${SLURM_JOB_ID:-}" "$*" >>"$run/stopped.txt"
     echo "$(basename "$0"): $run stops for good: $*" >&2
 }
 
-# judge RUN STATUS MESSAGE: prints done, again or doomed, and keeps the books.
+# count_busy RUN MOST: prints again so often for a job, then doomed. In a file of this job's own.
+count_busy() {
+    local file=$1/busy-${SLURM_JOB_ID:-}.txt count
+    count=$(($(cat "$file" 2>/dev/null || echo 0) + 1))
+    if [ "$count" -lt "$2" ] && echo "$count" >"$file"; then
+        echo again
+    else
+        rm -f "$file"
+        echo doomed
+    fi
+}
+
+# judge RUN STATUS MESSAGE MOST: prints done, again or doomed, and keeps the books. MOST: failures in
+# a row.
 judge() {
-    local run=$1 status=$2 message=$3 step failures=0 last=-2
+    local run=$1 status=$2 message=$3 most=$4 step failures=0 last=-1
     if [ "$status" = 0 ] && ! is_finished "$run"; then
         message="the launcher says that all is well, but the training has not come to its end"
         status=1
     fi
+    if [ "$status" = 72 ]; then
+        echo "$(basename "$0"): status $status: $message" >&2
+        count_busy "$run" "$most"
+        return
+    fi
+    rm -f "$run/busy-${SLURM_JOB_ID:-}.txt"
     case $status in
         0)
             rm -f "$run/failures.txt"
@@ -82,21 +124,19 @@ judge() {
             echo doomed
             return
             ;;
-        73)
-            echo "$(basename "$0"): status $status: $message" >&2
-            echo doomed
-            return
-            ;;
     esac
     step=$(newest_step "$run")
     if [ -f "$run/failures.txt" ]; then
         read -r failures last <"$run/failures.txt"
     fi
-    failures=$((step > ${last:--2} ? 1 : ${failures:-0} + 1))
+    failures=$((${failures:-0} + 1))
+    if [ "$step" -gt "${last:--1}" ]; then
+        failures=$((status != 75))
+    fi
     if ! { mkdir -p "$run" && echo "$failures $step" >"$run/failures.txt"; }; then
         doom "$run" "status $status: $message; and $run/failures.txt cannot be written"
         echo doomed
-    elif [ "$failures" -lt "$(configured "$run" max_failures 3)" ]; then
+    elif [ "$failures" -lt "$most" ]; then
         echo again
     else
         doom "$run" "$failures starts in a row without a checkpoint after update $step (-1: none);" \
@@ -136,11 +176,39 @@ start() {
         status=0
         wait $process || status=$?
     done
-    message=$(grep -aE '^(palimpsest|watchdog|srun|slurmstepd)[: ]' "$errors" | head -n 1)
+    message=$(grep -aE '^(palimpsest|watchdog): ' "$errors" | head -n 1)
+    message=${message:-$(grep -aE '^(srun|slurmstepd)[: ]' "$errors" | head -n 1)}
     message=${message:-no message}
     launched=true
     if grep -aqE '^srun: .*(launch failed|before step completely launched)' "$errors"; then
         launched=false
     fi
     rm -f "$errors"
+}
+
+# without_resume: $arguments without --resume FILE.
+without_resume() {
+    local kept=() skips=false argument
+    for argument in "${arguments[@]}"; do
+        if [ "$skips" = true ]; then
+            skips=false
+            continue
+        fi
+        case $argument in
+            -resume=* | --resume=*) ;;
+            -resume | --resume) skips=true ;;
+            *) kept+=("$argument") ;;
+        esac
+    done
+    arguments=("${kept[@]}")
+}
+
+# is_own FILE RUN: it is one of this run's checkpoints, or its folder.
+is_own() {
+    local place
+    place=$(realpath -m -- "$2")
+    case $(realpath -m -- "$1")/ in
+        "$place"/*) return 0 ;;
+    esac
+    return 1
 }

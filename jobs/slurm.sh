@@ -5,12 +5,21 @@
 # Sourced by the *.sbatch scripts, which SLURM runs as copies somewhere else.
 # Sets $palimpsest, $launcher, and $job: the job's number, of an array its task's alone.
 
+# give_up STATUS WHY...: the job cannot work. Scripts that have a run folder have one of their own.
+if ! declare -F give_up >/dev/null; then
+    give_up() {
+        echo "${*:2}" >&2
+        exit "$1"
+    }
+fi
+
+site=$clone/jobs/environment.sh
+bash -n "$site" || give_up 78 "$site: cannot be read, or is no shell script; see the job's log"
 # shellcheck source=environment.sh
-source "$clone/jobs/environment.sh"
+source "$site"
 palimpsest=${palimpsest:-$clone/build/palimpsest}
 if [ ! -x "$palimpsest" ]; then
-    echo "$palimpsest: is not there; build it, or name it in jobs/environment.sh" >&2
-    exit 66
+    give_up 66 "$palimpsest: is not there; build it, or name it in $site"
 fi
 
 # One task of an array has the number of the whole array as its own.
@@ -41,9 +50,8 @@ fi
 export HDF5_USE_FILE_LOCKING=${HDF5_USE_FILE_LOCKING:-FALSE}
 
 if ! srun --mpi=list 2>&1 | tr -s ' \t' '\n' | grep -qx "$mpi_plugin"; then
-    echo "srun has no --mpi=$mpi_plugin; choose mpi_plugin in jobs/environment.sh from:" >&2
     srun --mpi=list >&2
-    exit 69
+    give_up 69 "srun has no --mpi=$mpi_plugin; choose mpi_plugin in $site from what it lists"
 fi
 # All ranks end with the first that fails.
 launcher=(srun "--mpi=$mpi_plugin" --kill-on-bad-exit=1)

@@ -4,12 +4,28 @@
 # The results of a sweep as a table: one line a training, with its last figures.
 #
 #   jobs/sweep-table.sh SETTINGS SWEEP      SWEEP has the run folders 1, 2, ... of SETTINGS' lines
+#   jobs/sweep-table.sh --count SETTINGS    how many there are
+#   jobs/sweep-table.sh --line N SETTINGS   one of them
 set -euo pipefail
 
-if [ $# != 2 ]; then
-    sed -n '4,6s/^# \{0,1\}//p' "$0" >&2
-    exit 64
-fi
+# lines SETTINGS: those that are a training.
+lines() { tr -d '\r' <"$1" | sed 's/^[[:space:]]*//; s/[[:space:]]*$//; /^#/d; /^$/d'; }
+
+case $#${1-} in
+    2--count)
+        lines "$2" | wc -l
+        exit
+        ;;
+    3--line)
+        lines "$3" | sed -n "$2p"
+        exit
+        ;;
+    2*) ;;
+    *)
+        sed -n '4,8s/^# \{0,1\}//p' "$0" >&2
+        exit 64
+        ;;
+esac
 
 # shellcheck source=policy.sh
 source "$(dirname "$0")/policy.sh"
@@ -29,9 +45,13 @@ while read -r line; do
     run=$2/$number
     metrics=$run/metrics.jsonl
     updates=$(last_number "$metrics" train update)
-    wanted=$(configured "$run" updates none)
+    wanted=$(configured "$run/config.ini" updates none)
     state="under way"
-    if [ -f "$run/stopped.txt" ]; then
+    if [ -f "$run/settings.txt" ] && [ "$(cat "$run/settings.txt")" != "$line" ]; then
+        state=another
+        metrics=
+        updates=-
+    elif [ -f "$run/stopped.txt" ]; then
         state=stopped
     elif [ "$updates" = "$wanted" ]; then
         state=finished
@@ -42,4 +62,4 @@ while read -r line; do
         "$(last_number "$metrics" train loss)" \
         "$(last_number "$metrics" evaluate bits_per_byte)" \
         "$(last_number "$metrics" evaluate word_perplexity)" "$state" "$line"
-done < <(grep . "$1")
+done < <(lines "$1")

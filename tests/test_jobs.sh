@@ -232,18 +232,29 @@ file_says preempted.log "with a checkpoint: SIGTERM" "resumed from"
 check "two starts" [ "$(starts_of preempted)" = 2 ]
 same_weights preempted
 
+progress "a run that begins with the checkpoint of another, and is stopped"
+write_config branch.ini "$inputs/data.h5" "${usual[@]}" train.updates=1600 train.evaluate_every=0
+branch=$(sbatch --parsable --output=branch.log "$sources/jobs/train.sbatch" branch.ini --run branch \
+    --resume straight)
+cluster_wait 30 has_updates branch 50
+scancel --signal=USR1 "$branch"
+finishes branch "$branch"
+file_says branch.log "resumed from straight/checkpoints" "without --resume straight" \
+    "resumed from branch/checkpoints"
+
 progress "a folder that another job is writing into"
 train writer train.updates=1000000 train.evaluate_every=0 checkpoint.every=100000
 writer=$job
 cluster_wait 30 has_updates writer 20
-second=$(sbatch --parsable --output=second.log "$sources/jobs/train.sbatch" writer.ini --run writer)
+second=$(sbatch --parsable --output=second.log "$sources/jobs/train.sbatch" writer.ini --run writer \
+    --set jobs.max_failures=1)
 finishes_so() { cluster_wait 60 ended_or_begins "$1" && [ "$(state_of "$1")" = "$2" ]; }
 check "the second one fails" finishes_so "$second" FAILED
 check "and leaves the folder alone" [ ! -e writer/stopped.txt ]
 check "the first one runs" is_running "$writer"
 scancel "$writer"
 cluster_wait 30 no_jobs
-file_says second.log "status 73"
+file_says second.log "status 72"
 
 # ---- chains and sweeps ---------------------------------------------------------------------------
 
@@ -266,15 +277,15 @@ check "one finished" [ "$(grep -l '^== status 0: done' chain-*.log | wc -l)" = 1
 
 progress "a chain whose configuration is doomed"
 write_config bad.ini "$inputs/data.h5" model.heads=3
-"$sources/jobs/chain.sh" --links=3 --output="$work/bad-%j.log" -- "$work/bad.ini" --run "$work/bad" \
+"$sources/jobs/chain.sh" --links=3 --output="$work/bad-%j.log" --export=NONE -- "$work/bad.ini" --run "$work/bad" \
     >bad.out
 check "the chain ends" cluster_wait 30 no_jobs
 check "one link ran" [ "$(grep -l '^== job' bad-*.log | wc -l)" = 1 ]
 file_says bad/stopped.txt "status 78"
 
 progress "a sweep; one whose task does not end within its limit; a chain that is too short"
-"$sources/jobs/chain.sh" --links=1 --time=1 --output="$work/short-%j.log" -- \
-    "$work/straight.ini" --run "$work/short" --set train.updates=1000000 >short.out
+"$sources/jobs/chain.sh" --links=1 --time=1 --output="$work/short-%j.log" --job-name=mine -- \
+    "$work/straight.ini" --run "$work/short,1" --set train.updates=1000000 >short.out
 printf '%s\n' train.updates=1000000 >one.txt
 long=$(sbatch --parsable --array=1-1 --time=1 --output=one.log "$sources/jobs/sweep.sbatch" \
     straight.ini one.txt)
@@ -290,11 +301,18 @@ done
 check "dropout of run 3" grep -q '^dropout = 0$' runs/rates/3/config.ini
 check "a table of four results: $(cat runs/rates/results.txt)" \
     [ "$(grep -cE '^ +[1-4] +100 +[0-9.]+ +[0-9.]+ +[0-9.]+ finished  train' runs/rates/results.txt)" = 4 ]
+sed -i 's/=1e-3$/=2e-3/' rates.txt
+changed=$(sbatch --parsable --array=1-1 --output=changed.log "$sources/jobs/sweep.sbatch" \
+    sweep.ini rates.txt)
+check "a task whose line has changed" cluster_wait 30 has_ended "${changed}_1"
+file_says changed.log "is the training of another line, train.lr_peak=1e-3"
+check "the table" grep -qE '^ +1 +- .* another +train.lr_peak=2e-3' \
+    <("$sources/jobs/sweep-table.sh" rates.txt runs/rates)
 check "the long task is started again" cluster_wait 60 eval 'let_begin; starts_again one 1 "${long}_1"'
 check "it goes on" cluster_wait 30 grep -q "resumed from runs/one/1" one.log
 scancel "$long"
 check "the short chain ends" cluster_wait 60 no_jobs
-file_says short/stopped.txt "the chain has no link left"
+file_says short,1/stopped.txt "the chain has no link left"
 
 # ---- nodes ---------------------------------------------------------------------------------------
 

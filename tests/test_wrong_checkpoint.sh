@@ -62,9 +62,9 @@ refused 78 "model.layers = 3" "saved with 2" -- \
     train "$inputs/tiny.ini" --run r --resume "$inputs/six" --set model.layers=3
 refused 65 "another text" "other.h5" -- \
     train "$inputs/tiny.ini" --run "$inputs/six" --set "data.path=$inputs/other.h5"
-refused 73 "holds a run already" "--resume auto" -- \
+refused 64 "holds a run already" "--resume auto" -- \
     train "$inputs/tiny.ini" --run "$inputs/six" --resume none
-refused 73 "holds a run already" "is no checkpoint" "--run" -- \
+refused 64 "holds a run already" "is no checkpoint" "--run" -- \
     train "$inputs/tiny.ini" --run "$inputs/run" --resume "$inputs/six"
 cp "$inputs/data.h5" data.h5
 echo precious >mine.safetensors

@@ -29,7 +29,7 @@ wrong_places() {
         prepare "$inputs/text" -o none/d.h5
     on=2 refused 73 "none/l.h5" "cannot be created" "folder that exists" -- \
         evaluate "$inputs/run" --losses none/l.h5
-    on="1 2" refused 73 "holds a run already" "step-00000003.h5" "--run" -- \
+    on="1 2" refused 64 "holds a run already" "step-00000003.h5" "--run" -- \
         train "$inputs/tiny.ini" --run "$inputs/run" --resume none
 }
 

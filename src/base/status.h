@@ -24,6 +24,7 @@
     X(PAL_ERROR_UNAVAILABLE, 69, "a needed resource is not available")          \
     X(PAL_ERROR_INTERNAL, 70, "internal error, or training has diverged")       \
     X(PAL_ERROR_HUNG, 71, "no progress, ended by the watchdog, start it again") \
+    X(PAL_ERROR_BUSY, 72, "another process is writing there")                   \
     X(PAL_ERROR_CANT_CREATE, 73, "output cannot be created")                    \
     X(PAL_ERROR_IO, 74, "input/output error")                                   \
     X(PAL_STOPPED_EARLY, 75, "stopped early as asked, start it again")          \

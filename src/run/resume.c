@@ -146,7 +146,7 @@ static Status list_candidates(const char *wanted, const char *folder, Checkpoint
     if (strcmp(wanted, "auto") == 0 || strcmp(wanted, "none") == 0)
         PAL_TRY(checkpoint_list(folder, list));
     if (strcmp(wanted, "none") == 0 && list->count > 0)
-        PAL_FAIL(PAL_ERROR_CANT_CREATE,
+        PAL_FAIL(PAL_ERROR_USAGE,
                  "%s holds a run already (%s) and --resume is none; go on with it (--resume auto), "
                  "give another folder with --run, or remove it",
                  folder, list->paths[0]);
@@ -167,7 +167,7 @@ static Status check_unused(const char *folder, const char *wanted)
     CheckpointList list;
     Status status = checkpoint_list(folder, &list);
     if (status == PAL_OK && list.count > 0)
-        status = PAL_FAILURE(PAL_ERROR_CANT_CREATE,
+        status = PAL_FAILURE(PAL_ERROR_USAGE,
                              "%s holds a run already (%s), of which %s is no checkpoint; go on "
                              "with that run (--resume auto), or give another folder with --run",
                              folder, list.paths[0], wanted);

@@ -20,7 +20,7 @@ typedef struct Resume {
  * checkpoint of `folder`, where there is one), "none", or a file or folder. What was damaged is
  * warned about and the one before is taken (only with "auto"). Errors: no such file, or it cannot be
  * opened (66); damaged, or saved with other data (65); another number of rows or another model (78,
- * with both values); "none", or a file of another run, in a folder that has checkpoints (73). */
+ * with both values); "none", or a file of another run, in a folder that has checkpoints (64). */
 Status resume_find(Resume *resume, const Session *session, int64_t data_checksum,
                    const char *wanted, const char *folder);
 

@@ -17,8 +17,8 @@ clone=$(realpath "$(dirname "$0")/..")
 cd "$clone"
 # shellcheck source=environment.sh
 source jobs/environment.sh
-# shellcheck source=policy.sh
-source jobs/policy.sh
+# shellcheck source=arguments.sh
+source jobs/arguments.sh
 
 links=10
 dry=

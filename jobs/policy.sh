@@ -15,40 +15,6 @@
 # After jobs.max_failures in a row that have brought no newer checkpoint (of status 75 too) a run is
 # doomed. In the run folder: failures.txt counts those in a row, stopped.txt says why a run is doomed.
 
-# each_option NAME ARGUMENTS...: the values of this option of `palimpsest train`, one a line, and
-# those that are no option's for the name "".
-each_option() {
-    local wanted=$1 name
-    shift
-    while [ $# -gt 0 ]; do
-        name=${1#-}
-        name=${name#-}
-        case $1 in
-            -*=*) [ "${name%%=*}" != "$wanted" ] || echo "${name#*=}" ;;
-            -run | --run | -set | --set | -resume | --resume)
-                [ "$name" != "$wanted" ] || echo "${2:-}"
-                shift
-                ;;
-            -*) ;;
-            *) [ -n "$wanted" ] || echo "$1" ;;
-        esac
-        shift
-    done
-}
-
-# run_folder ARGUMENTS of `palimpsest train`...: as the program chooses it.
-run_folder() {
-    local config folder
-    folder=$(each_option run "$@" | tail -n 1)
-    config=$(each_option "" "$@" | head -n 1)
-    config=${config##*/}
-    folder=${folder:-runs/${config%.ini}}
-    case $folder in
-        -*) folder=./$folder ;;
-    esac
-    echo "$folder"
-}
-
 # newest_step RUN: the update of its newest checkpoint; -1: it has none.
 newest_step() {
     local newest
@@ -64,13 +30,6 @@ configured() {
     local found
     found=$(sed -n "s/^ *$2 *= *\([0-9][0-9]*\).*/\1/p" "$1" 2>/dev/null | tail -n 1)
     echo "${found:-$3}"
-}
-
-# most_failures ARGUMENTS of `palimpsest train`...: jobs.max_failures.
-most_failures() {
-    local asked
-    asked=$(each_option set "$@" | sed -n 's/^jobs\.max_failures=\([0-9][0-9]*\)$/\1/p' | tail -n 1)
-    echo "${asked:-$(configured "$(each_option "" "$@" | head -n 1)" max_failures 3)}"
 }
 
 # is_finished RUN: its last update has a checkpoint.
@@ -90,7 +49,7 @@ doom() {
 # count_busy RUN MOST: prints again so often for a job, then doomed. In a file of this job's own.
 count_busy() {
     local file=$1/busy-${SLURM_JOB_ID:-}.txt count
-    count=$(($(cat "$file" 2>/dev/null || echo 0) + 1))
+    count=$(($(grep -sxE '[0-9]+' "$file" || echo 0) + 1))
     if [ "$count" -lt "$2" ] && echo "$count" >"$file"; then
         echo again
     else
@@ -126,9 +85,7 @@ judge() {
             ;;
     esac
     step=$(newest_step "$run")
-    if [ -f "$run/failures.txt" ]; then
-        read -r failures last <"$run/failures.txt"
-    fi
+    read -r failures last < <(grep -sxE '[0-9]+ -?[0-9]+' "$run/failures.txt")
     failures=$((${failures:-0} + 1))
     if [ "$step" -gt "${last:--1}" ]; then
         failures=$((status != 75))
@@ -144,71 +101,4 @@ judge() {
         rm -f "$run/failures.txt"
         echo doomed
     fi
-}
-
-# end_stuck_launcher PROCESS ERRORS: when a rank has ended badly srun ends the others, and for those
-# on a node that does not answer it would wait to the end of the job.
-end_stuck_launcher() {
-    until grep -aqE '^srun: error: [^:]*: tasks? [^:]*: ' "$2"; do
-        sleep 1
-        kill -0 "$1" 2>/dev/null || return
-    done
-    for _ in {1..60}; do
-        sleep 1
-        kill -0 "$1" 2>/dev/null || return
-    done
-    kill -KILL "$1"
-}
-
-# start COMMAND...: the command, its messages also kept for `judge`. Sets $status, $message, and
-# $launched: whether srun could start it at all.
-# Signals that the shell traps interrupt only the waiting.
-start() {
-    local errors process
-    errors=$(mktemp)
-    "$@" 2>"$errors" &
-    process=$!
-    tail --pid=$process --lines=+1 --follow "$errors" >&2 &
-    end_stuck_launcher $process "$errors" 2>/dev/null &
-    status=0
-    wait $process || status=$?
-    while kill -0 $process 2>/dev/null; do
-        status=0
-        wait $process || status=$?
-    done
-    message=$(grep -aE '^(palimpsest|watchdog): ' "$errors" | head -n 1)
-    message=${message:-$(grep -aE '^(srun|slurmstepd)[: ]' "$errors" | head -n 1)}
-    message=${message:-no message}
-    launched=true
-    if grep -aqE '^srun: .*(launch failed|before step completely launched)' "$errors"; then
-        launched=false
-    fi
-    rm -f "$errors"
-}
-
-# without_resume: $arguments without --resume FILE.
-without_resume() {
-    local kept=() skips=false argument
-    for argument in "${arguments[@]}"; do
-        if [ "$skips" = true ]; then
-            skips=false
-            continue
-        fi
-        case $argument in
-            -resume=* | --resume=*) ;;
-            -resume | --resume) skips=true ;;
-            *) kept+=("$argument") ;;
-        esac
-    done
-    arguments=("${kept[@]}")
-}
-
-# is_own FILE RUN: it is one of this run's checkpoints, or its folder.
-is_own() {
-    local place
-    place=$(realpath -m -- "$2")
-    case $(realpath -m -- "$1")/ in
-        "$place"/*) return 0 ;;
-    esac
-    return 1
 }

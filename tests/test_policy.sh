@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# What the job scripts decide and understand, without SLURM: the verdict on every exit status, and
+# the arguments of `palimpsest train`.
+#
+#   tests/test_policy.sh build/palimpsest
+source "$(dirname "$0")/support.sh"
+source "$sources/jobs/arguments.sh"
+
+# gives WANTED COMMAND...: it prints that.
+gives() {
+    local wanted=$1 found
+    shift
+    found=$("$@" 2>>messages)
+    check "$* gives '$found' instead of '$wanted'" [ "$found" = "$wanted" ]
+}
+
+# ---- arguments -----------------------------------------------------------------------------------
+
+gives r run_folder c.ini --run r
+gives r run_folder -run=r c.ini
+gives r run_folder --set x.y=z c.ini --run a --run r
+gives runs/c run_folder --resume f some/c.ini
+gives 'two words' run_folder c.ini --run 'two words'
+gives ./-y run_folder c.ini --run=-y
+printf '[train]\nupdates = 10\n[jobs]\nmax_failures = 4\n' >c.ini
+gives 4 most_failures c.ini
+gives 7 most_failures c.ini --set train.lr_peak=1 --set=jobs.max_failures=7
+gives 3 most_failures missing.ini
+arguments=(c.ini --resume f --set a.b=c --resume=g -resume h 'two words')
+without_resume
+gives 'c.ini --set a.b=c two words' echo "${arguments[*]}"
+check "four arguments" [ ${#arguments[@]} = 4 ]
+
+# ---- verdicts ------------------------------------------------------------------------------------
+
+export SLURM_JOB_ID=9
+saves() { touch "$(printf 'r/checkpoints/step-%08d.h5' "$1")"; }
+begin() {
+    rm -rf r
+    mkdir -p r/checkpoints
+    cp c.ini r/config.ini
+}
+stopped_says() { check "stopped.txt says: $*" grep -qF -- "$*" r/stopped.txt; }
+
+begin
+for status in 64 65 76 78; do
+    gives doomed judge r $status "wrong $status" 3
+    stopped_says "status $status: wrong $status"
+done
+
+begin
+saves 5
+gives again judge r 75 stopped 1 # stops that have brought something are no failures
+saves 6
+gives again judge r 75 stopped 1
+gives doomed judge r 75 stopped 1
+stopped_says "1 starts in a row without a checkpoint after update 6"
+
+begin
+for status in 1 70 71 73 74 137; do
+    saves $status # each fails, but comes further
+    gives again judge r $status failed 2
+done
+gives doomed judge r 137 "the last" 2
+stopped_says "after update 137 (-1: none); the last one had status 137: the last"
+
+begin
+gives again judge r 1 failed 2
+gives doomed judge r 1 failed 2
+stopped_says "after update -1"
+
+begin
+echo 'no numbers' >r/failures.txt
+gives again judge r 1 failed 2
+
+begin
+gives again judge r 0 "" 3 # the launcher is mistaken
+saves 10
+gives "done" judge r 0 "" 3
+check "nothing is counted any more" [ ! -e r/failures.txt ]
+
+begin
+gives again judge r 72 busy 2
+gives doomed judge r 72 busy 2
+check "another job's folder is left as it was" [ "$(ls r)" = "$(printf '%s\n' checkpoints config.ini)" ]
+finish

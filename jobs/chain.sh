@@ -50,8 +50,16 @@ if [ ! -r "$config" ]; then
     exit 66
 fi
 
-# One name for all links, by which SLURM runs them one after another, and no other chain has.
 run=$(run_folder "$@")
+resume=$(each_option resume "$@" | tail -n 1)
+if [[ -n $resume && $resume != auto && $resume != none ]] && ! is_own "$resume" "$run" &&
+    [ "$(newest_step "$run")" -ge 0 ]; then
+    echo "chain: $run holds a run already, of which $resume is no checkpoint; leave out --resume, or" \
+        "give another folder with --run" >&2
+    exit 64
+fi
+
+# One name for all links, by which SLURM runs them one after another, and no other chain has.
 name=palimpsest-chain-$(basename -- "$run" | tr -c 'A-Za-z0-9._\n-' _)-$(date +%s)
 if [ -z "$dry" ]; then
     rm -f "$run/stopped.txt" "$run/failures.txt"
@@ -62,7 +70,6 @@ for ((link = 1; link <= links; link++)); do
     $dry sbatch ${options[@]+"${options[@]}"} --job-name="$name" --dependency=singleton --no-requeue \
         jobs/train.sbatch "${arguments[@]}"
     # The next one goes on from what this one has saved.
-    resume=$(each_option resume "$@" | tail -n 1)
     if [ -n "$resume" ] && is_own "$resume" "$run"; then
         without_resume
     fi

@@ -16,6 +16,7 @@
 #   node_kill NODE           the node dies, with all that runs on it
 #   node_start NODE          it comes back
 #   node_cut NODE, node_join NODE      its network is gone, and there again
+#   controller_stop, controller_start  SLURM's controller
 
 cluster_nodes=(pal1 pal2)
 cluster_network=10.213.77
@@ -102,6 +103,15 @@ cluster_start_network() {
     done
 }
 
+# controller_start [-i]: -i forgets what it knew.
+controller_start() { unshare --uts sh -c "hostname palctl && exec slurmctld ${1-}"; }
+controller_stop() {
+    local process
+    process=$(cat "$cluster_folder/slurmctld.pid")
+    kill "$process"
+    cluster_wait 10 are_gone "$process"
+}
+
 node_start() {
     # `ip netns exec` would mount another /sys, in which slurmd does not find its control groups.
     nsenter --net="/run/netns/$1" unshare --mount --uts \
@@ -146,7 +156,7 @@ cluster_up() {
         mkdir -p "$cluster_folder/spool/$node" "$cluster_folder/tmp/$node"
     done
     cluster_start_munge && cluster_write_config && cluster_start_network || return 1
-    unshare --uts sh -c "hostname palctl && exec slurmctld -i"
+    controller_start -i
     for node in "${cluster_nodes[@]}"; do
         node_start "$node"
     done

@@ -242,6 +242,18 @@ finishes branch "$branch"
 file_says branch.log "resumed from straight/checkpoints" "without --resume straight" \
     "resumed from branch/checkpoints"
 
+progress "the controller is away while a training stops"
+train away
+cluster_wait 30 has_updates away 50
+controller_stop
+rank_processes | xargs kill -USR1
+check "it stops" cluster_wait 20 grep -q '^== status 75: again' away.log
+sleep 3
+controller_start
+check "it is started again" cluster_wait 90 eval 'let_begin; starts_again away 1 "$job"'
+finishes away "$job"
+same_weights away
+
 progress "a folder that another job is writing into"
 train writer train.updates=1000000 train.evaluate_every=0 checkpoint.every=100000
 writer=$job

@@ -12,10 +12,11 @@ import runs
 STOPPED = 75  # exit status
 
 
-def catches_signals(pid):
+def waits_for_signals(pid):
+    """One of its threads does, all have them blocked."""
     with open(f"/proc/{pid}/status") as file:
-        caught = next((line for line in file if line.startswith("SigCgt")), "SigCgt: 0")
-    return bool(int(caught.split()[1], 16) >> (signal.SIGUSR1 - 1) & 1)
+        blocked = next((line for line in file if line.startswith("SigBlk")), "SigBlk: 0")
+    return bool(int(blocked.split()[1], 16) >> (signal.SIGUSR1 - 1) & 1)
 
 
 class Job:
@@ -39,10 +40,10 @@ class Job:
         return len(pids) == self.ranks and all(map(self.heeds, pids))
 
     def heeds(self, pid):
-        """It is the program (no longer the launcher that forked it), and catches signals."""
+        """It is the program (no longer the launcher that forked it), and waits for signals."""
         try:
             return (os.path.samefile(f"/proc/{pid}/exe", self.test.binary)
-                    and catches_signals(pid))
+                    and waits_for_signals(pid))
         except OSError:
             return False
 

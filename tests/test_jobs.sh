@@ -128,7 +128,7 @@ check "one start" [ "$(starts_of straight)" = 1 ]
 check "ranks on both nodes" grep -q '^== job.* on pal\[1-2\]' straight.log
 
 progress "a time limit far too short: nobody listens, training stops by itself, or by SLURM's signal"
-train late --time=1 jobs.lead=1 watchdog.step=0 watchdog.save=0
+train late --time=1 jobs.lead=1 watchdog.step=0 watchdog.save=0 watchdog.evaluation=0
 late=$job
 cluster_wait 30 has_updates late 50
 kill -STOP "$(rank_processes | tail -n 1)"
@@ -289,7 +289,7 @@ check "one finished" [ "$(grep -l '^== status 0: done' chain-*.log | wc -l)" = 1
 
 progress "a chain whose configuration is doomed"
 write_config bad.ini "$inputs/data.h5" model.heads=3
-"$sources/jobs/chain.sh" --links=3 --output="$work/bad-%j.log" --export=NONE -- "$work/bad.ini" --run "$work/bad" \
+"$sources/jobs/chain.sh" --links=3 --output="$work/bad-%j.log" --export=palimpsest -- "$work/bad.ini" --run "$work/bad" \
     >bad.out
 check "the chain ends" cluster_wait 30 no_jobs
 check "one link ran" [ "$(grep -l '^== job' bad-*.log | wc -l)" = 1 ]

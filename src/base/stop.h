@@ -23,7 +23,8 @@ typedef enum StopReason {
         STOP_COUNT
 } StopReason;
 
-/* From now on the two signals are requests. For programs that look at stop_requested(). */
+/* Main thread, before any other thread is there: from now on the two signals are requests. For
+ * programs that look at stop_requested(). */
 void stop_listen(void);
 
 /* A request for this reason (STOP_MINUTES or STOP_JOB_END) from the moment on when timer_seconds()

@@ -102,13 +102,16 @@ def check_stopped_run(test, ranks, shape, options, most):
 
 
 def check_second_request(test):
-    """Whoever cannot wait sends SIGTERM again."""
+    """Whoever cannot wait sends SIGTERM again. And many signals do no harm to what is computed."""
     folder = os.path.join(test.folder, "impatient")
     job = Job(test, 1, "train", os.path.join(test.folder, "stopped.1.ini"), "--run", folder,
               "--set", "train.updates=1", "--set", "train.update_every=4096",
               "--set", "batch.rows=64", "--set", "model.layers=24")
     job.wait_for(lambda: is_ready(folder))
     time.sleep(0.5)  # it is in its update, which takes half a minute
+    for _ in range(2000):
+        job.signal(signal.SIGUSR1)
+        time.sleep(0.0005)
     for _ in range(2):  # from the batch system and the launcher
         job.signal(signal.SIGTERM)
         time.sleep(0.05)

@@ -122,7 +122,7 @@ char *machine_hosts(const Group *group)
 {
     size_t bytes = (size_t)group->size * PAL_HOST_SIZE;
     char *hosts = fatal_calloc(1, bytes, "the names of hosts");
-    strcpy(hosts + (size_t)group->rank * PAL_HOST_SIZE, host_name());
+    snprintf(hosts + (size_t)group->rank * PAL_HOST_SIZE, PAL_HOST_SIZE, "%s", host_name());
     group_or(group, (unsigned char *)hosts, (int)bytes);
     return hosts;
 }

@@ -98,9 +98,10 @@ Status checkpoint_list(const char *run, CheckpointList *list);
 void checkpoint_list_free(CheckpointList *list);
 
 /* Local, by a process that has locked the run. `latest` points to the checkpoint that the run goes
- * on from, and later ones, which it leaves, get another name (.left), so that they are not taken for
- * its own; nobody removes them. A failure is warned about. */
-void checkpoint_go_on_from(const char *run, int64_t update);
+ * on from. chosen: by somebody who leaves later ones; these get another name (.left), so that they
+ * are not taken for the run's own, and nobody removes them. Otherwise a later one is that of a save
+ * that was killed before it could move `latest`, and comes again. A failure is warned about. */
+void checkpoint_go_on_from(const char *run, int64_t update, bool chosen);
 
 /* Local, by a process that has locked the run, before the checkpoint of this update is written again:
  * files of later updates, which the run has gone back from, get another name (.rewound) and are

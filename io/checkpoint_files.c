@@ -274,13 +274,13 @@ Status checkpoint_list(const char *run, CheckpointList *list)
     return status;
 }
 
-void checkpoint_go_on_from(const char *run, int64_t update)
+void checkpoint_go_on_from(const char *run, int64_t update, bool chosen)
 {
     char path[PAL_PATH_SIZE], latest[PAL_PATH_SIZE];
     if (checkpoint_name(run, update, path) == PAL_OK &&
         join(run, "checkpoints/latest", latest) == PAL_OK && !publish_same_file(latest, path))
         point_latest(run, update);
-    leave_later(run, update, ".left");
+    if (chosen) leave_later(run, update, ".left");
 }
 
 void checkpoint_list_free(CheckpointList *list)

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "io/metrics.h"
 #include "mpi/collectives.h"
@@ -348,7 +349,7 @@ static Status prepare(TrainRun *run, Grid *grid, const char *config_path, const 
     watchdog_know(&session->config.watchdog, grid, run->folder);
     if (resumed != NULL && run->resume.same_folder && group_is_root(&grid->world)) {
         resume_set_aside(&run->resume);
-        checkpoint_go_on_from(run->folder, resumed->update);
+        checkpoint_go_on_from(run->folder, resumed->update, strcmp(resume, "auto") != 0);
     }
     return PAL_OK;
 }

@@ -15,8 +15,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-release_seconds=1000
-sanitizer_seconds=1500
+release_seconds=1800
+sanitizer_seconds=2100
 
 passed=0
 failed=0

@@ -103,13 +103,14 @@ void checkpoint_list_free(CheckpointList *list);
  * that was killed before it could move `latest`, and comes again. A failure is warned about. */
 void checkpoint_go_on_from(const char *run, int64_t update, bool chosen);
 
-/* Local, by a process that has locked the run, before the checkpoint of this update is written again:
- * files of later updates, which the run has gone back from, get another name (.rewound) and are
- * removed when there are as many newer ones as are kept. A failure is warned about. */
+/* Local, by a process that has locked the run, before the checkpoint of this update is written
+ * again: files of later updates, which the run has gone back from, get another name (.rewound) and
+ * are removed when there are as many newer ones as are kept. A failure is warned about. */
 void checkpoint_rewind(const char *run, int64_t update);
 
-/* Local, by a process that has locked the run. Gives a file of the list that is damaged a name that no run takes for a checkpoint's: it must not count as one of those
- * that are kept. A failure is warned about. */
+/* Local, by a process that has locked the run. Gives a file of the list that is damaged a name that
+ * no run takes for a checkpoint's: it must not count as one of those that are kept. A failure is
+ * warned about. */
 void checkpoint_set_aside(const char *path);
 
 /* Local, by a process that has locked the run. Removes what saves that were killed have left in

@@ -91,9 +91,9 @@ static Status add_update(Updates *found, const char *folder, const char *name, c
     return PAL_OK;
 }
 
-/* The updates of all step files of a folder that have this after their names, none where there is no folder; the caller frees the
- * list also after a failure. A folder that cannot be read is no empty one: a run would begin anew
- * over its own checkpoints. */
+/* The updates of all step files of a folder that have this after their names, none where there is no
+ * folder; the caller frees the list also after a failure. A folder that cannot be read is no empty
+ * one: a run would begin anew over its own checkpoints. */
 static Status list_updates(const char *folder, const char *suffix, Updates *found)
 {
     *found = (Updates){0};

@@ -52,10 +52,10 @@ fi
 
 run=$(run_folder "$@")
 resume=$(each_option resume "$@" | tail -n 1)
-if [[ -n $resume && $resume != auto && $resume != none ]] && ! is_own "$resume" "$run" &&
+if [[ -n $resume && $resume != auto ]] && ! is_own "$resume" "$run" &&
     [ "$(newest_step "$run")" -ge 0 ]; then
-    echo "chain: $run holds a run already, of which $resume is no checkpoint; leave out --resume, or" \
-        "give another folder with --run" >&2
+    echo "chain: $run holds a run already, and --resume $resume is none of its checkpoints; leave it" \
+        "out to go on with that run, or give another folder with --run" >&2
     exit 64
 fi
 

@@ -7,6 +7,7 @@
 #ifndef PAL_IO_CHECKPOINT_H
 #define PAL_IO_CHECKPOINT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "io/batch_order.h"
@@ -90,18 +91,17 @@ typedef struct CheckpointList {
     int count;
 } CheckpointList;
 
-/* Local. The checkpoints of a folder RUN: the one that `latest` points to, then those before it,
- * the newest first, then any later ones (a run that was begun again from an earlier one leaves
- * such). None where the folder is not there. Free with checkpoint_list_free. Error: the folder
- * cannot be read (66). */
+/* Local. The checkpoints of a folder RUN, the newest first; none where the folder is not there.
+ * Free with checkpoint_list_free. Error: the folder cannot be read (66). */
 Status checkpoint_list(const char *run, CheckpointList *list);
+/* Local. */
+bool checkpoint_same_list(const CheckpointList *a, const CheckpointList *b);
 void checkpoint_list_free(CheckpointList *list);
 
-/* Local, by a process that has locked the run. `latest` points to the checkpoint that the run goes
- * on from. chosen: by somebody who leaves later ones; these get another name (.left), so that they
- * are not taken for the run's own, and nobody removes them. Otherwise a later one is that of a save
- * that was killed before it could move `latest`, and comes again. A failure is warned about. */
-void checkpoint_go_on_from(const char *run, int64_t update, bool chosen);
+/* Local, by a process that has locked the run, which goes on from this checkpoint: files of later
+ * updates get another name (.left), so that they are not taken for the run's own, and nobody
+ * removes them; `latest` points to this one. A failure is warned about. */
+void checkpoint_go_on_from(const char *run, int64_t update);
 
 /* Local, by a process that has locked the run, before the checkpoint of this update is written
  * again: files of later updates, which the run has gone back from, get another name (.rewound) and

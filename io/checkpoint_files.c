@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/checkpoint_files.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stddef.h>
@@ -91,9 +92,9 @@ static Status add_update(Updates *found, const char *folder, const char *name, c
     return PAL_OK;
 }
 
-/* The updates of all step files of a folder that have this after their names, none where there is no
- * folder; the caller frees the list also after a failure. A folder that cannot be read is no empty
- * one: a run would begin anew over its own checkpoints. */
+/* The updates of all step files of a folder that have this after their names, none where there is
+ * no folder; the caller frees the list also after a failure. A folder that cannot be read is no
+ * empty one: a run would begin anew over its own checkpoints. */
 static Status list_updates(const char *folder, const char *suffix, Updates *found)
 {
     *found = (Updates){0};
@@ -151,15 +152,25 @@ static void prune(const char *run, int64_t newest, int keep, int64_t scheduled)
     free(updates.list);
 }
 
-/* Files of later updates get this after their names. */
+/* A name that nothing has: with this after it, or this and a number. */
+static void free_name(const char *path, const char *suffix, char *name, size_t size)
+{
+    struct stat found;
+    snprintf(name, size, "%s%s", path, suffix);
+    for (int number = 2; lstat(name, &found) == 0; number++)
+        snprintf(name, size, "%s%s.%d", path, suffix, number);
+}
+
+/* Files of later updates get this after their names; the newest first, so that those which still
+ * have theirs are the run's own, wherever this is killed. */
 static void leave_later(const char *run, int64_t update, const char *suffix)
 {
-    char folder[PAL_PATH_SIZE], path[PAL_PATH_SIZE], left[PAL_PATH_SIZE + 16];
+    char folder[PAL_PATH_SIZE], path[PAL_PATH_SIZE], left[PAL_PATH_SIZE + 32];
     if (join(run, "checkpoints", folder) != PAL_OK) return;
     Updates updates = updates_of(folder, "");
     for (int i = 0; i < updates.count && updates.list[i] > update; i++) {
         if (step_path(folder, updates.list[i], path) != PAL_OK) continue;
-        snprintf(left, sizeof left, "%s%s", path, suffix);
+        free_name(path, suffix, left, sizeof left);
         if (rename(path, left) == 0)
             log_info("%s is of updates that the run has gone back from; it is called %s now", path,
                      left);
@@ -266,21 +277,31 @@ Status checkpoint_list(const char *run, CheckpointList *list)
     *list = (CheckpointList){0};
     PAL_TRY(join(run, "checkpoints", folder));
     Status status = list_updates(folder, "", &updates);
-    int64_t latest = updates.count > 0 ? latest_update(folder, &updates) : 0;
-    for (int later = 0; later < 2; later++)
-        for (int i = 0; i < updates.count && status == PAL_OK; i++)
-            if ((updates.list[i] > latest) == later) status = add_path(list, run, updates.list[i]);
+    for (int i = 0; i < updates.count && status == PAL_OK; i++)
+        status = add_path(list, run, updates.list[i]);
     free(updates.list);
     return status;
 }
 
-void checkpoint_go_on_from(const char *run, int64_t update, bool chosen)
+bool checkpoint_same_list(const CheckpointList *a, const CheckpointList *b)
 {
-    char path[PAL_PATH_SIZE], latest[PAL_PATH_SIZE];
-    if (checkpoint_name(run, update, path) == PAL_OK &&
-        join(run, "checkpoints/latest", latest) == PAL_OK && !publish_same_file(latest, path))
-        point_latest(run, update);
-    if (chosen) leave_later(run, update, ".left");
+    if (a->count != b->count) return false;
+    for (int i = 0; i < a->count; i++)
+        if (strcmp(a->paths[i], b->paths[i]) != 0) return false;
+    return true;
+}
+
+void checkpoint_go_on_from(const char *run, int64_t update)
+{
+    char path[PAL_PATH_SIZE], latest[PAL_PATH_SIZE], target[PAL_PATH_SIZE];
+    leave_later(run, update, ".left");
+    if (checkpoint_name(run, update, path) != PAL_OK ||
+        join(run, "checkpoints/latest", latest) != PAL_OK || publish_same_file(latest, path))
+        return;
+    ssize_t length = readlink(latest, target, sizeof target - 1);
+    if (length > 0)
+        log_warn("%s: points to %.*s; the run goes on from %s", latest, (int)length, target, path);
+    point_latest(run, update);
 }
 
 void checkpoint_list_free(CheckpointList *list)
@@ -299,14 +320,15 @@ void checkpoint_set_aside(const char *path)
         log_warn("set aside as %s", aside);
 }
 
-/* "step-00001000.h5.part" and what MPI-IO may have added to it, or a pointer that was not moved into
- * place. */
+/* "step-00001000.h5.part" and what MPI-IO may have added to it, or a pointer that was not moved
+ * into place. */
 static bool is_left_over(const char *name)
 {
     char final[64];
     const char *end = strstr(name, ".part");
     if (strcmp(name, "latest.part") == 0) return true;
     if (end == NULL || end - name >= (ptrdiff_t)sizeof final) return false;
+    if (isalnum((unsigned char)end[strlen(".part")])) return false;
     snprintf(final, sizeof final, "%.*s", (int)(end - name), name);
     return update_of(final, "") >= 0;
 }

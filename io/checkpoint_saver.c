@@ -297,7 +297,7 @@ bool saver_poll(CheckpointSaver *s, CheckpointOutcome *outcome)
     return fetch(s, outcome);
 }
 
-/* For the others, or for this rank's own thread: whoever asks why it takes so long wants to know. */
+/* For the others, or for this rank's own thread: who asks why it takes so long wants to know. */
 static void rest(const CheckpointSaver *s)
 {
     const struct timespec pause = {0, 1000000};

@@ -62,8 +62,8 @@ static void file_free(H5File **file)
     *file = NULL;
 }
 
-/* Whether ranks go through MPI-IO: those that write a file together. For reading every rank opens it
- * by itself: Open MPI's own MPI-IO has been seen to call a read that failed a success. */
+/* Whether ranks go through MPI-IO: those that write a file together. For reading every rank opens
+ * it by itself: Open MPI's own MPI-IO has been seen to call a read that failed a success. */
 bool h5_by_mpi(const H5File *file) { return file->group != NULL && file->writing; }
 
 /* How files are accessed: format of HDF5 1.8 (checksums on all of HDF5's own structures), no locks

@@ -3,8 +3,9 @@
  * HDF5 files, every call checked, every failure one message with the system's reason in it.
  *
  * A file is opened by one rank alone (group NULL, or of one rank) or by a group together, which
- * writes it through MPI-IO; reading is plain POSIX access by every rank. "Collective over the file's group" is Local where it was opened alone; there
- * all ranks return the same status, whoever failed.
+ * writes it through MPI-IO; reading is plain POSIX access by every rank. "Collective over the
+ * file's group" is Local where it was opened alone; there all ranks return the same status, whoever
+ * failed.
  * Names of datasets are paths ("/weights/embedding/table"); groups on the way are made.
  *
  * Status: PAL_ERROR_NO_INPUT file missing; PAL_ERROR_DATA not HDF5, cut short, or not holding what

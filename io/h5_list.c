@@ -99,7 +99,7 @@ void h5_items_free(H5Item **items, int64_t count)
     *items = NULL;
 }
 
-/* --- a look at all of them --------------------------------------------------------------------- */
+/* --- a look at all of them -------------------------------------------------------------------- */
 
 /* Sizes of an object's structures are found by going through them. */
 #if H5_VERSION_GE(1, 12, 0)

@@ -20,9 +20,10 @@
 typedef struct Metrics Metrics;
 
 /* Local; one rank writes. path NULL: lines are built for metrics_line() and written nowhere.
- * What the file has stays: see metrics_keep(). Errors: PAL_ERROR_CANT_CREATE; PAL_ERROR_BUSY: another
- * process has the file open here. */
+ * What the file has stays: see metrics_keep(). Errors: PAL_ERROR_CANT_CREATE; PAL_ERROR_BUSY:
+ * another process has the file open here. */
 Status metrics_open(Metrics **metrics, const char *path);
+
 /* Where a run goes on. */
 typedef struct MetricsPlace {
     int64_t update;    /* -1: it begins */

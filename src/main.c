@@ -2,6 +2,7 @@
  *
  * palimpsest COMMAND ...: finds the command, runs it on all ranks, says once what went wrong.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -72,6 +73,7 @@ int main(int argc, char **argv)
 {
     Grid grid;
     const Command *command = argc < 2 ? NULL : find_command(argv[1]);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
     if (command != NULL && command->stops_early) stop_listen();
     if (command != NULL && command->is_watched) watchdog_start();
     mpi_start(&argc, &argv);

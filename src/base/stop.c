@@ -43,8 +43,8 @@ static void *listen(void *context)
     return NULL;
 }
 
-/* A thread waits for them, and none is ever interrupted by them: oneDNN's matrix products keep their
- * stack pointer where a signal's frame would overwrite the heap (2.6.3). */
+/* A thread waits for them, and none is ever interrupted by them: oneDNN's matrix products keep
+ * their stack pointer where a signal's frame would overwrite the heap (2.6.3). */
 void stop_listen(void)
 {
     static sigset_t requests;

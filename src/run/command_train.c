@@ -240,6 +240,10 @@ static Status train(TrainRun *run)
     bool stop = stopping_agree(&run->session.grid->world) != STOP_NONE;
     /* On from another folder's checkpoint: it is this run's own, before there is a next one. */
     bool save = run->resume.path[0] != '\0' && !run->resume.same_folder;
+    if (run->first_update >= updates)
+        log_info("nothing is left to train: the checkpoint is of update %lld, and train.updates = "
+                 "%lld",
+                 (long long)run->first_update, (long long)updates);
     for (;;) {
         if (!stop && evaluation_is_due(run)) {
             Status status = validate(run);
@@ -331,7 +335,7 @@ static void destroy(TrainRun *run)
     session_stop(&run->session);
 }
 
-/* The folder is touched when all is known that a user may have got wrong. */
+/* All that a user may have got wrong. */
 static Status prepare(TrainRun *run, Grid *grid, const char *config_path, const TextList *sets,
                       const char *folder, const char *resume)
 {
@@ -343,14 +347,8 @@ static Status prepare(TrainRun *run, Grid *grid, const char *config_path, const 
     PAL_TRY(run_folder_name(folder, config_path, run->folder));
     PAL_TRY(saving_check_folder(&session->config.checkpoint, run->folder));
     PAL_TRY(resume_find(&run->resume, session, data_checksum, resume, run->folder));
-    const CheckpointState *resumed =
-        run->resume.checkpoint != NULL ? &run->resume.checkpoint->state : NULL;
-    PAL_TRY(run_folder_open(session, run->folder, resumed, &run->metrics));
+    PAL_TRY(run_folder_open(grid, run->folder, &run->resume, &run->metrics));
     watchdog_know(&session->config.watchdog, grid, run->folder);
-    if (resumed != NULL && run->resume.same_folder && group_is_root(&grid->world)) {
-        resume_set_aside(&run->resume);
-        checkpoint_go_on_from(run->folder, resumed->update, strcmp(resume, "auto") != 0);
-    }
     return PAL_OK;
 }
 
@@ -374,6 +372,8 @@ Status command_train(const Command *command, Grid *grid, int argc, char **argv)
     run->began = timer_seconds();
     Status status = prepare(run, grid, config_path, &sets, folder, resume);
     if (status == PAL_OK) status = create(run);
+    if (status == PAL_OK)
+        status = run_folder_take(&run->training, run->folder, &run->resume, run->metrics);
     if (status == PAL_OK) status = train(run);
     destroy(run);
     char message[2048];

@@ -68,7 +68,9 @@ static Status check_configuration(const Resume *resume, const Session *session)
         config_parse_text(&stored, resume->checkpoint->state.configuration, resume->path, NULL, 0));
     config_compare(&session->config, &stored, look_at_difference, &comparison);
     PAL_TRY(comparison.status);
-    return trained_has_weights(resume->path, &session->config.model, &stored.model);
+    PAL_TRY(trained_has_weights(resume->path, &session->config.model, &stored.model));
+    trained_tell_left_weights(resume->path, &session->config.model, &stored.model);
+    return PAL_OK;
 }
 
 /* Local; the configurations agree. */
@@ -119,38 +121,25 @@ static Status open_candidate(Resume *resume, const CheckpointList *list, int num
     return open_and_verify(resume, world);
 }
 
-/* Collective. The first of the candidates that is whole; those before it are its damaged ones. A
- * file that is there and cannot be opened, or is of another version of the program, may be a good
- * one, which is no reason to leave it. */
-static Status open_newest(Resume *resume, const CheckpointList *list, const Group *world)
+/* Collective. The first of the `count` candidates that is whole; those before it are its damaged
+ * ones. A file that is there and cannot be opened, or is of another version of the program, may be
+ * a good one, which is no reason to leave it. */
+static Status open_newest(Resume *resume, int count, const Group *world)
 {
     char newest[2048] = "";
-    for (int i = 0; i < list->count; i++) {
-        Status status = open_candidate(resume, list, i, world);
-        resume->damaged.count = i;
+    for (int i = 0; i < count; i++) {
+        Status status = open_candidate(resume, &resume->own, i, world);
+        resume->damaged = i;
         if (status != PAL_ERROR_DATA) return status;
         log_warn("%s", status_message());
         if (i == 0) snprintf(newest, sizeof newest, "%s", status_message());
-        if (i + 1 < list->count && group_is_root(world))
-            log_warn("trying %s instead", list->paths[i + 1]);
+        if (i + 1 < count && group_is_root(world))
+            log_warn("trying %s instead", resume->own.paths[i + 1]);
     }
     PAL_FAIL(PAL_ERROR_DATA,
              "none of the %d checkpoints of this run can be used; the newest: %s; begin anew in "
              "another folder with --run",
-             list->count, newest);
-}
-
-/* Local, by one rank. */
-static Status list_candidates(const char *wanted, const char *folder, CheckpointList *list)
-{
-    if (strcmp(wanted, "auto") == 0 || strcmp(wanted, "none") == 0)
-        PAL_TRY(checkpoint_list(folder, list));
-    if (strcmp(wanted, "none") == 0 && list->count > 0)
-        PAL_FAIL(PAL_ERROR_USAGE,
-                 "%s holds a run already (%s) and --resume is none; go on with it (--resume auto), "
-                 "give another folder with --run, or remove it",
-                 folder, list->paths[0]);
-    return PAL_OK;
+             count, newest);
 }
 
 /* Whether it is one of this run's own checkpoints, however it was spelled. */
@@ -161,52 +150,84 @@ static bool is_own(const Resume *resume, const char *folder)
            publish_same_file(resume->path, own);
 }
 
-/* Local, by one rank. */
-static Status check_unused(const char *folder, const char *wanted)
+/* Local, by the rank that has the list: the run would begin with something else. */
+static Status check_unused(const Resume *resume, const char *folder, const char *wanted)
 {
-    CheckpointList list;
-    Status status = checkpoint_list(folder, &list);
-    if (status == PAL_OK && list.count > 0)
-        status = PAL_FAILURE(PAL_ERROR_USAGE,
-                             "%s holds a run already (%s), of which %s is no checkpoint; go on "
-                             "with that run (--resume auto), or give another folder with --run",
-                             folder, list.paths[0], wanted);
-    checkpoint_list_free(&list);
-    return status;
+    if (resume->own.count == 0) return PAL_OK;
+    if (strcmp(wanted, "none") == 0)
+        PAL_FAIL(PAL_ERROR_USAGE,
+                 "%s holds a run already (%s) and --resume is none; go on with it (--resume auto), "
+                 "give another folder with --run, or remove it",
+                 folder, resume->own.paths[0]);
+    PAL_FAIL(PAL_ERROR_USAGE,
+             "%s holds a run already (%s), of which %s is no checkpoint; go on with that run "
+             "(--resume auto), take what stands after .h5 from the name if it is a file that the "
+             "run has left, or give another folder with --run",
+             folder, resume->own.paths[0], wanted);
 }
 
 static Status find_file(Resume *resume, const char *wanted, const char *folder, const Group *world)
 {
     PAL_TRY(checkpoint_find_for(world, wanted, resume->path));
     PAL_TRY(open_and_verify(resume, world));
-    bool foreign = group_is_root(world) && !is_own(resume, folder);
-    return group_agree(world, foreign ? check_unused(folder, wanted) : PAL_OK);
+    resume->same_folder = group_is_root(world) && is_own(resume, folder);
+    group_broadcast(world, &resume->same_folder, sizeof resume->same_folder, 0);
+    if (resume->same_folder) return PAL_OK;
+    return group_agree(world, check_unused(resume, folder, wanted));
+}
+
+/* Local, the same on every rank. */
+static Status check(const Resume *resume, const Session *session, int64_t data_checksum)
+{
+    PAL_TRY(check_configuration(resume, session));
+    PAL_TRY(check_rows(resume, session));
+    return check_text(resume, session, data_checksum);
+}
+
+/* Collective. */
+static Status find(Resume *resume, const char *wanted, const char *folder, const Group *world)
+{
+    bool root = group_is_root(world), automatic = strcmp(wanted, "auto") == 0;
+    PAL_TRY(group_agree(world, root ? checkpoint_list(folder, &resume->own) : PAL_OK));
+    if (strcmp(wanted, "none") == 0)
+        return group_agree(world, check_unused(resume, folder, wanted));
+    if (!automatic) return find_file(resume, wanted, folder, world);
+
+    int count = resume->own.count;
+    group_broadcast(world, &count, sizeof count, 0);
+    resume->same_folder = count > 0;
+    return count > 0 ? open_newest(resume, count, world) : PAL_OK;
 }
 
 Status resume_find(Resume *resume, const Session *session, int64_t data_checksum,
                    const char *wanted, const char *folder)
 {
-    const Group *world = &session->grid->world;
-    CheckpointList list = {0};
     *resume = (Resume){0};
-    Status status = PAL_OK;
-    if (group_is_root(world)) status = list_candidates(wanted, folder, &list);
-    status = group_agree(world, status);
-    group_broadcast(world, &list.count, sizeof list.count, 0);
-    if (status == PAL_OK && list.count > 0)
-        status = open_newest(resume, &list, world);
-    else if (status == PAL_OK && strcmp(wanted, "auto") != 0 && strcmp(wanted, "none") != 0)
-        status = find_file(resume, wanted, folder, world);
-    resume->damaged.paths = list.paths;
-    if (status == PAL_OK && resume->checkpoint != NULL) {
-        resume->same_folder = group_is_root(world) && is_own(resume, folder);
-        group_broadcast(world, &resume->same_folder, sizeof resume->same_folder, 0);
-        status = check_configuration(resume, session);
-        if (status == PAL_OK) status = check_rows(resume, session);
-        if (status == PAL_OK) status = check_text(resume, session, data_checksum);
-    }
+    Status status = find(resume, wanted, folder, &session->grid->world);
+    if (status == PAL_OK && resume->checkpoint != NULL)
+        status = check(resume, session, data_checksum);
     if (status != PAL_OK) resume_close(resume);
     return status;
+}
+
+Status resume_check(const Resume *resume, const char *folder)
+{
+    CheckpointList now;
+    Status status = checkpoint_list(folder, &now);
+    if (status == PAL_OK && !checkpoint_same_list(&resume->own, &now))
+        status = PAL_FAILURE(PAL_ERROR_BUSY,
+                             "%s: another run has changed the checkpoints there in the last "
+                             "seconds, when this one was about to begin; start it again",
+                             folder);
+    checkpoint_list_free(&now);
+    return status;
+}
+
+void resume_take(const Resume *resume, const char *folder, int64_t update)
+{
+    if (!resume->same_folder) return;
+    for (int i = 0; i < resume->damaged; i++) checkpoint_set_aside(resume->own.paths[i]);
+    checkpoint_go_on_from(folder, update);
 }
 
 /* --- going back to it ------------------------------------------------------------------------- */
@@ -265,13 +286,8 @@ Status resume_load(Resume *resume, Training *t)
     return PAL_OK;
 }
 
-void resume_set_aside(const Resume *resume)
-{
-    for (int i = 0; i < resume->damaged.count; i++) checkpoint_set_aside(resume->damaged.paths[i]);
-}
-
 void resume_close(Resume *resume)
 {
     checkpoint_close(&resume->checkpoint);
-    checkpoint_list_free(&resume->damaged);
+    checkpoint_list_free(&resume->own);
 }

@@ -11,16 +11,18 @@
 typedef struct Resume {
     Checkpoint *checkpoint; /* NULL: the run begins anew */
     char path[PAL_PATH_SIZE];
-    bool same_folder;       /* it is one of the run's own */
-    double seconds;         /* spent on reading */
-    CheckpointList damaged; /* newer ones that were passed over; on rank 0 */
+    bool same_folder;   /* it is one of the run's own */
+    double seconds;     /* spent on reading */
+    CheckpointList own; /* those that the run's folder has; on rank 0 */
+    int damaged;        /* so many of these, the newest, were passed over */
 } Resume;
 
 /* Collective over all ranks; leaves all files as they are. wanted: "auto" (the newest whole
  * checkpoint of `folder`, where there is one), "none", or a file or folder. What was damaged is
- * warned about and the one before is taken (only with "auto"). Errors: no such file, or it cannot be
- * opened (66); damaged, or saved with other data (65); another number of rows or another model (78,
- * with both values); "none", or a file of another run, in a folder that has checkpoints (64). */
+ * warned about and the one before is taken (only with "auto"). Errors: no such file, or it cannot
+ * be opened (66); damaged, or saved with other data (65); another number of rows or another model
+ * (78, with both values); "none", or a file of another run, in a folder that has checkpoints (64).
+ */
 Status resume_find(Resume *resume, const Session *session, int64_t data_checksum,
                    const char *wanted, const char *folder);
 
@@ -34,9 +36,14 @@ Status resume_find_earlier(Resume *resume, const Group *world, const char *folde
  * it was saved. Closes the checkpoint. */
 Status resume_load(Resume *resume, Training *training);
 
-/* Local, by the process that has locked the run folder. What was passed over there as damaged does
- * not count among the checkpoints any more. */
-void resume_set_aside(const Resume *resume);
+/* Local, by the process that has locked the run folder since. Error (PAL_ERROR_BUSY): another run
+ * has saved or removed checkpoints there after resume_find() had looked at them. */
+Status resume_check(const Resume *resume, const char *folder);
+
+/* Local, by the process that has locked the run folder, after resume_load(), when nothing else can
+ * fail: what was passed over as damaged, and what is of updates later than this one, which the run
+ * goes on from, does not count among the folder's checkpoints any more. */
+void resume_take(const Resume *resume, const char *folder, int64_t update);
 
 /* Collective over all ranks. Accepts {0}. */
 void resume_close(Resume *resume);

@@ -39,7 +39,8 @@ static Status load(Training *t, const Resume *resume)
     return PAL_OK;
 }
 
-/* Every update once, as after a restart, and then why there was a second try. */
+/* Every update once, as after a restart, and then why there was a second try. Before the checkpoint
+ * that knows of it: a start from the one before comes here again, one from that has the line. */
 static Status record(Metrics *metrics, const Training *t, const UpdateReport *report)
 {
     const MetricsPlace place = {t->update, t->evaluated, t->bad_steps.history.rewinds};
@@ -74,7 +75,11 @@ Status rewinding_go_back(Training *t, Saving *saving, const char *folder, Metric
              (long long)report->update, (long long)report->skips, bad_steps_text(report->verdict),
              resume.path, (long long)t->update);
     whereabouts_enter(SECTION_SAVE);
-    if (group_is_root(world)) checkpoint_rewind(folder, t->update);
+    if (group_is_root(world)) {
+        checkpoint_rewind(folder, t->update);
+        status = record(metrics, t, report);
+    }
+    PAL_TRY(group_agree(world, status));
     saving_replace(saving);
-    return group_agree(world, group_is_root(world) ? record(metrics, t, report) : PAL_OK);
+    return PAL_OK;
 }

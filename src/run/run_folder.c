@@ -43,30 +43,45 @@ static Status write_config(const Config *config, const char *folder)
 }
 
 /* The metrics come first: they keep out a second run. */
-static Status open_files(const Session *session, const char *folder, const CheckpointState *resumed,
-                         Metrics **metrics)
+static Status open_files(const char *folder, const Resume *resume, Metrics **metrics)
 {
     char path[PAL_PATH_SIZE + 32];
     snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
     PAL_TRY(metrics_open(metrics, path));
-    checkpoint_clean(folder);
-    MetricsPlace place = {-1, -1, 0};
-    if (resumed != NULL)
-        place = (MetricsPlace){resumed->update, resumed->evaluated, resumed->history.rewinds};
-    PAL_TRY(metrics_keep(*metrics, place));
-    PAL_TRY(write_config(&session->config, folder));
+    PAL_TRY(resume_check(resume, folder));
     snprintf(path, sizeof path, "%s/log.txt", folder);
     return log_open_file(path);
 }
 
-Status run_folder_open(const Session *session, const char *folder, const CheckpointState *resumed,
+Status run_folder_open(const Grid *grid, const char *folder, const Resume *resume,
                        Metrics **metrics)
 {
-    const Group *world = &session->grid->world;
+    const Group *world = &grid->world;
     bool root = group_is_root(world);
     char checkpoints[PAL_PATH_SIZE + 32];
     snprintf(checkpoints, sizeof checkpoints, "%s/checkpoints", folder);
     PAL_TRY(group_agree(world, root ? make_folders(checkpoints) : PAL_OK));
     PAL_TRY(publish_seen(checkpoints, world));
-    return group_agree(world, root ? open_files(session, folder, resumed, metrics) : PAL_OK);
+    return group_agree(world, root ? open_files(folder, resume, metrics) : PAL_OK);
+}
+
+/* The metrics come last: wherever this is killed they have all that the checkpoints have. */
+static Status take_files(const Training *t, const char *folder, const Resume *resume,
+                         Metrics *metrics)
+{
+    MetricsPlace place = {-1, -1, 0};
+    if (resume->same_folder)
+        place = (MetricsPlace){t->update, t->evaluated, t->bad_steps.history.rewinds};
+    PAL_TRY(write_config(&t->session->config, folder));
+    checkpoint_clean(folder);
+    resume_take(resume, folder, t->update);
+    return metrics_keep(metrics, place);
+}
+
+Status run_folder_take(const Training *training, const char *folder, const Resume *resume,
+                       Metrics *metrics)
+{
+    const Group *world = &training->session->grid->world;
+    bool root = group_is_root(world);
+    return group_agree(world, root ? take_files(training, folder, resume, metrics) : PAL_OK);
 }

@@ -7,16 +7,23 @@
 
 #include "io/checkpoint.h"
 #include "io/metrics.h"
-#include "src/run/session.h"
+#include "src/run/resume.h"
+#include "src/run/training.h"
 
 /* Local, the same on every rank. wanted NULL: runs/NAME of NAME.ini. */
 Status run_folder_name(const char *wanted, const char *config_path, char folder[PAL_PATH_SIZE]);
 
-/* Collective over all ranks; rank 0 makes the folder if it is not there, opens its files, and
- * removes what killed saves have left. resumed: what the run goes on from, NULL when it
- * begins anew; the metrics of later updates are removed. *metrics stays NULL on other ranks.
- * Errors: cannot be made or written, or another run is going on there (73). */
-Status run_folder_open(const Session *session, const char *folder, const CheckpointState *resumed,
+/* Collective over all ranks; rank 0 makes the folder if it is not there and opens metrics, which
+ * keeps other runs out, and log. All else stays as it was. *metrics stays NULL on other ranks.
+ * Errors: cannot be made or written (73); another run is going on there, or has been since
+ * resume_find() (72). */
+Status run_folder_open(const Grid *grid, const char *folder, const Resume *resume,
                        Metrics **metrics);
+
+/* Collective over all ranks, when the training is as it will go on, and nothing else can fail: what
+ * is there becomes what this start goes on from. Later checkpoints get other names, later metrics
+ * and what killed saves have left are removed. Error: config.ini or metrics cannot be written. */
+Status run_folder_take(const Training *training, const char *folder, const Resume *resume,
+                       Metrics *metrics);
 
 #endif

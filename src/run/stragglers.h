@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Ranks that compute slower than the others and so keep all of them waiting: a node that is too hot,
- * shares its cores with other work, or has a broken part. Measured is the time in updates less the
- * time of waiting for other ranks.
+ * Ranks that compute slower than the others and so keep all of them waiting: a node that is too
+ * hot, shares its cores with other work, or has a broken part. Measured is the time in updates less
+ * the time of waiting for other ranks.
  */
 #ifndef PAL_RUN_STRAGGLERS_H
 #define PAL_RUN_STRAGGLERS_H
@@ -30,8 +30,8 @@ void stragglers_destroy(Stragglers *stragglers);
 void stragglers_add(Stragglers *stragglers, double seconds);
 
 /* Collective over all ranks, at the same updates. Ranks are compared with those of their pipeline
- * stage; one that is alone in it is never slow. The log names those that have become slow, with host, and those that no longer
- * are. */
+ * stage; one that is alone in it is never slow. The log names those that have become slow, with
+ * host, and those that no longer are. */
 void stragglers_look(Stragglers *stragglers);
 
 #endif

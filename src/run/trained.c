@@ -80,6 +80,17 @@ Status trained_has_weights(const char *path, const ModelOptions *now, const Mode
     return PAL_OK;
 }
 
+void trained_tell_left_weights(const char *path, const ModelOptions *now, const ModelOptions *then)
+{
+    for (int l = 0; l < now->layers; l++) {
+        if (lacking_key(weights_of(then, l), weights_of(now, l)) == NULL) continue;
+        log_warn("model.compressed_memory = %d in layer %d, when %s was saved %d: its weights for "
+                 "compressed memory are in no checkpoint from now on",
+                 now->compressed_memory[l], l, path, then->compressed_memory[l]);
+        return;
+    }
+}
+
 /* Memory and window may differ from training; what the weights were trained to be may not. */
 static Status check_changes(const Trained *trained, const TextList *own)
 {

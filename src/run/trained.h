@@ -28,6 +28,10 @@ Status trained_open(Trained *trained, Grid *grid, const char *path, const TextLi
  * was saved as `then` does not have all weights that `now` wants. */
 Status trained_has_weights(const char *path, const ModelOptions *now, const ModelOptions *then);
 
+/* Local. Warns where `then` has weights that `now` does not want, which a training that goes on
+ * would lose. */
+void trained_tell_left_weights(const char *path, const ModelOptions *now, const ModelOptions *then);
+
 /* Local, the same on every rank. Error: the data file has another vocabulary than the model. */
 Status trained_check_vocabulary(const Trained *trained, const Dataset *dataset, const char *data);
 

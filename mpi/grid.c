@@ -58,16 +58,12 @@ static Group split(const Group *parent, const char *name, int color)
 
 static void split_all(Grid *grid, GridShape shape)
 {
-    int rank = grid->world.rank;
-    int tensor = rank % shape.tensor;
-    int pipeline = rank / shape.tensor % shape.pipeline;
-    int data = rank / (shape.tensor * shape.pipeline);
-
-    grid->data = split(&grid->world, "data", pipeline * shape.tensor + tensor);
-    grid->pipeline = split(&grid->world, "pipeline", data * shape.tensor + tensor);
-    grid->tensor = split(&grid->world, "tensor", data * shape.pipeline + pipeline);
-    bool end = pipeline == 0 || pipeline == shape.pipeline - 1;
-    grid->ends = split(&grid->pipeline, "ends", end ? 0 : 1 + pipeline);
+    const GridPlace own = grid_place(shape, grid->world.rank);
+    grid->data = split(&grid->world, "data", own.pipeline * shape.tensor + own.tensor);
+    grid->pipeline = split(&grid->world, "pipeline", own.data * shape.tensor + own.tensor);
+    grid->tensor = split(&grid->world, "tensor", own.data * shape.pipeline + own.pipeline);
+    bool end = own.pipeline == 0 || own.pipeline == shape.pipeline - 1;
+    grid->ends = split(&grid->pipeline, "ends", end ? 0 : 1 + own.pipeline);
 }
 
 void grid_create_flat(Grid *grid)

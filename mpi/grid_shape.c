@@ -7,6 +7,13 @@
 
 enum { LIST_SIZE = 640 };
 
+GridPlace grid_place(GridShape shape, int rank)
+{
+    return (GridPlace){.data = rank / (shape.tensor * shape.pipeline),
+                       .pipeline = rank / shape.tensor % shape.pipeline,
+                       .tensor = rank % shape.tensor};
+}
+
 static bool divides_work(int tensor, const GridLimits *l)
 {
     return l->heads % tensor == 0 && l->feed_forward % tensor == 0 &&

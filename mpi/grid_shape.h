@@ -12,6 +12,14 @@ typedef struct GridShape {
     int data, pipeline, tensor;
 } GridShape;
 
+/* A rank's place in each dimension: tensor varies fastest. */
+typedef struct GridPlace {
+    int data, pipeline, tensor;
+} GridPlace;
+
+/* Local. */
+GridPlace grid_place(GridShape shape, int rank);
+
 /* What the work can be cut into. */
 typedef struct GridLimits {
     int ranks;          /* that were started */

@@ -30,9 +30,9 @@ static void count(const char *path)
 
 static void count_file(int file)
 {
-    char link[64], path[4096];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
-    ssize_t length = readlink(link, path, sizeof path - 1);
+    char entry[64], path[4096];
+    snprintf(entry, sizeof entry, "/proc/self/fd/%d", file);
+    ssize_t length = readlink(entry, path, sizeof path - 1);
     path[length > 0 ? length : 0] = '\0';
     count(path);
 }

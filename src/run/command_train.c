@@ -261,8 +261,7 @@ static Status train(TrainRun *run)
 
         UpdateReport report;
         PAL_TRY(one_update(run, &report));
-        job_limit_update(&run->limit, report.seconds);
-        job_limit_save(&run->limit, saving_longest(&run->saving));
+        job_limit_measured(&run->limit, report.seconds, saving_longest(&run->saving));
         if (config->train.minutes > 0.0) /* of which every start makes one update at least */
             stop_at(STOP_MINUTES, run->started + 60.0 * config->train.minutes);
         stop = report.stop;

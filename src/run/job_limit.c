@@ -19,7 +19,7 @@ static void set_moment(const JobLimit *limit)
 
 JobLimit job_limit_read(double lead, double bytes)
 {
-    JobLimit limit = {.fixed_lead = lead, .save = bytes / FIRST_GUESS};
+    JobLimit limit = {.fixed_lead = lead, .guess = bytes / FIRST_GUESS};
     const char *text = getenv("SLURM_JOB_END_TIME"); /* seconds since 1970 */
     double end = text != NULL ? strtod(text, NULL) : 0.0;
     if (end > 0.0) limit.end = timer_seconds() + end - (double)time(NULL);
@@ -31,17 +31,13 @@ JobLimit job_limit_read(double lead, double bytes)
 double job_limit_lead(const JobLimit *limit)
 {
     if (limit->fixed_lead > 0.0) return limit->fixed_lead;
-    return MARGIN + 2.0 * (limit->update + limit->save);
+    double save = limit->save > 0.0 ? limit->save : limit->guess;
+    return MARGIN + 2.0 * (limit->update + save);
 }
 
-void job_limit_update(JobLimit *limit, double seconds)
+void job_limit_measured(JobLimit *limit, double update, double longest_save)
 {
-    if (seconds > limit->update) limit->update = seconds;
-    set_moment(limit);
-}
-
-void job_limit_save(JobLimit *limit, double seconds)
-{
-    if (seconds > limit->save) limit->save = seconds;
+    if (update > limit->update) limit->update = update;
+    limit->save = longest_save;
     set_moment(limit);
 }

@@ -10,7 +10,8 @@
 typedef struct JobLimit {
     double end;          /* timer_seconds() of the job's end; 0: none is known */
     double fixed_lead;   /* seconds; 0: from what was measured */
-    double update, save; /* the longest so far, in seconds */
+    double guess;        /* seconds of a save, until there was one */
+    double update, save; /* the longest so far, in seconds; 0: none so far */
 } JobLimit;
 
 /* Local. lead: jobs.lead, 0 for auto. bytes: of a checkpoint, for a first guess of its time. */
@@ -19,8 +20,8 @@ JobLimit job_limit_read(double lead, double bytes);
 /* Local. Seconds before the job's end at which training stops. */
 double job_limit_lead(const JobLimit *limit);
 
-/* Local. An update (a save) took so long; the request to stop (base/stop.h) follows from it. */
-void job_limit_update(JobLimit *limit, double seconds);
-void job_limit_save(JobLimit *limit, double seconds);
+/* Local. An update took so long, and the longest save so far, 0 before the first; the request to
+ * stop (base/stop.h) follows from them. */
+void job_limit_measured(JobLimit *limit, double update, double longest_save);
 
 #endif

@@ -44,9 +44,10 @@ void stragglers_add(Stragglers *s, double seconds) { s->own += seconds; }
 static double median_of_peers(const Stragglers *s, int rank)
 {
     const Grid *grid = s->grid;
-    int tensor = grid->tensor.size, stages = grid->pipeline.size, count = 0;
+    const GridShape shape = {grid->data.size, grid->pipeline.size, grid->tensor.size};
+    int stage = grid_place(shape, rank).pipeline, count = 0;
     for (int r = 0; r < grid->world.size; r++)
-        if (r / tensor % stages == rank / tensor % stages) s->peers[count++] = s->seconds[r];
+        if (grid_place(shape, r).pipeline == stage) s->peers[count++] = s->seconds[r];
     qsort(s->peers, checked_size(count), sizeof *s->peers, compare);
     return s->peers[(count - 1) / 2];
 }

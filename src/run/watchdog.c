@@ -46,21 +46,30 @@ static void report_path(int rank, char path[PAL_PATH_SIZE + 32])
     snprintf(path, PAL_PATH_SIZE + 32, "%s/rank-%d.txt", known.folder, rank);
 }
 
-/* First to stderr, which needs no file system. The file appears whole. */
-static void write_report(const WatchdogReport *report)
+/* The file appears with its first line whole, from which others judge; NULL where there is none. */
+static FILE *publish_report(const WatchdogReport *report)
 {
-    watchdog_report_write(report, stderr);
-    watchdog_write_calls(stderr);
-    if (known.folder[0] == '\0') return;
+    if (known.folder[0] == '\0') return NULL;
     char path[PAL_PATH_SIZE + 32], temporary[PAL_PATH_SIZE + 48];
     (void)mkdir(known.folder, 0777); /* by whoever comes first */
     report_path(report->rank, path);
     snprintf(temporary, sizeof temporary, "%s.part", path);
     FILE *file = fopen(temporary, "w");
-    if (file == NULL) return;
+    if (file == NULL) return NULL;
     watchdog_report_write(report, file);
+    if (fflush(file) == 0) (void)rename(temporary, path);
+    return file;
+}
+
+/* First to stderr, which needs no file system. Calls come last: their names take a while. */
+static void write_report(const WatchdogReport *report)
+{
+    watchdog_report_write(report, stderr);
+    FILE *file = publish_report(report);
+    watchdog_write_calls(stderr);
+    if (file == NULL) return;
     watchdog_write_calls(file);
-    if (fclose(file) == 0) (void)rename(temporary, path);
+    fclose(file);
 }
 
 static bool has_reported(int rank)

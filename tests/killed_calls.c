@@ -30,11 +30,11 @@ static void count(const char *path)
 
 static void count_file(int file)
 {
-    char entry[64], path[4096];
+    char entry[64], name[4096];
     snprintf(entry, sizeof entry, "/proc/self/fd/%d", file);
-    ssize_t length = readlink(entry, path, sizeof path - 1);
-    path[length > 0 ? length : 0] = '\0';
-    count(path);
+    ssize_t length = readlink(entry, name, sizeof name - 1);
+    name[length > 0 ? length : 0] = '\0';
+    count(name);
 }
 
 int rename(const char *old, const char *new)

@@ -11,6 +11,10 @@ cd "$(dirname "$0")/.."
 folder=${1:-build/bench-checkpoints}
 shift $(($# < 1 ? $# : 1))
 program=$PWD/build/palimpsest
+if [ ! -x "$program" ]; then
+    echo "$program: is not there; build it first (README.md)" >&2
+    exit 66
+fi
 launcher=(mpirun --bind-to none --oversubscribe)
 [ "$(id -u)" = 0 ] && launcher+=(--allow-run-as-root)
 mkdir -p "$folder"

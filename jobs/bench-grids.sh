@@ -15,6 +15,10 @@ pairs=${1:-3}
 config=${2:-configs/bench.ini}
 shift $(($# < 2 ? $# : 2))
 program=build/palimpsest
+if [ ! -x "$program" ]; then
+    echo "$program: is not there; build it first (README.md)" >&2
+    exit 66
+fi
 launcher=(mpirun --bind-to none --oversubscribe)
 [ "$(id -u)" = 0 ] && launcher+=(--allow-run-as-root)
 output=$(mktemp -d)

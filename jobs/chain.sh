@@ -3,7 +3,8 @@
 #
 # A training as a chain of jobs, where jobs cannot be requeued or do not run long enough: each link
 # goes on where the one before has stopped, one at a time. The link that finishes the training, or
-# finds that it is doomed (RUN/stopped.txt), cancels those after it.
+# finds that it is doomed (RUN/stopped.txt), cancels all links of its run folder that wait. Where a
+# chain of this run folder is in the queue, the new links come behind its own.
 #
 #   jobs/chain.sh [--links=N] [--dry-run] [options of sbatch --] CONFIG.ini [options of train]
 #   jobs/chain.sh --links=20 --nodes=4 --time=12:00:00 -- configs/quickstart.ini --run runs/long
@@ -15,10 +16,12 @@ usage() {
 
 clone=$(realpath "$(dirname "$0")/..")
 cd "$clone"
-# shellcheck source=environment.sh
-source jobs/environment.sh
+# shellcheck source=site.sh
+source jobs/site.sh || exit 78
 # shellcheck source=arguments.sh
 source jobs/arguments.sh
+# shellcheck source=policy.sh
+source jobs/policy.sh
 
 links=10
 dry=
@@ -59,10 +62,19 @@ if [[ -n $resume && $resume != auto ]] && ! is_own "$resume" "$run" &&
     exit 64
 fi
 
-# One name for all links, by which SLURM runs them one after another, and no other chain has.
-name=palimpsest-chain-$(basename -- "$run" | tr -c 'A-Za-z0-9._\n-' _)-$(date +%s)
+# One name for all links of a run folder, by which SLURM runs them one after another, and which
+# those of no other folder have.
+place=$(realpath -m -- "$run" | cksum | cut -d ' ' -f 1)
+name=palimpsest-chain-$(basename -- "$run" | tr -c 'A-Za-z0-9._\n-' _)-$place
 if [ -z "$dry" ]; then
-    rm -f "$run/stopped.txt" "$run/failures.txt"
+    queued=$(squeue --noheader --name="$name" --me --format=%i)
+    if [ -z "$queued" ]; then
+        rm -f "$run/stopped.txt" "$run/failures.txt"
+    elif was_doomed_by "$run" "$name"; then
+        echo "chain: the chain of $run stops, see $run/stopped.txt, but links of it are still in" \
+            "the queue; try again when they have ended, or end them: scancel --name=$name" >&2
+        exit 75
+    fi
 fi
 export PALIMPSEST_CLONE=$clone
 arguments=("$@")

@@ -3,8 +3,8 @@
 #
 # Starting the program by srun, and hearing what it says; sourced by train.sbatch.
 
-# end_stuck_launcher PROCESS ERRORS: when a rank has ended badly srun ends the others, and for those
-# on a node that does not answer it would wait to the end of the job.
+# end_stuck_launcher PROCESS ERRORS: when a rank has ended badly srun, a child of this process, ends
+# the others, and for those on a node that does not answer it would wait to the end of the job.
 end_stuck_launcher() {
     until grep -aqE '^srun: error: [^:]*: tasks? [^:]*: ' "$2"; do
         sleep 1
@@ -14,31 +14,49 @@ end_stuck_launcher() {
         sleep 1
         kill -0 "$1" 2>/dev/null || return
     done
-    kill -KILL "$1"
+    pkill -KILL -P "$1"
+}
+
+# with_status FILE COMMAND...: the command; its status is in the file at the end. SLURM's signals
+# may come to this shell too.
+with_status() {
+    trap : TERM
+    "${@:2}"
+    echo $? >"$1"
+}
+
+# message_of ERRORS: what the program has said first; of the watchdog's reports the last, which
+# names who is to blame; else what srun said.
+message_of() {
+    local message
+    message=$(grep -aE '^palimpsest: ' "$1" | head -n 1)
+    message=${message:-$(grep -aE '^watchdog: ' "$1" | tail -n 1)}
+    message=${message:-$(grep -aE '^(srun|slurmstepd)[: ]' "$1" | head -n 1)}
+    echo "${message:-no message}"
 }
 
 # start COMMAND...: the command, its messages also kept for `judge`. Sets $status, $message, and
 # $launched: whether srun could start it at all.
-# Signals that the shell traps interrupt only the waiting.
+# Signals that the shell traps interrupt the waiting, after which Bash's `wait` does not always know
+# how a process has ended that did so at the same moment.
 start() {
-    local errors process
+    local errors ended process
+    status=0
     errors=$(mktemp)
-    "$@" 2>"$errors" &
+    ended=$(mktemp)
+    with_status "$ended" "$@" 2>"$errors" &
     process=$!
     tail --pid=$process --lines=+1 --follow "$errors" >&2 &
     end_stuck_launcher $process "$errors" 2>/dev/null &
-    status=0
-    wait $process || status=$?
     while kill -0 $process 2>/dev/null; do
-        status=0
-        wait $process || status=$?
+        wait $process
     done
-    message=$(grep -aE '^(palimpsest|watchdog): ' "$errors" | head -n 1)
-    message=${message:-$(grep -aE '^(srun|slurmstepd)[: ]' "$errors" | head -n 1)}
-    message=${message:-no message}
+    status=$(cat "$ended")
+    status=${status:-137} # even that was killed
+    message=$(message_of "$errors")
     launched=true
     if grep -aqE '^srun: .*(launch failed|before step completely launched)' "$errors"; then
         launched=false
     fi
-    rm -f "$errors"
+    rm -f "$errors" "$ended"
 }

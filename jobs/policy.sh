@@ -7,22 +7,24 @@
 #   0                              done       when the last update has a checkpoint: srun has been
 #                                             seen to end so when it could not start the program
 #   64 65 76 78  the input         doomed     it would end the same way again
-#   72  another job's ranks        again      as often as jobs.max_failures says; the folder, which
-#       write into the run folder             is theirs, is left as it is
+#   72  another job's ranks        busy       the folder, which is theirs, is left as it is
+#       write into the run folder
 #   75  stopped as asked           again      the next start goes on from the checkpoint
 #   all others                     again
 #
-# After jobs.max_failures in a row that have brought no newer checkpoint (of status 75 too) a run is
+# After jobs.max_failures in a row that have brought no other checkpoint (of status 75 too) a run is
 # doomed. In the run folder: failures.txt counts those in a row, stopped.txt says why a run is doomed.
 
 # newest_step RUN: the update of its newest checkpoint; -1: it has none.
 newest_step() {
     local newest
-    newest=$(find "$1/checkpoints" -maxdepth 1 -name 'step-*.h5' -printf '%f\n' 2>/dev/null |
-        sort | tail -n 1)
-    newest=${newest#step-}
-    newest=${newest%.h5}
-    echo $((10#${newest:-0} - (${#newest} == 0)))
+    newest=$(find "$1/checkpoints/" -maxdepth 1 -printf '%f\n' 2>/dev/null |
+        sed -nE 's/^step-([0-9]+)\.h5$/\1/p' | sort -n | tail -n 1)
+    if [ -n "$newest" ]; then
+        echo $((10#$newest))
+    else
+        echo -1
+    fi
 }
 
 # configured FILE KEY DEFAULT: a whole number of a configuration file, where it has one.
@@ -42,40 +44,31 @@ doom() {
     local run=$1
     shift
     mkdir -p "$run"
-    printf '%s  job %s: %s\n' "$(date '+%F %T')" "${SLURM_JOB_ID:-}" "$*" >>"$run/stopped.txt"
-    echo "$(basename "$0"): $run stops for good: $*" >&2
+    printf '%s  job %s (%s): %s\n' "$(date '+%F %T')" "$SLURM_JOB_ID" "$SLURM_JOB_NAME" "$*" \
+        >>"$run/stopped.txt"
+    echo "train.sbatch: $run stops for good: $*" >&2
 }
 
-# count_busy RUN MOST: prints again so often for a job, then doomed. In a file of this job's own.
-count_busy() {
-    local file=$1/busy-${SLURM_JOB_ID:-}.txt count
-    count=$(($(grep -sxE '[0-9]+' "$file" || echo 0) + 1))
-    if [ "$count" -lt "$2" ] && echo "$count" >"$file"; then
-        echo again
-    else
-        rm -f "$file"
-        echo doomed
-    fi
-}
+# was_doomed_by RUN NAME: by a job of this name.
+was_doomed_by() { grep -qsF -- " ($2): " "$1/stopped.txt"; }
 
-# judge RUN STATUS MESSAGE MOST: prints done, again or doomed, and keeps the books. MOST: failures in
-# a row.
+# judge RUN STATUS MESSAGE MOST: prints done, again, busy or doomed, and keeps the books. MOST:
+# failures in a row.
 judge() {
     local run=$1 status=$2 message=$3 most=$4 step failures=0 last=-1
     if [ "$status" = 0 ] && ! is_finished "$run"; then
         message="the launcher says that all is well, but the training has not come to its end"
         status=1
     fi
-    if [ "$status" = 72 ]; then
-        echo "$(basename "$0"): status $status: $message" >&2
-        count_busy "$run" "$most"
-        return
-    fi
-    rm -f "$run/busy-${SLURM_JOB_ID:-}.txt"
     case $status in
         0)
-            rm -f "$run/failures.txt"
+            rm -f "$run/failures.txt" "$run/stopped.txt"
             echo "done"
+            return
+            ;;
+        72)
+            echo "train.sbatch: $run is left alone: $message" >&2
+            echo busy
             return
             ;;
         64 | 65 | 76 | 78)
@@ -87,13 +80,15 @@ judge() {
     step=$(newest_step "$run")
     read -r failures last < <(grep -sxE '[0-9]+ -?[0-9]+' "$run/failures.txt")
     failures=$((${failures:-0} + 1))
-    if [ "$step" -gt "${last:--1}" ]; then
+    # After a rewind the newest is an older one.
+    if [ "$step" -ne "${last:--1}" ]; then
         failures=$((status != 75))
     fi
     if ! { mkdir -p "$run" && echo "$failures $step" >"$run/failures.txt"; }; then
         doom "$run" "status $status: $message; and $run/failures.txt cannot be written"
         echo doomed
     elif [ "$failures" -lt "$most" ]; then
+        rm -f "$run/stopped.txt"
         echo again
     else
         doom "$run" "$failures starts in a row without a checkpoint after update $step (-1: none);" \

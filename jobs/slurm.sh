@@ -3,7 +3,10 @@
 #
 # What every batch script needs first: the clone, the site's environment, and how ranks are started.
 # Sourced by the *.sbatch scripts, which SLURM runs as copies somewhere else.
-# Sets $palimpsest, $launcher, and $job: the job's number, of an array its task's alone.
+# Sets $palimpsest, $launcher, and $job (job.sh).
+
+# shellcheck source=job.sh
+source "$clone/jobs/job.sh"
 
 # give_up STATUS WHY...: the job cannot work. Scripts that have a run folder have one of their own.
 if ! declare -F give_up >/dev/null; then
@@ -13,18 +16,13 @@ if ! declare -F give_up >/dev/null; then
     }
 fi
 
-site=$clone/jobs/environment.sh
-bash -n "$site" || give_up 78 "$site: cannot be read, or is no shell script; see the job's log"
-# shellcheck source=environment.sh
-source "$site"
+# shellcheck source=site.sh
+source "$clone/jobs/site.sh" ||
+    give_up 78 "$site: cannot be read, or is no shell script; see the job's log"
 palimpsest=${palimpsest:-$clone/build/palimpsest}
 if [ ! -x "$palimpsest" ]; then
     give_up 66 "$palimpsest: is not there; build it, or name it in $site"
 fi
-
-# One task of an array has the number of the whole array as its own.
-job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
-job=${job:-$SLURM_JOB_ID}
 
 # SLURM 22 and earlier do not tell a job when it ends.
 if [ -z "${SLURM_JOB_END_TIME:-}" ]; then

@@ -8,24 +8,23 @@
 #   jobs/sweep-table.sh --line N SETTINGS   one of them
 set -euo pipefail
 
-# lines SETTINGS: those that are a training.
-lines() { tr -d '\r' <"$1" | sed 's/^[[:space:]]*//; s/[[:space:]]*$//; /^#/d; /^$/d'; }
+# lines SETTINGS: those that are a training, each with a newline, which the last may lack.
+lines() {
+    # shellcheck disable=SC1003
+    tr -d '\r' <"$1" |
+        sed -e 's/^[[:space:]]*//' -e 's/[[:space:]]*$//' -e '/^#/d' -e '/^$/d' -e '$a\'
+}
 
-case $#${1-} in
-    2--count)
-        lines "$2" | wc -l
-        exit
-        ;;
-    3--line)
-        lines "$3" | sed -n "$2p"
-        exit
-        ;;
-    2*) ;;
-    *)
-        sed -n '4,8s/^# \{0,1\}//p' "$0" >&2
-        exit 64
-        ;;
-esac
+if [ $# = 2 ] && [ "$1" = --count ]; then
+    lines "$2" | wc -l
+    exit
+elif [ $# = 3 ] && [ "$1" = --line ]; then
+    lines "$3" | sed -n "$2p"
+    exit
+elif [ $# != 2 ]; then
+    sed -n '4,8s/^# \{0,1\}//p' "$0" >&2
+    exit 64
+fi
 
 # shellcheck source=policy.sh
 source "$(dirname "$0")/policy.sh"
@@ -47,10 +46,12 @@ while read -r line; do
     updates=$(last_number "$metrics" train update)
     wanted=$(configured "$run/config.ini" updates none)
     state="under way"
-    if [ -f "$run/settings.txt" ] && [ "$(cat "$run/settings.txt")" != "$line" ]; then
+    if [ -f "$run/settings.txt" ] && [[ $(cat "$run/settings.txt") != *": $line" ]]; then
         state=another
         metrics=
         updates=-
+    elif is_finished "$run"; then
+        state=finished
     elif [ -f "$run/stopped.txt" ]; then
         state=stopped
     elif [ "$updates" = "$wanted" ]; then

@@ -107,6 +107,17 @@ rank_processes() {
 }
 no_rank_is_left() { ! rank_processes >/dev/null; }
 
+# rank_of RUN: one of its processes.
+rank_of() {
+    local process
+    for process in $(rank_processes); do
+        if tr '\0' ' ' <"/proc/$process/cmdline" | grep -q -- "--run $1 "; then
+            echo "$process"
+            return
+        fi
+    done
+}
+
 # ---- what can happen to a training ---------------------------------------------------------------
 
 write_text "$inputs/text"
@@ -128,10 +139,15 @@ check "one start" [ "$(starts_of straight)" = 1 ]
 check "ranks on both nodes" grep -q '^== job.* on pal\[1-2\]' straight.log
 
 progress "a time limit far too short: nobody listens, training stops by itself, or by SLURM's signal"
-train late --time=1 jobs.lead=1 watchdog.step=0 watchdog.save=0 watchdog.evaluation=0
+deaf=(jobs.lead=1 watchdog.step=0 watchdog.save=0 watchdog.evaluation=0)
+train late --time=1 "${deaf[@]}"
 late=$job
-cluster_wait 30 has_updates late 50
-kill -STOP "$(rank_processes | tail -n 1)"
+train last --time=1 --no-requeue "${deaf[@]}" train.updates=1000000
+last=$job
+for name in late last; do
+    cluster_wait 30 has_updates $name 50
+    kill -STOP "$(rank_of $name)"
+done
 train signal --time=1 --signal=USR1@50 jobs.lead=1 train.updates=1000000 checkpoint.every=0 \
     train.evaluate_every=0
 signal=$job
@@ -144,8 +160,10 @@ check "it is requeued" cluster_wait 60 grep -q '== status 75: again' signal.log
 scancel "$signal"
 file_says signal.log "with a checkpoint: SIGUSR1"
 finishes late "$late" 90
-file_says late.log "taken away by SLURM" "resumed from"
+file_says late.log "== status 71: again" "resumed from"
 same_weights late
+check "one that cannot be requeued ends" cluster_wait 30 has_ended "$last"
+file_says last/stopped.txt "job $last (last): the job cannot be requeued"
 
 # at MOMENT RUN JOB: waits until it is there.
 at() {
@@ -247,26 +265,27 @@ train away
 cluster_wait 30 has_updates away 50
 controller_stop
 rank_processes | xargs kill -USR1
-check "it stops" cluster_wait 20 grep -q '^== status 75: again' away.log
+check "it stops" cluster_wait 20 no_rank_is_left
 sleep 3
 controller_start
 check "it is started again" cluster_wait 90 eval 'let_begin; starts_again away 1 "$job"'
 finishes away "$job"
+file_says away.log "== status 75: again"
 same_weights away
 
 progress "a folder that another job is writing into"
 train writer train.updates=1000000 train.evaluate_every=0 checkpoint.every=100000
 writer=$job
 cluster_wait 30 has_updates writer 20
-second=$(sbatch --parsable --output=second.log "$sources/jobs/train.sbatch" writer.ini --run writer \
-    --set jobs.max_failures=1)
+second=$(sbatch --parsable --output=second.log "$sources/jobs/train.sbatch" writer.ini --run writer)
 finishes_so() { cluster_wait 60 ended_or_begins "$1" && [ "$(state_of "$1")" = "$2" ]; }
 check "the second one fails" finishes_so "$second" FAILED
 check "and leaves the folder alone" [ ! -e writer/stopped.txt ]
+check "and counts nothing there" [ ! -e writer/failures.txt ]
 check "the first one runs" is_running "$writer"
 scancel "$writer"
 cluster_wait 30 no_jobs
-file_says second.log "status 72"
+file_says second.log "== status 72: busy"
 
 # ---- chains and sweeps ---------------------------------------------------------------------------
 
@@ -317,7 +336,7 @@ sed -i 's/=1e-3$/=2e-3/' rates.txt
 changed=$(sbatch --parsable --array=1-1 --output=changed.log "$sources/jobs/sweep.sbatch" \
     sweep.ini rates.txt)
 check "a task whose line has changed" cluster_wait 30 has_ended "${changed}_1"
-file_says changed.log "is the training of another line, train.lr_peak=1e-3"
+file_says changed.log "is another training, sweep.ini: train.lr_peak=1e-3"
 check "the table" grep -qE '^ +1 +- .* another +train.lr_peak=2e-3' \
     <("$sources/jobs/sweep-table.sh" rates.txt runs/rates)
 check "the long task is started again" cluster_wait 60 eval 'let_begin; starts_again one 1 "${long}_1"'

@@ -35,7 +35,7 @@ check "four arguments" [ ${#arguments[@]} = 4 ]
 
 # ---- verdicts ------------------------------------------------------------------------------------
 
-export SLURM_JOB_ID=9
+export SLURM_JOB_ID=9 SLURM_JOB_NAME=mine
 saves() { touch "$(printf 'r/checkpoints/step-%08d.h5' "$1")"; }
 begin() {
     rm -rf r
@@ -47,7 +47,7 @@ stopped_says() { check "stopped.txt says: $*" grep -qF -- "$*" r/stopped.txt; }
 begin
 for status in 64 65 76 78; do
     gives doomed judge r $status "wrong $status" 3
-    stopped_says "status $status: wrong $status"
+    stopped_says "  job 9 (mine): status $status: wrong $status"
 done
 
 begin
@@ -82,7 +82,62 @@ gives "done" judge r 0 "" 3
 check "nothing is counted any more" [ ! -e r/failures.txt ]
 
 begin
-gives again judge r 72 busy 2
-gives doomed judge r 72 busy 2
-check "another job's folder is left as it was" [ "$(ls r)" = "$(printf '%s\n' checkpoints config.ini)" ]
+saves 10
+echo "1 10" >r/failures.txt
+echo old >r/stopped.txt
+cp -r r before
+for most in 1 2; do
+    gives busy judge r 72 "somebody writes" $most
+done
+check "another job's folder is left as it was" diff -r before r
+
+begin
+for status in 75 1 0; do
+    echo old >r/stopped.txt
+    saves 10
+    judge r $status stopped 9 >/dev/null 2>&1
+    check "what goes on after $status has not stopped" [ ! -e r/stopped.txt ]
+done
+
+begin
+saves 6
+gives again judge r 75 stopped 1
+rm r/checkpoints/*
+saves 5
+gives again judge r 75 "after a rewind" 1
+
+# ---- checkpoints ---------------------------------------------------------------------------------
+
+begin
+gives -1 newest_step r
+gives -1 newest_step missing
+saves 0
+touch r/checkpoints/{step-00000900.h5.part,latest,step-x.h5}
+gives 0 newest_step r
+saves 99999999
+saves 100000001
+gives 100000001 newest_step r
+mv r/checkpoints elsewhere
+ln -s ../elsewhere r/checkpoints
+gives 100000001 newest_step r
+rm -r elsewhere
+
+# ---- messages ------------------------------------------------------------------------------------
+
+source "$sources/jobs/launch.sh"
+cat >errors <<'END'
+srun: job 9 queued
+watchdog: no reports
+watchdog: rank 1 on n2 hangs
+palimpsest: first
+palimpsest: second
+srun: error: n1: task 0: Exited
+END
+gives 'palimpsest: first' message_of errors
+sed -i '/^palimpsest/d' errors
+gives 'watchdog: rank 1 on n2 hangs' message_of errors
+sed -i '/^watchdog/d' errors
+gives 'srun: job 9 queued' message_of errors
+: >errors
+gives 'no message' message_of errors
 finish

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# The end of a start of train.sbatch: the verdict of policy.sh, and what follows for the job and the
+# other links of its chain.
+#
+# Reads $run, $most, $chain (true: a link), and $status and $message of the program. Sets
+# $asked_to_stop: SLURM's signal has come, `take` being the trap.
+
+asked_to_stop=false
+taken=false
+concluded=false
+verdict=
+
+# note_end_of_chain: nobody goes on after this link. Where SLURM does not answer there may be more.
+note_end_of_chain() {
+    local waiting
+    waiting=$(waiting_links) || return
+    if [ -z "$waiting" ]; then
+        doom "$run" "the chain has no link left; jobs/chain.sh goes on from the checkpoint of" \
+            "update $(newest_step "$run")"
+    fi
+}
+
+# come_back: in another start, or by the next link.
+come_back() {
+    if [ "$chain" = true ]; then
+        note_end_of_chain
+    elif ! requeue; then
+        doom "$run" "the job cannot be requeued; submit it again, or use jobs/chain.sh where jobs" \
+            "cannot be requeued; it goes on from the checkpoint of update $(newest_step "$run")"
+    fi
+}
+
+# conclude STATUS MESSAGE: the verdict on this start, and what follows; once, whoever comes first.
+conclude() {
+    [ "$concluded" = false ] || return 0
+    concluded=true
+    verdict=$(judge "$run" "$1" "$2" "$most")
+    echo "== status $1: $verdict"
+    case $verdict in
+        done | doomed) [ "$chain" = false ] || cancel_waiting_links ;;
+        again) come_back ;;
+        busy)
+            # One that is preempted has not had its time to wait.
+            if [ "$asked_to_stop" = true ] && [ "$chain" = false ]; then
+                requeue
+            fi
+            ;;
+    esac
+}
+
+# leave STATUS: when all is done that `conclude` has decided.
+leave() {
+    case $verdict in
+        done) exit 0 ;;
+        doomed) exit 1 ;;
+        busy) exit 72 ;;
+    esac
+    if [ "$chain" = false ]; then
+        pause 60 # until SLURM ends this start of the job
+    elif [ "$1" != 75 ]; then
+        pause 30 # what is left of the failed start may need time to end
+    fi
+    exit 75
+}
+
+# end_start STATUS MESSAGE: of the program, or in its place. Whether SLURM takes the job is always
+# asked: the signal may come after the program's end, or to the script alone (--signal=B:TERM).
+end_start() {
+    if [ "$concluded" = false ] && { [ "$taken" = true ] || is_taken "$(says_of_job)"; }; then
+        echo "== taken away by SLURM; status $1"
+        [ "$chain" = false ] || note_end_of_chain
+        exit 75
+    fi
+    conclude "$1" "$2"
+    leave "$1"
+}
+
+# take: SLURM's signal before it takes the nodes away. What becomes of a job whose time is up is
+# decided here: the script is killed soon.
+take() {
+    local said
+    said=$(says_of_job)
+    if is_taken "$said"; then
+        taken=true
+    elif is_late "$said" && [ "$status" = 72 ]; then
+        conclude 72 "$message"
+    elif is_late "$said"; then
+        echo "== the time limit came before training had stopped"
+        conclude 71 "the time limit came before training had stopped"
+    fi
+    asked_to_stop=true
+}

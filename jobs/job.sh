@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# This job as SLURM knows it: its number, state, requeueing and the other links of its chain.
+#
+# Sets $job: the job's number, of an array its task's alone, which has that of the array as its own.
+
+job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+job=${job:-$SLURM_JOB_ID}
+
+# pause SECONDS: signals that the shell traps end it.
+pause() {
+    local sleeper
+    sleep "$1" &
+    sleeper=$!
+    wait $sleeper || kill $sleeper 2>/dev/null
+}
+
+# What SLURM says of this job; empty when its controller does not answer.
+says_of_job() {
+    scontrol show job "$job" 2>/dev/null | grep -oE '(JobState|Reason|Requeue)=[^ ]*' | tr '\n' ' '
+}
+
+# is_late SAID: its time is up.
+is_late() { [[ $1 == *Reason=TimeLimit* ]]; }
+
+# is_taken SAID: SLURM ends this start for another reason, and knows itself what becomes of the job.
+is_taken() { [[ $1 == *JobState=* && $1 != *JobState=RUNNING* ]] && ! is_late "$1"; }
+
+# requeue: fails where that is forbidden, and when SLURM's controller has been away for ten minutes.
+# A job that was taken away in the meantime stays as SLURM wants it.
+requeue() {
+    local said refusals=0
+    [ "${may_requeue:-true}" = true ] || return
+    for _ in {1..120}; do
+        said=$(says_of_job)
+        if is_taken "$said"; then
+            echo "== taken away by SLURM, not requeued"
+            return 0
+        fi
+        case $said in
+            *Requeue=0*) return 1 ;;
+            *JobState=*)
+                ! scontrol requeue "$job" || return 0
+                refusals=$((refusals + 1))
+                [ $refusals -lt 3 ] || return 1
+                ;;
+        esac
+        pause 5
+    done
+    return 1
+}
+
+# ---- chains --------------------------------------------------------------------------------------
+
+# is_link: the links of a chain have its name, also where they get none of its variables.
+is_link() { [[ $SLURM_JOB_NAME == palimpsest-chain-* ]]; }
+
+# waiting_links: the numbers of those after this one; fails where SLURM does not answer.
+waiting_links() {
+    squeue --noheader --states=PENDING --name="$SLURM_JOB_NAME" --me --format=%i
+}
+
+cancel_waiting_links() {
+    scancel --quiet --state=PENDING --name="$SLURM_JOB_NAME" --me
+}

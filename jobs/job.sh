@@ -24,8 +24,11 @@ says_of_job() {
 # is_late SAID: its time is up.
 is_late() { [[ $1 == *Reason=TimeLimit* ]]; }
 
+# has_nodes SAID: SLURM's names for what a job that runs may be doing at the moment.
+has_nodes() { [[ $1 =~ JobState=(RUNNING|SUSPENDED|SIGNALING|RESIZING|CONFIGURING)( |$) ]]; }
+
 # is_taken SAID: SLURM ends this start for another reason, and knows itself what becomes of the job.
-is_taken() { [[ $1 == *JobState=* && $1 != *JobState=RUNNING* ]] && ! is_late "$1"; }
+is_taken() { [[ $1 == *JobState=* ]] && ! has_nodes "$1" && ! is_late "$1"; }
 
 # requeue: fails where that is forbidden, and when SLURM's controller has been away for ten minutes.
 # A job that was taken away in the meantime stays as SLURM wants it.

@@ -240,12 +240,19 @@ plays "cancelled" 'state CANCELLED; term; saves 5; exit 75'
 ends 75 taken 0 kept 1
 plays "cancelled, and the signal does not come to the script" 'state CANCELLED; exit 75'
 ends 75 taken 0 kept 1
+for now in SUSPENDED SIGNALING RESIZING; do # between two requests of somebody's
+    plays "it stops while SLURM calls it $now" "state $now; saves 5; exit 75"
+    ends 75 '75: again' 1 kept 1
+done
 plays "a link is cancelled" 'state CANCELLED; exit 75' $link waiting=12
 ends 75 taken 0 kept 1
 plays "the last link is cancelled" 'state CANCELLED; exit 75' $link
 ends 75 taken 0 kept 1 "no link left"
 
-in_time='limit; lasts 0.4; ! grep -q ^requeue calls || says in time; exit 75'
+# The verdict does not wait for the program's end.
+in_time='limit
+    for _ in {1..50}; do ! grep -q "^== status 71" log || { says in time; break; }; lasts 0.1; done
+    exit 75'
 plays "the time limit" "$in_time"
 ends 75 '71: again' 1 kept 1
 file_says log "in time"

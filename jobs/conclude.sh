@@ -4,8 +4,8 @@
 # The end of a start of train.sbatch: the verdict of policy.sh, and what follows for the job and the
 # other links of its chain.
 #
-# Reads $run, $most, $chain (true: a link), and $status and $message of the program. Sets
-# $asked_to_stop: SLURM's signal has come, `take` being the trap.
+# Reads $run, $most, $chain (true: a link), $first (true: the job's first start), and $status and
+# $message of the program. Sets $asked_to_stop: SLURM's signal has come, `take` being the trap.
 
 asked_to_stop=false
 taken=false
@@ -17,8 +17,8 @@ note_end_of_chain() {
     local waiting
     waiting=$(waiting_links) || return
     if [ -z "$waiting" ]; then
-        doom "$run" "the chain has no link left; jobs/chain.sh goes on from the checkpoint of" \
-            "update $(newest_step "$run")"
+        note "$run" "job $SLURM_JOB_ID" "the chain has no link left; jobs/chain.sh goes on from the" \
+            "checkpoint of update $(newest_step "$run")"
     fi
 }
 
@@ -36,6 +36,9 @@ come_back() {
 conclude() {
     [ "$concluded" = false ] || return 0
     concluded=true
+    if [ "$chain" = false ] && [ "$first" = true ] && [ "$1" != 72 ]; then
+        rm -f "$run/failures.txt" # a new job, a new count
+    fi
     verdict=$(judge "$run" "$1" "$2" "$most")
     echo "== status $1: $verdict"
     case $verdict in

@@ -39,15 +39,25 @@ is_finished() {
     [ "$(newest_step "$1")" -ge "$(configured "$1/config.ini" updates 1)" ]
 }
 
-# doom RUN WHY...: for good.
-doom() {
-    local run=$1
-    shift
-    mkdir -p "$run"
-    printf '%s  job %s (%s): %s\n' "$(date '+%F %T')" "$SLURM_JOB_ID" "$SLURM_JOB_NAME" "$*" \
-        >>"$run/stopped.txt"
-    echo "train.sbatch: $run stops for good: $*" >&2
+# note RUN WHO WHY...: why nobody goes on with this run.
+note() {
+    local file=$1/stopped.txt
+    echo "train.sbatch: $1 stops: ${*:3}" >&2
+    if ! { mkdir -p "$1" && printf '%s  %s: %s\n' "$(date '+%F %T')" "$2" "${*:3}" >>"$file"; } \
+        2>/dev/null; then
+        echo "train.sbatch: $file cannot be written" >&2
+        [ -s "$file" ] || rm -f "$file"
+    fi
 }
+
+# doom RUN WHY...: for good.
+doom() { note "$1" "job $SLURM_JOB_ID ($SLURM_JOB_NAME)" "${@:2}"; }
+
+# count_failures FAILURES RUN STEP: whole or not at all.
+count_failures() {
+    mkdir -p "$2" && echo "$1 $3" >"$2/failures.txt.part" &&
+        mv "$2/failures.txt.part" "$2/failures.txt"
+} 2>/dev/null
 
 # was_doomed_by RUN NAME: by a job of this name.
 was_doomed_by() { grep -qsF -- " ($2): " "$1/stopped.txt"; }
@@ -82,12 +92,15 @@ judge() {
     failures=$((${failures:-0} + 1))
     # After a rewind the newest is an older one.
     if [ "$step" -ne "${last:--1}" ]; then
-        failures=$((status != 75))
+        failures=0
     fi
-    if ! { mkdir -p "$run" && echo "$failures $step" >"$run/failures.txt"; }; then
-        doom "$run" "status $status: $message; and $run/failures.txt cannot be written"
-        echo doomed
-    elif [ "$failures" -lt "$most" ]; then
+    # On a full disk every start counts.
+    if ! count_failures "$failures" "$run" "$step"; then
+        echo "train.sbatch: $run/failures.txt cannot be written" >&2
+        rm -f "$run/failures.txt.part"
+        failures=$((${SLURM_RESTART_COUNT:-0} + 1))
+    fi
+    if [ "$failures" -lt "$most" ]; then
         rm -f "$run/stopped.txt"
         echo again
     else

@@ -18,7 +18,7 @@ fi
 
 # shellcheck source=site.sh
 source "$clone/jobs/site.sh" ||
-    give_up 78 "$site: cannot be read, or is no shell script; see the job's log"
+    give_up 78 "$site: cannot be read, is no shell script, or ends the shell; see the job's log"
 palimpsest=${palimpsest:-$clone/build/palimpsest}
 if [ ! -x "$palimpsest" ]; then
     give_up 66 "$palimpsest: is not there; build it, or name it in $site"
@@ -26,7 +26,7 @@ fi
 
 # SLURM 22 and earlier do not tell a job when it ends.
 if [ -z "${SLURM_JOB_END_TIME:-}" ]; then
-    job_end=$(squeue --noheader --jobs="$job" --format=%e 2>/dev/null)
+    job_end=$(SLURM_TIME_FORMAT=standard squeue --noheader --jobs="$job" --format=%e 2>/dev/null)
     if [ -n "$job_end" ] && job_end=$(date --date="$job_end" +%s 2>/dev/null); then
         export SLURM_JOB_END_TIME=$job_end
     fi

@@ -19,7 +19,7 @@ if [ $# = 2 ] && [ "$1" = --count ]; then
     lines "$2" | wc -l
     exit
 elif [ $# = 3 ] && [ "$1" = --line ]; then
-    lines "$3" | sed -n "$2p"
+    lines "$3" | awk -v number="$2" 'NR == number'
     exit
 elif [ $# != 2 ]; then
     sed -n '4,8s/^# \{0,1\}//p' "$0" >&2

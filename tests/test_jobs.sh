@@ -186,7 +186,7 @@ for way in requeue TERM; do
         if [ "$way" = requeue ]; then
             scontrol requeue "$job"
         else
-            scancel --signal=TERM "$job"
+            scancel --full --signal=TERM "$job" # to the script too
         fi
         cluster_wait 30 eval 'let_begin; starts_again "$way" $starts "$job"'
         check "$way in $moment: it is started again" [ "$(starts_of "$way")" = $((starts + 1)) ]

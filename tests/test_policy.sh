@@ -61,8 +61,9 @@ stopped_says "1 starts in a row without a checkpoint after update 6"
 begin
 for status in 1 70 71 73 74 137; do
     saves $status # each fails, but comes further
-    gives again judge r $status failed 2
+    gives again judge r $status failed 1
 done
+gives again judge r 137 "one" 2
 gives doomed judge r 137 "the last" 2
 stopped_says "after update 137 (-1: none); the last one had status 137: the last"
 
@@ -70,6 +71,12 @@ begin
 gives again judge r 1 failed 2
 gives doomed judge r 1 failed 2
 stopped_says "after update -1"
+
+begin
+mkdir r/failures.txt.part # as on a full disk
+gives again judge r 73 "disk full" 2
+SLURM_RESTART_COUNT=1 gives doomed judge r 73 "disk full" 2
+stopped_says "status 73: disk full"
 
 begin
 echo 'no numbers' >r/failures.txt

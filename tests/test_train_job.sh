@@ -177,11 +177,15 @@ ends 1 '78: doomed' 0 kept 1 "status 78: watchdog: rank 3 is lost"
 plays "a link stops" 'saves 5; exit 75' $link waiting=12
 ends 75 '75: again' 0 kept 1
 plays "the last link stops" 'saves 5; exit 75' $link
-ends 75 '75: again' 0 kept 1 "(palimpsest-chain-r-1): the chain has no link left" "update 5"
+ends 75 '75: again' 0 kept 1 "job 9: the chain has no link left" "update 5"
+plays_on "a link that chain.sh has added" 'saves 6; exit 75' $link waiting=12
+ends 75 '75: again' 0 kept 1
+plays_on "it is doomed" 'exit 65' $link waiting=12
+ends 1 '65: doomed' 0 cancelled 1 "(palimpsest-chain-r-1): status 65"
 plays_on "its chain has stopped" 'exit 75' $link waiting=12
-ends 1 nothing 0 kept 0 "no link left"
+ends 1 nothing 0 kept 0 "status 65"
 sed -i 's/-r-1)/-r-2)/' r/stopped.txt
-plays_on "another chain has stopped" 'saves 6; exit 75' $link waiting=12
+plays_on "another chain has stopped" 'saves 7; exit 75' $link waiting=12
 ends 75 '75: again' 0 kept 1
 plays "a link finishes" 'saves 10' $link waiting=12
 ends 0 '0: done' 0 cancelled 1
@@ -189,6 +193,12 @@ plays "a link is doomed" 'exit 65' $link waiting=12
 ends 1 '65: doomed' 0 cancelled 1 "status 65"
 
 # ---- the folder of another job -------------------------------------------------------------------
+
+plays "the owner's count" 'exit 1'
+cp r/failures.txt kept
+plays_on "another job" 'exit 72' folder_patience=0
+ends 72 '72: busy' 0 kept 1
+check "the owner's count stays" cmp r/failures.txt kept
 
 holds() { check "$stage, $what: r has $*" [ "$(cd r && echo *)" = "$*" ]; }
 
@@ -236,6 +246,9 @@ plays "SIGTERM while the job runs on, as preemption with time to spare" 'term; s
 ends 75 '75: again' 1 kept 1
 plays "SIGTERM three times" 'term; lasts 0.1; term; lasts 0.1; term; lasts 0.1; saves 5; exit 75'
 ends 75 '75: again' 1 kept 1
+plays "SIGTERM to everything" \
+    'kill -TERM "$(cat script)" $PPID; lasts 0.1; says "palimpsest: stopped"; saves 5; exit 75'
+ends 75 '75: again' 1 kept 1
 plays "cancelled" 'state CANCELLED; term; saves 5; exit 75'
 ends 75 taken 0 kept 1
 plays "cancelled, and the signal does not come to the script" 'state CANCELLED; exit 75'
@@ -266,9 +279,8 @@ plays "the time limit of a link" "$in_time" $link waiting=12
 ends 75 '71: again' 0 kept 1
 plays "the time limit of the last link" "$in_time" $link
 ends 75 '71: again' 0 kept 1 "no link left"
-plays_on "the time limit that dooms a chain" "rm r/stopped.txt; $in_time" \
-    SLURM_JOB_NAME=palimpsest-chain-r-1 waiting=12
-ends 1 nothing 0 kept 0 "no link left"
+plays_on "the time limit that dooms a chain" "$in_time" $link waiting=12
+ends 1 '71: doomed' 0 cancelled 1 "status 71: the time limit came"
 plays "the time limit, not heard of" 'state TIMEOUT TimeLimit; saves 5; exit 75'
 ends 75 '75: again' 1 kept 1
 
@@ -306,6 +318,13 @@ ends 75 '75: again' 1 kept 1
 check "chain.sh reads it too" "$folder/clone/jobs/chain.sh" --dry-run "$work/$stage/c.ini" >dry
 check "and has its options again" [ "$(clone=$folder/clone bash -euc \
     'before=$-; source "$clone/jobs/site.sh"; [ $- != "$before" ] || echo same')" = same ]
+cat "$folder/kept" - <<<'exit 0' >"$environment"
+plays "an environment that ends the shell" 'exit 75'
+ends 1 '78: doomed' 0 kept 0 "status 78" "ends the shell"
+check "chain.sh sees it too" eval '! "$folder/clone/jobs/chain.sh" --dry-run "$work/$stage/c.ini" 2>dry'
+: >"$environment"
+plays "an environment that says nothing" 'saves 5; exit 75'
+ends 75 '75: again' 1 kept 1
 echo 'if' >"$environment"
 plays "an environment that is no script" 'exit 75' $link waiting=12
 ends 1 '78: doomed' 0 cancelled 0 "status 78" "environment.sh"

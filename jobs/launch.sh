@@ -17,10 +17,10 @@ end_stuck_launcher() {
     pkill -KILL -P "$1"
 }
 
-# with_status FILE COMMAND...: the command; its status is in the file at the end. SIGTERM may be sent
-# to everything here (scancel --full): srun would end the ranks, which have it already, at once.
+# with_status FILE COMMAND...: the command; its status is in the file at the end. SLURM's signals
+# may come to this shell too.
 with_status() {
-    trap '' TERM
+    trap : TERM
     "${@:2}"
     echo $? >"$1"
 }
@@ -46,7 +46,7 @@ start() {
     ended=$(mktemp)
     with_status "$ended" "$@" 2>"$errors" &
     process=$!
-    (trap '' TERM && exec tail --pid=$process --lines=+1 --follow "$errors" >&2) &
+    tail --pid=$process --lines=+1 --follow "$errors" >&2 &
     end_stuck_launcher $process "$errors" 2>/dev/null &
     while kill -0 $process 2>/dev/null; do
         wait $process

@@ -186,7 +186,7 @@ for way in requeue TERM; do
         if [ "$way" = requeue ]; then
             scontrol requeue "$job"
         else
-            scancel --full --signal=TERM "$job" # to the script too
+            scancel --signal=TERM "$job"
         fi
         cluster_wait 30 eval 'let_begin; starts_again "$way" $starts "$job"'
         check "$way in $moment: it is started again" [ "$(starts_of "$way")" = $((starts + 1)) ]

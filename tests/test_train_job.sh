@@ -246,9 +246,6 @@ plays "SIGTERM while the job runs on, as preemption with time to spare" 'term; s
 ends 75 '75: again' 1 kept 1
 plays "SIGTERM three times" 'term; lasts 0.1; term; lasts 0.1; term; lasts 0.1; saves 5; exit 75'
 ends 75 '75: again' 1 kept 1
-plays "SIGTERM to everything" \
-    'kill -TERM "$(cat script)" $PPID; lasts 0.1; says "palimpsest: stopped"; saves 5; exit 75'
-ends 75 '75: again' 1 kept 1
 plays "cancelled" 'state CANCELLED; term; saves 5; exit 75'
 ends 75 taken 0 kept 1
 plays "cancelled, and the signal does not come to the script" 'state CANCELLED; exit 75'

@@ -261,10 +261,12 @@ file_says branch.log "resumed from straight/checkpoints" "without --resume strai
     "resumed from branch/checkpoints"
 
 progress "the controller is away while a training stops"
-train away
+train away watchdog.step=0 watchdog.save=0 watchdog.evaluation=0
 cluster_wait 30 has_updates away 50
+rank_processes | xargs kill -STOP # it may not finish while the controller does
 controller_stop
 rank_processes | xargs kill -USR1
+rank_processes | xargs kill -CONT
 check "it stops" cluster_wait 20 no_rank_is_left
 sleep 3
 controller_start

@@ -85,7 +85,7 @@ Status checkpoint_tensors(Checkpoint *checkpoint, const char *folder, Checkpoint
 /* Collective over the group it was opened with. */
 Status checkpoint_shape(Checkpoint *checkpoint, const char *name, Shape *shape);
 
-/* Files, best first: each worth a try when those before it are damaged. */
+/* Files, newest first: each worth a try when those before it are damaged. */
 typedef struct CheckpointList {
     char (*paths)[PAL_PATH_SIZE];
     int count;

@@ -50,7 +50,7 @@ note() {
     fi
 }
 
-# doom RUN WHY...: for good.
+# doom RUN WHY...: no start of this job, or of its chain, goes on.
 doom() { note "$1" "job $SLURM_JOB_ID ($SLURM_JOB_NAME)" "${@:2}"; }
 
 # count_failures FAILURES RUN STEP: whole or not at all.

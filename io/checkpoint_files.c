@@ -162,15 +162,19 @@ static void free_name(const char *path, const char *suffix, char *name, size_t s
 }
 
 /* Files of later updates get this after their names; the newest first, so that those which still
- * have theirs are the run's own, wherever this is killed. */
-static void leave_later(const char *run, int64_t update, const char *suffix)
+ * have theirs are the run's own, wherever this is killed. replaces: what has such a name already,
+ * else it is kept and the names get a number. */
+static void leave_later(const char *run, int64_t update, const char *suffix, bool replaces)
 {
     char folder[PAL_PATH_SIZE], path[PAL_PATH_SIZE], left[PAL_PATH_SIZE + 32];
     if (join(run, "checkpoints", folder) != PAL_OK) return;
     Updates updates = updates_of(folder, "");
     for (int i = 0; i < updates.count && updates.list[i] > update; i++) {
         if (step_path(folder, updates.list[i], path) != PAL_OK) continue;
-        free_name(path, suffix, left, sizeof left);
+        if (replaces)
+            snprintf(left, sizeof left, "%s%s", path, suffix);
+        else
+            free_name(path, suffix, left, sizeof left);
         if (rename(path, left) == 0)
             log_info("%s is of updates that the run has gone back from; it is called %s now", path,
                      left);
@@ -181,7 +185,7 @@ static void leave_later(const char *run, int64_t update, const char *suffix)
     free(updates.list);
 }
 
-void checkpoint_rewind(const char *run, int64_t update) { leave_later(run, update, rewound); }
+void checkpoint_rewind(const char *run, int64_t update) { leave_later(run, update, rewound, true); }
 
 /* Where the pointer cannot be moved, none is better than one to an earlier checkpoint: then the
  * highest step is taken. */
@@ -294,13 +298,13 @@ bool checkpoint_same_list(const CheckpointList *a, const CheckpointList *b)
 void checkpoint_go_on_from(const char *run, int64_t update)
 {
     char path[PAL_PATH_SIZE], latest[PAL_PATH_SIZE], target[PAL_PATH_SIZE];
-    leave_later(run, update, ".left");
+    leave_later(run, update, ".left", false);
     if (checkpoint_name(run, update, path) != PAL_OK ||
         join(run, "checkpoints/latest", latest) != PAL_OK || publish_same_file(latest, path))
         return;
     ssize_t length = readlink(latest, target, sizeof target - 1);
     if (length > 0)
-        log_warn("%s: points to %.*s; the run goes on from %s", latest, (int)length, target, path);
+        log_info("%s: points to %.*s; the run goes on from %s", latest, (int)length, target, path);
     point_latest(run, update);
 }
 
@@ -312,9 +316,9 @@ void checkpoint_list_free(CheckpointList *list)
 
 void checkpoint_set_aside(const char *path)
 {
-    char aside[PAL_PATH_SIZE];
-    int length = snprintf(aside, sizeof aside, "%s.unusable", path);
-    if (length >= PAL_PATH_SIZE || rename(path, aside) != 0)
+    char aside[PAL_PATH_SIZE + 32];
+    free_name(path, ".unusable", aside, sizeof aside);
+    if (rename(path, aside) != 0)
         log_warn("%s: cannot be set aside: %s", path, strerror(errno));
     else
         log_warn("set aside as %s", aside);

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 #
-# What the arguments of `palimpsest train` say to the scripts that pass them on.
-
-# shellcheck source=policy.sh
-source "$(dirname "${BASH_SOURCE[0]}")/policy.sh"
+# What the arguments of `palimpsest train` say to the scripts that pass them on. `most_failures` needs
+# policy.sh too.
 
 # each_option NAME ARGUMENTS...: the values of this option of `palimpsest train`, one a line, and
 # those that are no option's for the name "".

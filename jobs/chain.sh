@@ -34,6 +34,10 @@ while [ $# -gt 0 ]; do
             usage
             exit 0
             ;;
+        --requeue | --no-requeue | --dependency* | -d* | --job-name* | -J*)
+            echo "chain: $1: a chain has its own: one name, links that wait for each other" >&2
+            exit 64
+            ;;
         --)
             shift
             break
@@ -43,7 +47,10 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-if [ $# = 0 ] || ! [[ $links =~ ^[1-9][0-9]{0,3}$ ]]; then
+if ! [[ $links =~ ^[1-9][0-9]{0,3}$ ]]; then
+    echo "chain: --links=$links: expected a number from 1 to 9999" >&2
+    exit 64
+elif [ $# = 0 ]; then
     usage >&2
     exit 64
 fi

@@ -4,10 +4,12 @@
 # The end of a start of train.sbatch: the verdict of policy.sh, and what follows for the job and the
 # other links of its chain.
 #
-# Reads $run, $most, $chain (true: a link), $first (true: the job's first start), and $status and
-# $message of the program. Sets $asked_to_stop: SLURM's signal has come, `take` being the trap.
+# Reads $run, $most, $chain (true: a link), $first (true: the job's first start), $began_at (its
+# newest checkpoint at that time), and $status and $message of the program. Sets $asked_to_stop:
+# SLURM's signal has come, `take` being the trap.
 
 asked_to_stop=false
+requeued=false
 taken=false
 concluded=false
 verdict=
@@ -26,7 +28,9 @@ note_end_of_chain() {
 come_back() {
     if [ "$chain" = true ]; then
         note_end_of_chain
-    elif ! requeue; then
+    elif requeue; then
+        requeued=true
+    else
         doom "$run" "the job cannot be requeued; submit it again, or use jobs/chain.sh where jobs" \
             "cannot be requeued; it goes on from the checkpoint of update $(newest_step "$run")"
     fi
@@ -39,7 +43,7 @@ conclude() {
     if [ "$chain" = false ] && [ "$first" = true ] && [ "$1" != 72 ]; then
         rm -f "$run/failures.txt" # a new job, a new count
     fi
-    verdict=$(judge "$run" "$1" "$2" "$most")
+    verdict=$(judge "$run" "$1" "$2" "$most" "$began_at")
     echo "== status $1: $verdict"
     case $verdict in
         done | doomed) [ "$chain" = false ] || cancel_waiting_links ;;
@@ -47,7 +51,7 @@ conclude() {
         busy)
             # One that is preempted has not had its time to wait.
             if [ "$asked_to_stop" = true ] && [ "$chain" = false ]; then
-                requeue
+                requeue || echo "== it cannot be requeued; submit it again"
             fi
             ;;
     esac
@@ -60,9 +64,9 @@ leave() {
         doomed) exit 1 ;;
         busy) exit 72 ;;
     esac
-    if [ "$chain" = false ]; then
+    if [ "$requeued" = true ]; then
         pause 60 # until SLURM ends this start of the job
-    elif [ "$1" != 75 ]; then
+    elif [ "$chain" = true ] && [ "$1" != 75 ]; then
         pause 30 # what is left of the failed start may need time to end
     fi
     exit 75
@@ -81,17 +85,16 @@ end_start() {
 }
 
 # take: SLURM's signal before it takes the nodes away. What becomes of a job whose time is up is
-# decided here: the script is killed soon.
+# decided here, also where the program has not ended yet: the script is killed soon.
 take() {
     local said
     said=$(says_of_job)
     if is_taken "$said"; then
         taken=true
-    elif is_late "$said" && [ "$status" = 72 ]; then
-        conclude 72 "$message"
     elif is_late "$said"; then
-        echo "== the time limit came before training had stopped"
-        conclude 71 "the time limit came before training had stopped"
+        echo "== the time limit has come"
+        at_time_limit
+        conclude "$status" "$message"
     fi
     asked_to_stop=true
 }

@@ -17,11 +17,11 @@
 #palimpsest=/shared/bin/palimpsest
 
 # How SLURM and your MPI library find each other; `srun --mpi=list` shows what there is.
-mpi_plugin=${mpi_plugin:-pmix}
+#mpi_plugin=pmix
 
 # Seconds to wait for a run folder that another job is writing into, or ranks that have lost their
 # node: file systems take this long to notice that the holder of a lock is dead.
-folder_patience=${folder_patience:-1200}
+#folder_patience=1200
 
 # false where users may not requeue their jobs: then use jobs/chain.sh.
-may_requeue=${may_requeue:-true}
+#may_requeue=true

@@ -17,15 +17,19 @@ pause() {
 }
 
 # What SLURM says of this job; empty when its controller does not answer.
-says_of_job() {
+# A signal to all processes of the job does not end the question.
+says_of_job() (
+    trap '' TERM
     scontrol show job "$job" 2>/dev/null | grep -oE '(JobState|Reason|Requeue)=[^ ]*' | tr '\n' ' '
-}
+)
 
 # is_late SAID: its time is up.
 is_late() { [[ $1 == *Reason=TimeLimit* ]]; }
 
 # has_nodes SAID: SLURM's names for what a job that runs may be doing at the moment.
-has_nodes() { [[ $1 =~ JobState=(RUNNING|SUSPENDED|SIGNALING|RESIZING|CONFIGURING)( |$) ]]; }
+has_nodes() {
+    [[ $1 =~ JobState=(RUNNING|SUSPENDED|STOPPED|SIGNALING|RESIZING|CONFIGURING)( |$) ]]
+}
 
 # is_taken SAID: SLURM ends this start for another reason, and knows itself what becomes of the job.
 is_taken() { [[ $1 == *JobState=* ]] && ! has_nodes "$1" && ! is_late "$1"; }

@@ -62,10 +62,11 @@ count_failures() {
 # was_doomed_by RUN NAME: by a job of this name.
 was_doomed_by() { grep -qsF -- " ($2): " "$1/stopped.txt"; }
 
-# judge RUN STATUS MESSAGE MOST: prints done, again, busy or doomed, and keeps the books. MOST:
-# failures in a row.
-judge() {
-    local run=$1 status=$2 message=$3 most=$4 step failures=0 last=-1
+# judge RUN STATUS MESSAGE MOST BEGAN_AT: prints done, again, busy or doomed, and keeps the books.
+# MOST: failures in a row; BEGAN_AT: the newest step when this start began. No signal ends it.
+judge() (
+    trap '' TERM
+    run=$1 status=$2 message=$3 most=$4 began_at=$5
     if [ "$status" = 0 ] && ! is_finished "$run"; then
         message="the launcher says that all is well, but the training has not come to its end"
         status=1
@@ -74,31 +75,32 @@ judge() {
         0)
             rm -f "$run/failures.txt" "$run/stopped.txt"
             echo "done"
-            return
+            exit
             ;;
         72)
             echo "train.sbatch: $run is left alone: $message" >&2
             echo busy
-            return
+            exit
             ;;
         64 | 65 | 76 | 78)
             doom "$run" "status $status: $message"
             echo doomed
-            return
+            exit
             ;;
     esac
     step=$(newest_step "$run")
     read -r failures last < <(grep -sxE '[0-9]+ -?[0-9]+' "$run/failures.txt")
     failures=$((${failures:-0} + 1))
-    # After a rewind the newest is an older one.
-    if [ "$step" -ne "${last:--1}" ]; then
+    # Another, not a later one: after a rewind the newest is an older one.
+    if [ "$step" -ne "${last:-$began_at}" ]; then
         failures=0
     fi
-    # On a full disk every start counts.
+    # Where nothing can be noted, as on a full disk, each start before this one counts as a failure.
     if ! count_failures "$failures" "$run" "$step"; then
         echo "train.sbatch: $run/failures.txt cannot be written" >&2
         rm -f "$run/failures.txt.part"
-        failures=$((${SLURM_RESTART_COUNT:-0} + 1))
+        failures=0
+        [ "$step" -ne "$began_at" ] || failures=$((${SLURM_RESTART_COUNT:-0} + 1))
     fi
     if [ "$failures" -lt "$most" ]; then
         rm -f "$run/stopped.txt"
@@ -109,4 +111,4 @@ judge() {
         rm -f "$run/failures.txt"
         echo doomed
     fi
-}
+)

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # Reads environment.sh of $clone; fails where that is no shell script, or ends the shell. Sets $site,
-# its path, and what the site has left out.
+# its path.
 #
 # Modules and conda read variables that are not set, and have commands that fail. No function: what
 # is declared in one is gone at its end.
@@ -26,6 +26,3 @@ esac
 case $options_before_site in
     *u*) set -u ;;
 esac
-mpi_plugin=${mpi_plugin:-pmix}
-folder_patience=${folder_patience:-1200}
-may_requeue=${may_requeue:-true}

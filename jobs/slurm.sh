@@ -3,10 +3,7 @@
 #
 # What every batch script needs first: the clone, the site's environment, and how ranks are started.
 # Sourced by the *.sbatch scripts, which SLURM runs as copies somewhere else.
-# Sets $palimpsest, $launcher, and $job (job.sh).
-
-# shellcheck source=job.sh
-source "$clone/jobs/job.sh"
+# After job.sh. Sets $palimpsest and $launcher.
 
 # give_up STATUS WHY...: the job cannot work. Scripts that have a run folder have one of their own.
 if ! declare -F give_up >/dev/null; then
@@ -47,6 +44,7 @@ fi
 # Many cluster file systems have no locks; the program keeps other writers away by itself.
 export HDF5_USE_FILE_LOCKING=${HDF5_USE_FILE_LOCKING:-FALSE}
 
+mpi_plugin=${mpi_plugin:-pmix}
 if ! srun --mpi=list 2>&1 | tr -s ' \t' '\n' | grep -qx "$mpi_plugin"; then
     srun --mpi=list >&2
     give_up 69 "srun has no --mpi=$mpi_plugin; choose mpi_plugin in $site from what it lists"

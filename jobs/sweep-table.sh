@@ -8,11 +8,11 @@
 #   jobs/sweep-table.sh --line N SETTINGS   one of them
 set -euo pipefail
 
-# lines SETTINGS: those that are a training, each with a newline, which the last may lack.
+# lines SETTINGS: those that are a training.
 lines() {
-    # shellcheck disable=SC1003
-    tr -d '\r' <"$1" |
-        sed -e 's/^[[:space:]]*//' -e 's/[[:space:]]*$//' -e '/^#/d' -e '/^$/d' -e '$a\'
+    LC_ALL=C awk 'NR == 1 { sub(/^\357\273\277/, "") } # the byte order mark of some editors
+        { gsub(/^[ \t]+|[ \t\r]+$/, "") }
+        $0 != "" && !/^#/' "$1"
 }
 
 if [ $# = 2 ] && [ "$1" = --count ]; then
@@ -44,7 +44,6 @@ while read -r line; do
     run=$2/$number
     metrics=$run/metrics.jsonl
     updates=$(last_number "$metrics" train update)
-    wanted=$(configured "$run/config.ini" updates none)
     state="under way"
     if [ -f "$run/settings.txt" ] && [[ $(cat "$run/settings.txt") != *": $line" ]]; then
         state=another
@@ -54,8 +53,6 @@ while read -r line; do
         state=finished
     elif [ -f "$run/stopped.txt" ]; then
         state=stopped
-    elif [ "$updates" = "$wanted" ]; then
-        state=finished
     elif [ ! -f "$metrics" ]; then
         state=waits
     fi

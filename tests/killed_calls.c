@@ -61,18 +61,26 @@ int symlink(const char *from, const char *to)
     return real(from, to);
 }
 
-int unlink(const char *path)
+int unlink(const char *name)
 {
     static int (*real)(const char *);
     if (real == NULL) *(void **)&real = dlsym(RTLD_NEXT, "unlink");
-    count(path);
-    return real(path);
+    count(name);
+    return real(name);
 }
 
-int ftruncate(int file, off_t length)
+int unlinkat(int fd, const char *name, int flag)
+{
+    static int (*real)(int, const char *, int);
+    if (real == NULL) *(void **)&real = dlsym(RTLD_NEXT, "unlinkat");
+    count_file(fd); /* the name alone does not say where it is */
+    return real(fd, name, flag);
+}
+
+int ftruncate(int fd, off_t length)
 {
     static int (*real)(int, off_t);
     if (real == NULL) *(void **)&real = dlsym(RTLD_NEXT, "ftruncate");
-    count_file(file);
-    return real(file, length);
+    count_file(fd);
+    return real(fd, length);
 }

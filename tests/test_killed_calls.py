@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """A run that is killed at each call that renames, removes or cuts a file in its folder, or makes a
-folder or link there (not: that creates or writes a file): while it
-saves and removes old checkpoints, goes back over bad updates, or begins a branch at an older
-checkpoint. The next start goes on with the bits of a run that was not killed; every update, and
-every return to a checkpoint, stands once in the metrics; and what is called a checkpoint is one of
-the run's own.
+folder or link there (not: that creates or writes a file): while it saves and removes old
+checkpoints, goes back over bad updates, or begins a branch at an older checkpoint. The next start
+goes on with the bits of a run that was not killed; every update, and every return to a checkpoint,
+stands once in the metrics; and what is called a checkpoint is one of the run's own.
 
     tests/test_killed_calls.py build/palimpsest
 """

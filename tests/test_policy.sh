@@ -7,6 +7,7 @@
 #   tests/test_policy.sh build/palimpsest
 source "$(dirname "$0")/support.sh"
 source "$sources/jobs/arguments.sh"
+source "$sources/jobs/policy.sh"
 
 # gives WANTED COMMAND...: it prints that.
 gives() {
@@ -46,46 +47,61 @@ stopped_says() { check "stopped.txt says: $*" grep -qF -- "$*" r/stopped.txt; }
 
 begin
 for status in 64 65 76 78; do
-    gives doomed judge r $status "wrong $status" 3
+    gives doomed judge r $status "wrong $status" 3 -1
     stopped_says "  job 9 (mine): status $status: wrong $status"
 done
 
 begin
 saves 5
-gives again judge r 75 stopped 1 # stops that have brought something are no failures
+gives again judge r 75 stopped 1 -1 # stops that have brought something are no failures
 saves 6
-gives again judge r 75 stopped 1
-gives doomed judge r 75 stopped 1
+gives again judge r 75 stopped 1 5
+gives doomed judge r 75 stopped 1 6
 stopped_says "1 starts in a row without a checkpoint after update 6"
 
 begin
 for status in 1 70 71 73 74 137; do
     saves $status # each fails, but comes further
-    gives again judge r $status failed 1
+    gives again judge r $status failed 1 -1
 done
-gives again judge r 137 "one" 2
-gives doomed judge r 137 "the last" 2
+gives again judge r 137 "one" 2 137
+gives doomed judge r 137 "the last" 2 137
 stopped_says "after update 137 (-1: none); the last one had status 137: the last"
 
 begin
-gives again judge r 1 failed 2
-gives doomed judge r 1 failed 2
+gives again judge r 1 failed 2 -1
+gives doomed judge r 1 failed 2 -1
 stopped_says "after update -1"
 
 begin
+saves 5 # by another job
+gives again judge r 1 failed 2 5
+gives doomed judge r 1 failed 2 5
+
+begin
+saves 5
+gives again judge r 1 failed 2 5
+saves 6 # by a start that nobody has judged: its node died
+gives again judge r 1 failed 2 6
+gives again judge r 1 failed 2 6
+gives doomed judge r 1 failed 2 6
+
+begin
 mkdir r/failures.txt.part # as on a full disk
-gives again judge r 73 "disk full" 2
-SLURM_RESTART_COUNT=1 gives doomed judge r 73 "disk full" 2
+gives again judge r 73 "disk full" 2 -1
+SLURM_RESTART_COUNT=1 gives doomed judge r 73 "disk full" 2 -1
 stopped_says "status 73: disk full"
+saves 5
+SLURM_RESTART_COUNT=2 gives again judge r 73 "disk full" 2 -1
 
 begin
 echo 'no numbers' >r/failures.txt
-gives again judge r 1 failed 2
+gives again judge r 1 failed 2 -1
 
 begin
-gives again judge r 0 "" 3 # the launcher is mistaken
+gives again judge r 0 "" 3 -1 # the launcher is mistaken
 saves 10
-gives "done" judge r 0 "" 3
+gives "done" judge r 0 "" 3 -1
 check "nothing is counted any more" [ ! -e r/failures.txt ]
 
 begin
@@ -94,7 +110,7 @@ echo "1 10" >r/failures.txt
 echo old >r/stopped.txt
 cp -r r before
 for most in 1 2; do
-    gives busy judge r 72 "somebody writes" $most
+    gives busy judge r 72 "somebody writes" $most 10
 done
 check "another job's folder is left as it was" diff -r before r
 
@@ -102,16 +118,16 @@ begin
 for status in 75 1 0; do
     echo old >r/stopped.txt
     saves 10
-    judge r $status stopped 9 >/dev/null 2>&1
+    judge r $status stopped 9 10 >/dev/null 2>&1
     check "what goes on after $status has not stopped" [ ! -e r/stopped.txt ]
 done
 
 begin
 saves 6
-gives again judge r 75 stopped 1
+gives again judge r 75 stopped 1 -1
 rm r/checkpoints/*
 saves 5
-gives again judge r 75 "after a rewind" 1
+gives again judge r 75 "after a rewind" 1 6
 
 # ---- checkpoints ---------------------------------------------------------------------------------
 
@@ -129,9 +145,25 @@ ln -s ../elsewhere r/checkpoints
 gives 100000001 newest_step r
 rm -r elsewhere
 
-# ---- messages ------------------------------------------------------------------------------------
+# ---- the time limit ------------------------------------------------------------------------------
 
 source "$sources/jobs/launch.sh"
+
+# at_limit STATUS BEGAN: what it makes of a command that began then.
+at_limit() {
+    status=$1 began=$2 message=before
+    at_time_limit
+    echo "$status $message"
+}
+limit="71 the time limit came before training had stopped"
+gives "75 before" at_limit 75 ""
+gives "$limit" at_limit 75 $SECONDS
+gives "72 before" at_limit 72 ""
+gives "72 before" at_limit 72 $SECONDS
+gives "$limit" at_limit 72 $((SECONDS - 61))
+
+# ---- messages ------------------------------------------------------------------------------------
+
 cat >errors <<'END'
 srun: job 9 queued
 watchdog: no reports

@@ -19,6 +19,11 @@ mkdir "$bin"
 # program, and answer: what SLURM says of the job.
 cat >"$bin/words" <<'WORDS'
 term() { kill -TERM "$(cat script)"; }
+term_all() {
+    trap '' TERM
+    kill -TERM 0
+    "$real_sleep" 0.1
+}
 lasts() { "$real_sleep" "$1"; }
 starts() { wc -l <starts; }
 says() { echo "$*" >&2; }
@@ -62,6 +67,7 @@ if [ "$1" = requeue ]; then
     eval "${refusal:-}"
     state PENDING BeginTime
 else
+    eval "${question:-}"
     lasts "${slow:-0}"
     echo x >>asked
     [ "$(wc -l <asked)" -gt "${away:-0}" ] && cat answer
@@ -72,6 +78,10 @@ case $* in
     *--states=PENDING*) printf '%s' "${waiting:-}" ;;
     *--name=*) printf '%s' "${queued:-}" ;;
 esac
+SH
+command_is mv <<'SH'
+eval "${noted:-}"
+exec /usr/bin/mv "$@"
 SH
 for name in scancel sbatch; do
     command_is $name <<'SH'
@@ -96,7 +106,8 @@ stage=0
 
 # plays WHAT PROGRAM [NAME=VALUE...]: a job of this program, with these in its environment, besides
 # those of SLURM and of environment.sh:
-#   before, asleep, refusal   code while the script starts, waits for 10 s, asks for requeueing
+#   before, asleep, refusal, question, noted   code while the script starts, waits for 10 s, asks for
+#                             requeueing, asks about the job, notes failures
 #   requeue=0                 of a job with --no-requeue
 #   waiting, queued           the links of its chain that are pending, or in the queue at all
 #   slow, away                seconds until SLURM says what it knows of the job, questions before
@@ -160,6 +171,12 @@ plays_on "and again" 'says "palimpsest: no memory"; exit 70' SLURM_RESTART_COUNT
 ends 1 '70: doomed' 0 kept 1 "job 9 (palimpsest): 2 starts in a row" "no memory"
 plays_on "the first start of another job begins a new count" 'exit 1'
 ends 75 '1: again' 1 kept 1
+plays_on "a checkpoint that it has found is none of its own" 'saves 5; exit 75'
+plays_on "a new job comes no further" 'exit 1'
+ends 75 '1: again' 1 kept 1
+plays_on "and again" 'exit 1' SLURM_RESTART_COUNT=1
+ends 1 '1: doomed' 0 kept 1 "2 starts in a row without a checkpoint after update 5"
+rm r/checkpoints/*
 echo stale >r/stopped.txt
 plays_on "what goes on has not stopped" 'saves 5; exit 75' SLURM_RESTART_COUNT=1
 ends 75 '75: again' 1 kept 1
@@ -214,8 +231,14 @@ holds checkpoints config.ini
 plays "preemption while it waits" 'exit 72' asleep=term
 ends 72 '72: busy' 1 kept 1
 holds checkpoints config.ini
+plays "preemption while it waits, and it cannot be requeued" 'exit 72' asleep=term requeue=0
+ends 72 '72: busy' 0 kept 1
+file_says log "it cannot be requeued"
 plays "the time limit while it waits" 'exit 72' asleep=limit
 ends 72 '72: busy' 0 kept 1
+holds checkpoints config.ini
+plays "the time limit while it tries again" '[ "$(starts)" = 2 ] || exit 72; limit; lasts 0.5; exit 72'
+ends 72 '72: busy' 0 kept 2
 holds checkpoints config.ini
 plays "a cancelled job that waits" 'exit 72' asleep='state CANCELLED; term'
 ends 75 taken 0 kept 1
@@ -250,7 +273,7 @@ plays "cancelled" 'state CANCELLED; term; saves 5; exit 75'
 ends 75 taken 0 kept 1
 plays "cancelled, and the signal does not come to the script" 'state CANCELLED; exit 75'
 ends 75 taken 0 kept 1
-for now in SUSPENDED SIGNALING RESIZING; do # between two requests of somebody's
+for now in SUSPENDED STOPPED SIGNALING RESIZING; do # between two requests of somebody's
     plays "it stops while SLURM calls it $now" "state $now; saves 5; exit 75"
     ends 75 '75: again' 1 kept 1
 done
@@ -258,6 +281,19 @@ plays "a link is cancelled" 'state CANCELLED; exit 75' $link waiting=12
 ends 75 taken 0 kept 1
 plays "the last link is cancelled" 'state CANCELLED; exit 75' $link
 ends 75 taken 0 kept 1 "no link left"
+
+plays "SIGTERM to all processes while it judges" 'saves 5; exit 75' noted=term_all
+ends 75 '75: again' 1 kept 1
+plays "and while it asks, being cancelled" 'state CANCELLED; exit 75' question='[ -e asked ] || term_all'
+ends 75 taken 0 kept 1
+plays "what the program says after it" 'term_all; says "palimpsest: no memory"; exit 70'
+ends 75 '70: again' 1 kept 1
+file_says log "palimpsest: no memory"
+plays "the time limit when the program has just ended" 'saves 5; exit 75' \
+    question='[ -e asked ] || limit'
+ends 75 '75: again' 1 kept 1
+plays "when it has come to its end" 'saves 10' question='[ -e asked ] || limit'
+ends 0 '0: done' 0 kept 1
 
 # The verdict does not wait for the program's end.
 in_time='limit
@@ -363,14 +399,20 @@ check "whose files stay" [ "$(cd r && echo *)" = "checkpoints config.ini failure
 printf 'DATE  job 1 (%s): all is lost\n' "$name" >r/stopped.txt
 chain --links=3 -- "$PWD/c.ini" --run "$PWD/r"
 check "none behind a doomed one: status $status" [ "$status/$links" = 75/0 ]
+for option in --links=0 --requeue --dependency=afterok:3 --job-name=x; do
+    chain $option -- "$PWD/c.ini" --run "$PWD/r"
+    check "$option: status $status" [ "$status/$links" = 64/0 ]
+    file_says log "chain: $option: "
+done
 
 # ---- sweeps --------------------------------------------------------------------------------------
 
 script=sweep.sbatch
 arguments=(c.ini s.txt)
-printf 'train.lr_peak=1\r\n\n# no training\ntrain.lr_peak=2' >"$work/s.txt"
+printf '\357\273\277train.lr_peak=1\r\n\n# no training\ntrain.lr_peak=2' >"$work/s.txt"
 table=$folder/clone/jobs/sweep-table.sh
 check "two trainings" [ "$("$table" --count "$work/s.txt")" = 2 ]
+check "without a byte order mark" [ "$("$table" --line 1 "$work/s.txt")" = train.lr_peak=1 ]
 task=(SLURM_ARRAY_JOB_ID=9 SLURM_ARRAY_TASK_ID=2 "PALIMPSEST_CLONE=$folder/clone")
 plays "no settings" 'exit 75' "${task[@]}"
 check "they are missed: $status" [ "$status" = 66 ]
@@ -393,7 +435,7 @@ state_is() {
 
 cd runs/s/2 && mkdir checkpoints && cp ../../../c.ini config.ini && cd ../../.. || exit 70
 echo '{"kind": "train", "update": 10, "loss": 1}' >runs/s/2/metrics.jsonl
-state_is finished
+state_is "under way" # its last checkpoint is missing
 echo old >runs/s/2/stopped.txt
 state_is stopped
 touch runs/s/2/checkpoints/step-00000010.h5

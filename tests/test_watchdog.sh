@@ -82,7 +82,7 @@ file_says stopped/log.txt "2 of 3 ranks report; not rank 1 on $host: stopped, de
 file_says stopped/watchdog/rank-0.txt "rank 0 on $host: no progress for" "in step (limit 3 s)" \
     "waiting for others in group_" "calls of the main thread" "MPI_Allreduce"
 if command -v addr2line >/dev/null; then
-    file_says stopped/watchdog/rank-0.txt training_update command_train
+    file_says stopped/watchdog/rank-0.txt "of this program:" command_train
 fi
 check "the stopped rank does not report" [ ! -e stopped/watchdog/rank-1.txt ]
 
@@ -130,7 +130,8 @@ ends 75 30
 start 3 slow parallel.data=3 batch.rows=3 train.log_every=20 jobs.straggler_seconds=0.5 \
     jobs.straggler_factor=3
 slow=$(rank_process 2)
-for _ in $(seq 60); do
+for _ in $(seq 600); do
+    ! grep -q "is slow" slow/log.txt || break
     kill -STOP "$slow"
     sleep 0.09
     kill -CONT "$slow"

@@ -85,6 +85,7 @@ if [ -n "$python" ]; then
     check "verify says that it is whole" says "step-00000006.h5: whole"
     copy_run
     damage r/checkpoints/step-00000006.h5
+    echo before >r/checkpoints/step-00000006.h5.unusable
     words=("step-00000006.h5" "is damaged" "/weights/embedding/table")
     for ranks in 1 2; do
         run $ranks verify r
@@ -100,10 +101,11 @@ if [ -n "$python" ]; then
     resume
     check "the damaged one is named" warns "step-00000006.h5: is damaged"
     check "the one before is taken" says "resumed from r/checkpoints/step-00000004.h5"
-    check "the damaged one is set aside" [ -f r/checkpoints/step-00000006.h5.unusable ]
+    check "the damaged one is set aside" [ -s r/checkpoints/step-00000006.h5.unusable.2 ]
+    check "and replaces none" grep -qx before r/checkpoints/step-00000006.h5.unusable
     check "and does not count as one that is kept" \
         [ "$(ls r/checkpoints)" = "$(printf '%s\n' latest step-00000004.h5 \
-            step-00000006.h5.unusable step-00000008.h5)" ]
+            step-00000006.h5.unusable step-00000006.h5.unusable.2 step-00000008.h5)" ]
     check "every update is logged once" \
         [ "$(grep -o '"update": [0-9]*' r/metrics.jsonl | sort -u | wc -l)" = 8 ]
     check "no update is logged twice" [ "$(wc -l <r/metrics.jsonl)" = 8 ]
@@ -140,7 +142,7 @@ check "cut and empty files are passed over" says "resumed from r/checkpoints/ste
 copy_run
 ln -sfn step-00000099.h5 r/checkpoints/latest
 resume
-check "a pointer to nowhere is named" warns "latest: points to step-00000099.h5"
+check "a pointer to nowhere is named" says "latest: points to step-00000099.h5"
 check "the highest step is taken" says "resumed from r/checkpoints/step-00000006.h5"
 
 copy_run
@@ -151,7 +153,7 @@ check "no pointer is needed" says "resumed from r/checkpoints/step-00000006.h5"
 copy_run
 ln -sfn step-00000002.h5 r/checkpoints/latest
 resume --set train.updates=3
-check "where latest points is said" warns "latest: points to step-00000002.h5"
+check "where latest points is said" says "latest: points to step-00000002.h5"
 check "the newest counts" says "resumed from r/checkpoints/step-00000006.h5"
 check "latest points to it" [ "$(readlink r/checkpoints/latest)" = step-00000006.h5 ]
 

@@ -126,16 +126,18 @@ check "no report" [ ! -e suspended/watchdog ]
 kill -TERM "${processes[@]}"
 ends 75 30
 
-# One rank is stopped for nine tenths of its time: it is named, and when it no longer is, that too.
+# One rank is stopped again and again, each time for longer than the others compute between two
+# looks: when that comes while it computes, and not while it waits, it is named; and when it no
+# longer is slow, that too.
 start 3 slow parallel.data=3 batch.rows=3 train.log_every=20 jobs.straggler_seconds=0.5 \
     jobs.straggler_factor=3
 slow=$(rank_process 2)
-for _ in $(seq 600); do
-    ! grep -q "is slow" slow/log.txt || break
+for _ in $(seq 60); do
     kill -STOP "$slow"
-    sleep 0.09
+    sleep 1.5
     kill -CONT "$slow"
-    sleep 0.01
+    sleep 0.2
+    ! grep -q "is slow" slow/log.txt || break
 done
 file_says slow/log.txt "rank 2 on $host is slow: it computed "
 check "no other rank is" [ "$(grep -c 'is slow' slow/log.txt)" = 1 ]

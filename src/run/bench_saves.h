@@ -12,8 +12,8 @@
 Status bench_saves_check(const Group *world, const char *folder);
 
 /* Collective over all ranks, with a training that runs. Some saves into the folder of `saving`,
- * each between updates, beside a plain copy of the same bytes; prints medians; removes the files.
- */
+ * each between updates, beside a plain copy of the same bytes, or, synchronous ones, a plain write
+ * of as many; prints medians; removes the files. */
 Status bench_saves(Training *training, Saving *saving, const char *folder);
 
 #endif

@@ -129,13 +129,14 @@ node_kill() { ip netns pids "$1" | xargs -r kill -KILL 2>/dev/null; }
 node_cut() { ip link set "v$1" down; }
 node_join() { ip link set "v$1" up; }
 
-# cluster_wait SECONDS COMMAND...: until it succeeds; status 1 when it never does.
+# cluster_wait SECONDS COMMAND...: until it succeeds; status 1 when it never does. Tried every
+# $cluster_poll seconds, 0.2.
 cluster_wait() {
     local end=$((SECONDS + $1))
     shift
     until "$@"; do
         [ $SECONDS -lt $end ] || return 1
-        sleep 0.2
+        sleep "${cluster_poll:-0.2}"
     done
 }
 

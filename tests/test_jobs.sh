@@ -167,6 +167,7 @@ file_says last/stopped.txt "job $last (last): the job cannot be requeued"
 
 # at MOMENT RUN JOB: waits until it is there.
 at() {
+    local cluster_poll=0.02 # it is soon over
     case $1 in
         start-up) cluster_wait 20 rank_processes >/dev/null ;;
         training) cluster_wait 20 has_updates "$2" $((updates_before + 20)) ;;
@@ -183,11 +184,13 @@ for way in requeue TERM; do
         updates_before=$(cat "$way/metrics.jsonl" 2>/dev/null | wc -l)
         cluster_wait 30 is_running "$job"
         check "$way: $moment comes" at "$moment" "$way" "$job"
+        rank_processes | xargs -r kill -STOP # SLURM may take its time
         if [ "$way" = requeue ]; then
             scontrol requeue "$job"
         else
             scancel --signal=TERM "$job"
         fi
+        rank_processes | xargs -r kill -CONT
         cluster_wait 30 eval 'let_begin; starts_again "$way" $starts "$job"'
         check "$way in $moment: it is started again" [ "$(starts_of "$way")" = $((starts + 1)) ]
         starts=$(starts_of "$way")
@@ -317,7 +320,7 @@ check "one link ran" [ "$(grep -l '^== job' bad-*.log | wc -l)" = 1 ]
 file_says bad/stopped.txt "status 78"
 
 progress "a sweep; one whose task does not end within its limit; a chain that is too short"
-"$sources/jobs/chain.sh" --links=1 --time=1 --output="$work/short-%j.log" --job-name=mine -- \
+"$sources/jobs/chain.sh" --links=1 --time=1 --output="$work/short-%j.log" -- \
     "$work/straight.ini" --run "$work/short,1" --set train.updates=1000000 >short.out
 printf '%s\n' train.updates=1000000 >one.txt
 long=$(sbatch --parsable --array=1-1 --time=1 --output=one.log "$sources/jobs/sweep.sbatch" \

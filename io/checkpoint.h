@@ -94,6 +94,10 @@ typedef struct CheckpointList {
 /* Local. The checkpoints of a folder RUN, the newest first; none where the folder is not there.
  * Free with checkpoint_list_free. Error: the folder cannot be read (66). */
 Status checkpoint_list(const char *run, CheckpointList *list);
+/* Local, for a run that has found none: nothing says that it had some. Error: `latest` does (66). */
+Status checkpoint_none_missing(const char *run);
+/* Local. What the name says; -1 where it is none of a checkpoint in a run. */
+int64_t checkpoint_update_of(const char *path);
 /* Local. */
 bool checkpoint_same_list(const CheckpointList *a, const CheckpointList *b);
 void checkpoint_list_free(CheckpointList *list);

@@ -61,6 +61,12 @@ static int64_t update_of(const char *name, const char *suffix)
     return same ? update : -1;
 }
 
+int64_t checkpoint_update_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return update_of(slash == NULL ? path : slash + 1, "");
+}
+
 static int newest_first(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -285,6 +291,18 @@ Status checkpoint_list(const char *run, CheckpointList *list)
         status = add_path(list, run, updates.list[i]);
     free(updates.list);
     return status;
+}
+
+Status checkpoint_none_missing(const char *run)
+{
+    char latest[PAL_PATH_SIZE], target[PAL_PATH_SIZE];
+    PAL_TRY(join(run, "checkpoints/latest", latest));
+    ssize_t length = readlink(latest, target, sizeof target);
+    if (length <= 0) return PAL_OK;
+    PAL_FAIL(PAL_ERROR_NO_INPUT,
+             "%s: points to %.*s, and there is no checkpoint at all; put it back, begin anew with "
+             "--resume none, or give another folder with --run",
+             latest, (int)length, target);
 }
 
 bool checkpoint_same_list(const CheckpointList *a, const CheckpointList *b)

@@ -108,7 +108,7 @@ Status metrics_keep(Metrics *m, MetricsPlace place)
     if (kept.foreign > 0)
         log_warn("%s: %lld of its lines are not of this program; they stay", m->path,
                  (long long)kept.foreign);
-    if (kept.bytes > 0 && kept.update < place.update)
+    if (kept.update < place.update)
         log_warn("%s: has no lines of updates %lld to %lld, after which the run goes on", m->path,
                  (long long)kept.update + 1, (long long)place.update);
     return PAL_OK;

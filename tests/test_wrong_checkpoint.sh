@@ -132,6 +132,20 @@ else
 fi
 
 copy_run
+cp r/checkpoints/step-0000000{4,7}.h5
+resume
+check "a file of another update than its name says is named" \
+    warns "step-00000007.h5: is the checkpoint of update 4"
+check "it is passed over" says "resumed from r/checkpoints/step-00000006.h5"
+copy_run
+rm r/checkpoints/step-0000000[26].h5
+mv r/checkpoints/step-0000000{4,7}.h5
+words=("none of the 1 checkpoints" "step-00000007.h5: is the checkpoint of update 4")
+run 2 train "$inputs/tiny.ini" --run r
+ended 65 "2 ranks" train "with such a file alone"
+check "it stays" [ -f r/checkpoints/step-00000007.h5 ]
+
+copy_run
 truncate -s -1 r/checkpoints/step-00000006.h5
 : >r/checkpoints/step-00000004.h5
 resume
@@ -144,6 +158,25 @@ ln -sfn step-00000099.h5 r/checkpoints/latest
 resume
 check "a pointer to nowhere is named" says "latest: points to step-00000099.h5"
 check "the highest step is taken" says "resumed from r/checkpoints/step-00000006.h5"
+
+copy_run
+rm r/checkpoints/step-*
+words=("latest: points to step-00000006.h5" "--resume none")
+run 2 train "$inputs/tiny.ini" --run r
+ended 66 "2 ranks" train "without the files that it had"
+check "its lines stay" [ "$(wc -l <r/metrics.jsonl)" = 6 ]
+must 1 train "$inputs/tiny.ini" --run r --resume none --set train.updates=1
+
+copy_run
+resume --set checkpoint.every=3 --set checkpoint.memory_type=bfloat16
+check "keys that change are named" says "resuming: checkpoint.every = 3, when it was saved 2"
+resume --set train.updates=9
+check "rounded memory is" says "has the memory as bfloat16"
+
+copy_run
+rm r/metrics.jsonl
+resume
+check "lines that are lost are named" warns "has no lines of updates 1 to 6"
 
 copy_run
 rm r/checkpoints/latest

@@ -32,10 +32,6 @@ static const char *const fixed_keys[] = {
     "batch.rows",
 };
 
-/* Sections whose keys say how a run is done, not what it computes. */
-static const char *const free_sections[] = {"parallel.", "checkpoint.", "jobs.", "watchdog.",
-                                            "device."};
-
 typedef struct Comparison {
     const char *path;
     Status status;
@@ -44,8 +40,6 @@ typedef struct Comparison {
 static void look_at_difference(void *context, const char *key, const char *now, const char *then)
 {
     Comparison *comparison = context;
-    for (size_t i = 0; i < sizeof free_sections / sizeof *free_sections; i++)
-        if (strncmp(key, free_sections[i], strlen(free_sections[i])) == 0) return;
     bool fixed = false;
     for (size_t i = 0; i < sizeof fixed_keys / sizeof *fixed_keys; i++)
         fixed |= strcmp(key, fixed_keys[i]) == 0;
@@ -68,6 +62,9 @@ static Status check_configuration(const Resume *resume, const Session *session)
         config_parse_text(&stored, resume->checkpoint->state.configuration, resume->path, NULL, 0));
     config_compare(&session->config, &stored, look_at_difference, &comparison);
     PAL_TRY(comparison.status);
+    if (stored.checkpoint.memory_type == NUMBER_BFLOAT16)
+        log_info("resuming: %s has the memory as bfloat16, so the run goes on from rounded numbers",
+                 resume->path);
     PAL_TRY(trained_has_weights(resume->path, &session->config.model, &stored.model));
     trained_tell_left_weights(resume->path, &session->config.model, &stored.model);
     return PAL_OK;
@@ -83,7 +80,7 @@ static Status check_rows(const Resume *resume, const Session *session)
                  resume->path, found, expected);
     PAL_FAIL(PAL_ERROR_DATA,
              "%s holds weights alone, which can be evaluated; a training goes on from a checkpoint "
-             "that it has written itself",
+             "that it has written itself: give one, or move this file out of the run's checkpoints",
              resume->path);
 }
 
@@ -112,17 +109,25 @@ static Status open_and_verify(Resume *resume, const Group *world)
     return status;
 }
 
-/* Collective; rank 0 has the list. */
+/* Collective; rank 0 has the list. A file whose name says another update than it has is no
+ * checkpoint of that name: the run would take its own for a later one that it leaves. */
 static Status open_candidate(Resume *resume, const CheckpointList *list, int number,
                              const Group *world)
 {
     if (group_is_root(world)) snprintf(resume->path, PAL_PATH_SIZE, "%s", list->paths[number]);
     group_broadcast(world, resume->path, sizeof resume->path, 0);
-    return open_and_verify(resume, world);
+    PAL_TRY(open_and_verify(resume, world));
+    int64_t update = resume->checkpoint->state.update;
+    if (checkpoint_update_of(resume->path) == update) return PAL_OK;
+    checkpoint_close(&resume->checkpoint);
+    PAL_FAIL(PAL_ERROR_DATA,
+             "%s: is the checkpoint of update %lld, which is not what its name says; was it copied "
+             "or renamed?",
+             resume->path, (long long)update);
 }
 
-/* Collective. The first of the `count` candidates that is whole; those before it are its damaged
- * ones. A file that is there and cannot be opened, or is of another version of the program, may be
+/* Collective. The first of the `count` candidates that is whole; those before it are damaged or
+ * have a wrong name. A file that is there and cannot be opened, or is of another version of the program, may be
  * a good one, which is no reason to leave it. */
 static Status open_newest(Resume *resume, int count, const Group *world)
 {
@@ -196,7 +201,8 @@ static Status find(Resume *resume, const char *wanted, const char *folder, const
     int count = resume->own.count;
     group_broadcast(world, &count, sizeof count, 0);
     resume->same_folder = count > 0;
-    return count > 0 ? open_newest(resume, count, world) : PAL_OK;
+    if (count > 0) return open_newest(resume, count, world);
+    return group_agree(world, root ? checkpoint_none_missing(folder) : PAL_OK);
 }
 
 Status resume_find(Resume *resume, const Session *session, int64_t data_checksum,

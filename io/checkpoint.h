@@ -94,8 +94,10 @@ typedef struct CheckpointList {
 /* Local. The checkpoints of a folder RUN, the newest first; none where the folder is not there.
  * Free with checkpoint_list_free. Error: the folder cannot be read (66). */
 Status checkpoint_list(const char *run, CheckpointList *list);
-/* Local, for a run that has found none: nothing says that it had some. Error: `latest` does (66). */
-Status checkpoint_none_missing(const char *run);
+/* Local, for a run that has found none. Error: there is a `latest`, so it had some (66). */
+Status checkpoint_check_none_lost(const char *run);
+/* Local, by a process that has locked the run, which begins anew and has no checkpoint. */
+void checkpoint_forget_latest(const char *run);
 /* Local. What the name says; -1 where it is none of a checkpoint in a run. */
 int64_t checkpoint_update_of(const char *path);
 /* Local. */

@@ -293,7 +293,7 @@ Status checkpoint_list(const char *run, CheckpointList *list)
     return status;
 }
 
-Status checkpoint_none_missing(const char *run)
+Status checkpoint_check_none_lost(const char *run)
 {
     char latest[PAL_PATH_SIZE], target[PAL_PATH_SIZE];
     PAL_TRY(join(run, "checkpoints/latest", latest));
@@ -303,6 +303,12 @@ Status checkpoint_none_missing(const char *run)
              "%s: points to %.*s, and there is no checkpoint at all; put it back, begin anew with "
              "--resume none, or give another folder with --run",
              latest, (int)length, target);
+}
+
+void checkpoint_forget_latest(const char *run)
+{
+    char latest[PAL_PATH_SIZE];
+    if (join(run, "checkpoints/latest", latest) == PAL_OK) unlink(latest);
 }
 
 bool checkpoint_same_list(const CheckpointList *a, const CheckpointList *b)

@@ -16,7 +16,7 @@ each_option() {
             -*=*) [ "${name%%=*}" != "$wanted" ] || echo "${name#*=}" ;;
             -run | --run | -set | --set | -resume | --resume)
                 [ "$name" != "$wanted" ] || echo "${2:-}"
-                shift
+                [ $# -lt 2 ] || shift
                 ;;
             -*) ;;
             *) [ -n "$wanted" ] || echo "$1" ;;
@@ -41,7 +41,7 @@ run_folder() {
 # most_failures ARGUMENTS of `palimpsest train`...: jobs.max_failures.
 most_failures() {
     local asked
-    asked=$(each_option set "$@" | sed -n 's/^jobs\.max_failures=\([0-9][0-9]*\)$/\1/p' | tail -n 1)
+    asked=$(each_option set "$@" | sed -nE 's/^ *jobs\.max_failures *= *([0-9]+) *$/\1/p' | tail -n 1)
     echo "${asked:-$(configured "$(each_option "" "$@" | head -n 1)" max_failures 3)}"
 }
 

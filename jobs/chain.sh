@@ -34,8 +34,9 @@ while [ $# -gt 0 ]; do
             usage
             exit 0
             ;;
-        --requeue | --no-requeue | --dependency* | -d* | --job-name* | -J*)
-            echo "chain: $1: a chain has its own: one name, links that wait for each other" >&2
+        --requeue | --dep* | -d* | --job-name* | -J* | --array* | -a* | --wrap* | --chdir* | -D*)
+            echo "chain: $1: the links of a chain have one name, wait for each other, are not" \
+                "requeued, and run jobs/train.sbatch here" >&2
             exit 64
             ;;
         --)
@@ -56,7 +57,8 @@ elif [ $# = 0 ]; then
 fi
 config=$1
 if [ ! -r "$config" ]; then
-    echo "chain: $config: cannot be read (paths are from $clone)" >&2
+    echo "chain: $config: cannot be read (paths are from $clone; values of options follow a =," \
+        "as in --links=3)" >&2
     exit 66
 fi
 

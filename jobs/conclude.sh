@@ -4,9 +4,9 @@
 # The end of a start of train.sbatch: the verdict of policy.sh, and what follows for the job and the
 # other links of its chain.
 #
-# Reads $run, $most, $chain (true: a link), $first (true: the job's first start), $began_at (its
-# newest checkpoint at that time), and $status and $message of the program. Sets $asked_to_stop:
-# SLURM's signal has come, `take` being the trap.
+# Reads $run, $most, $chain (true: a link), $step_before (the newest checkpoint when the program was
+# started), and $status and $message of the program, or in its place. Sets $asked_to_stop: SLURM's
+# signal has come, `take` being the trap.
 
 asked_to_stop=false
 requeued=false
@@ -36,15 +36,14 @@ come_back() {
     fi
 }
 
-# conclude STATUS MESSAGE: the verdict on this start, and what follows; once, whoever comes first.
+# conclude: the verdict on this start, and what follows; once, whoever comes first. From here on no
+# signal to all processes of the job ends what is being done.
 conclude() {
     [ "$concluded" = false ] || return 0
     concluded=true
-    if [ "$chain" = false ] && [ "$first" = true ] && [ "$1" != 72 ]; then
-        rm -f "$run/failures.txt" # a new job, a new count
-    fi
-    verdict=$(judge "$run" "$1" "$2" "$most" "$began_at")
-    echo "== status $1: $verdict"
+    trap '' TERM
+    verdict=$(judge "$run" "$status" "$message" "$most" "$step_before")
+    echo "== status $status: $verdict"
     case $verdict in
         done | doomed) [ "$chain" = false ] || cancel_waiting_links ;;
         again) come_back ;;
@@ -57,8 +56,9 @@ conclude() {
     esac
 }
 
-# leave STATUS: when all is done that `conclude` has decided.
+# leave: when all is done that `conclude` has decided.
 leave() {
+    trap 'exit 75' TERM
     case $verdict in
         done) exit 0 ;;
         doomed) exit 1 ;;
@@ -66,22 +66,23 @@ leave() {
     esac
     if [ "$requeued" = true ]; then
         pause 60 # until SLURM ends this start of the job
-    elif [ "$chain" = true ] && [ "$1" != 75 ]; then
+    elif [ "$chain" = true ] && [ "$status" != 75 ]; then
         pause 30 # what is left of the failed start may need time to end
     fi
     exit 75
 }
 
-# end_start STATUS MESSAGE: of the program, or in its place. Whether SLURM takes the job is always
-# asked: the signal may come after the program's end, or to the script alone (--signal=B:TERM).
+# end_start: whether SLURM takes the job is always asked: the signal may come after the program's
+# end, or to the script alone (--signal=B:TERM).
 end_start() {
     if [ "$concluded" = false ] && { [ "$taken" = true ] || is_taken "$(says_of_job)"; }; then
-        echo "== taken away by SLURM; status $1"
+        trap '' TERM
+        echo "== taken away by SLURM; status $status"
         [ "$chain" = false ] || note_end_of_chain
         exit 75
     fi
-    conclude "$1" "$2"
-    leave "$1"
+    conclude
+    leave
 }
 
 # take: SLURM's signal before it takes the nodes away. What becomes of a job whose time is up is
@@ -94,7 +95,7 @@ take() {
     elif is_late "$said"; then
         echo "== the time limit has come"
         at_time_limit
-        conclude "$status" "$message"
+        conclude
     fi
     asked_to_stop=true
 }

@@ -3,10 +3,21 @@
 #
 # This job as SLURM knows it: its number, state, requeueing and the other links of its chain.
 #
-# Sets $job: the job's number, of an array its task's alone, which has that of the array as its own.
+# Sets $job, the job's number, of an array its task's alone: the last task has the array's number as
+# its own; and $restarts, how often SLURM has requeued it. The variables that say so may be of the
+# job that this one was submitted in, since sbatch hands them on.
 
+record=$(scontrol --oneliner show job "$SLURM_JOB_ID" 2>/dev/null |
+    grep "^JobId=$SLURM_JOB_ID ") || record=
+if [ -n "$record" ] && [[ $record != *" ArrayTaskId="* ]]; then
+    unset SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID
+fi
 job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
 job=${job:-$SLURM_JOB_ID}
+restarts=${SLURM_RESTART_COUNT:-0}
+if [[ $record =~ " Restarts="([0-9]+) ]]; then
+    restarts=${BASH_REMATCH[1]}
+fi
 
 # pause SECONDS: signals that the shell traps end it.
 pause() {

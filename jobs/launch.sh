@@ -27,26 +27,43 @@ with_status() {
 }
 
 # message_of ERRORS: what the program has said first; of the watchdog's reports the last, which
-# names who is to blame; else what srun said.
+# names who is to blame; else what srun said. With SLURM_LABELIO lines begin with a rank.
 message_of() {
-    local message
-    message=$(grep -aE '^palimpsest: ' "$1" | head -n 1)
-    message=${message:-$(grep -aE '^watchdog: ' "$1" | tail -n 1)}
-    message=${message:-$(grep -aE '^(srun|slurmstepd)[: ]' "$1" | head -n 1)}
+    local said message
+    said=$(sed -E 's/^ *[0-9]+: //' "$1")
+    message=$(grep -aE '^palimpsest: ' <<<"$said" | head -n 1)
+    message=${message:-$(grep -aE '^watchdog: ' <<<"$said" | tail -n 1)}
+    message=${message:-$(grep -aE '^(srun|slurmstepd)[: ]' <<<"$said" | head -n 1)}
     echo "${message:-no message}"
 }
 
-began= # when the command was started that runs now, in $SECONDS
+started_at= # $SECONDS when the command was started that runs now
 
-# start COMMAND...: the command, its messages also kept for `judge`. Sets $status, $message, and
-# $launched: whether srun could start it at all.
+# hear_end: of a command that has ended. Sets $status, $message, and $launched: whether srun could
+# start it at all.
+hear_end() {
+    status=$(cat "$ended")
+    status=${status:-137} # even with_status was killed
+    message=$(message_of "$errors")
+    launched=true
+    if grep -aqE '^srun: .*(launch failed|before step completely launched)' "$errors"; then
+        launched=false
+    fi
+    started_at=
+}
+
+# start COMMAND...: until `hear_end`. Its messages go on to the log.
 # Signals that the shell traps interrupt the waiting, after which Bash's `wait` does not always know
 # how a process has ended that did so at the same moment.
 start() {
-    local errors ended process
-    began=$SECONDS
-    errors=$(mktemp)
-    ended=$(mktemp)
+    local process
+    if ! errors=$(mktemp) || ! ended=$(mktemp); then
+        status=73
+        message="${TMPDIR:-/tmp} takes no temporary file on $(hostname)"
+        launched=true
+        return
+    fi
+    started_at=$SECONDS
     with_status "$ended" "$@" 2>"$errors" &
     process=$!
     (trap '' TERM && exec tail --pid=$process --lines=+1 --follow "$errors" >&2) &
@@ -54,23 +71,19 @@ start() {
     while kill -0 $process 2>/dev/null; do
         wait $process
     done
-    status=$(cat "$ended")
-    status=${status:-137} # even that was killed
-    message=$(message_of "$errors")
-    began=
-    launched=true
-    if grep -aqE '^srun: .*(launch failed|before step completely launched)' "$errors"; then
-        launched=false
-    fi
+    hear_end
     rm -f "$errors" "$ended"
 }
 
 # at_time_limit: sets $status and $message to what it makes of the command; of one that tries again
 # to get the run folder, and may not have looked yet, to those of the try before.
 at_time_limit() {
-    if [ -z "$began" ] || { [ "$status" = 72 ] && [ $((SECONDS - began)) -lt 60 ]; }; then
+    if [ -z "$started_at" ]; then
         return
+    elif [ -s "$ended" ]; then
+        hear_end
+    elif [ "$status" != 72 ] || [ $((SECONDS - started_at)) -ge 60 ]; then
+        status=71
+        message="the time limit came before training had stopped"
     fi
-    status=71
-    message="the time limit came before training had stopped"
 }

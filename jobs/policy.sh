@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 #
-# What becomes of a run whose program has ended; sourced by the scripts that start it.
+# What becomes of a run whose program has ended; sourced by the scripts that start it. `judge` needs
+# job.sh too.
 #
 #   status of the program          verdict
 #   0                              done       when the last update has a checkpoint: srun has been
@@ -13,7 +14,8 @@
 #   all others                     again
 #
 # After jobs.max_failures in a row that have brought no other checkpoint (of status 75 too) a run is
-# doomed. In the run folder: failures.txt counts those in a row, stopped.txt says why a run is doomed.
+# doomed. In the run folder: failures.txt counts those in a row of a job or chain, stopped.txt says why
+# a run is doomed.
 
 # newest_step RUN: the update of its newest checkpoint; -1: it has none.
 newest_step() {
@@ -30,7 +32,7 @@ newest_step() {
 # configured FILE KEY DEFAULT: a whole number of a configuration file, where it has one.
 configured() {
     local found
-    found=$(sed -n "s/^ *$2 *= *\([0-9][0-9]*\).*/\1/p" "$1" 2>/dev/null | tail -n 1)
+    found=$(sed -nE "s/^[[:space:]]*$2[[:space:]]*=[[:space:]]*([0-9]+).*/\1/p" "$1" 2>/dev/null | tail -n 1)
     echo "${found:-$3}"
 }
 
@@ -53,54 +55,56 @@ note() {
 # doom RUN WHY...: no start of this job, or of its chain, goes on.
 doom() { note "$1" "job $SLURM_JOB_ID ($SLURM_JOB_NAME)" "${@:2}"; }
 
-# count_failures FAILURES RUN STEP: whole or not at all.
+# count_failures RUN FAILURES STEP WHOSE: whole or not at all.
 count_failures() {
-    mkdir -p "$2" && echo "$1 $3" >"$2/failures.txt.part" &&
-        mv "$2/failures.txt.part" "$2/failures.txt"
+    mkdir -p "$1" && echo "${*:2}" >"$1/failures.txt.part" &&
+        mv "$1/failures.txt.part" "$1/failures.txt"
 } 2>/dev/null
 
 # was_doomed_by RUN NAME: by a job of this name.
 was_doomed_by() { grep -qsF -- " ($2): " "$1/stopped.txt"; }
 
-# judge RUN STATUS MESSAGE MOST BEGAN_AT: prints done, again, busy or doomed, and keeps the books.
-# MOST: failures in a row; BEGAN_AT: the newest step when this start began. No signal ends it.
-judge() (
-    trap '' TERM
-    run=$1 status=$2 message=$3 most=$4 began_at=$5
+# judge RUN STATUS MESSAGE MOST STEP_BEFORE: prints done, again, busy or doomed, and keeps the books.
+# MOST: failures in a row; STEP_BEFORE: the newest step when the program was started.
+judge() {
+    local run=$1 status=$2 message=$3 most=$4 step_before=$5 step whose=$job failures last
     if [ "$status" = 0 ] && ! is_finished "$run"; then
-        message="the launcher says that all is well, but the training has not come to its end"
+        message="the launcher says that all is well, but the training has not come to its end: $message"
         status=1
     fi
     case $status in
         0)
             rm -f "$run/failures.txt" "$run/stopped.txt"
             echo "done"
-            exit
+            return
             ;;
         72)
             echo "train.sbatch: $run is left alone: $message" >&2
             echo busy
-            exit
+            return
             ;;
         64 | 65 | 76 | 78)
             doom "$run" "status $status: $message"
             echo doomed
-            exit
+            return
             ;;
     esac
     step=$(newest_step "$run")
-    read -r failures last < <(grep -sxE '[0-9]+ -?[0-9]+' "$run/failures.txt")
-    failures=$((${failures:-0} + 1))
-    # Another, not a later one: after a rewind the newest is an older one.
-    if [ "$step" -ne "${last:-$began_at}" ]; then
+    ! is_link || whose=$SLURM_JOB_NAME
+    read -r failures last _ < <(grep -sxE -- "[0-9]+ -?[0-9]+ $whose" "$run/failures.txt")
+    # Another step, not a later one: after a rewind the newest is an older one.
+    if [ "$step" -ne "$step_before" ]; then
         failures=0
+    elif [ "$step" -ne "${last:-$step}" ]; then
+        failures=1
+    else
+        failures=$((${failures:-0} + 1))
     fi
     # Where nothing can be noted, as on a full disk, each start before this one counts as a failure.
-    if ! count_failures "$failures" "$run" "$step"; then
+    if ! count_failures "$run" "$failures" "$step" "$whose"; then
         echo "train.sbatch: $run/failures.txt cannot be written" >&2
         rm -f "$run/failures.txt.part"
-        failures=0
-        [ "$step" -ne "$began_at" ] || failures=$((${SLURM_RESTART_COUNT:-0} + 1))
+        [ "$failures" = 0 ] || failures=$((restarts + 1))
     fi
     if [ "$failures" -lt "$most" ]; then
         rm -f "$run/stopped.txt"
@@ -111,4 +115,4 @@ judge() (
         rm -f "$run/failures.txt"
         echo doomed
     fi
-)
+}

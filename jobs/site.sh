@@ -11,7 +11,7 @@ site=$clone/jobs/environment.sh
 bash -n "$site" || return
 # shellcheck source=environment.sh
 ended=$(set +eu && source "$site" >/dev/null 2>&1; echo no)
-if [ "$ended" != no ]; then
+if [[ $ended != no* ]]; then
     echo "$site: ends the shell that reads it; take \`exit\` out" >&2
     return 1
 fi
@@ -19,7 +19,7 @@ options_before_site=$-
 set +eu
 # shellcheck source=environment.sh
 source "$site"
-set +eu
+set +euC
 case $options_before_site in
     *e*) set -e ;;
 esac

@@ -84,7 +84,9 @@ same_weights() {
 tensors() { tail -c +$((9 + $(od -An -td8 -N8 "$1"))) "$1"; }
 has_updates() { [ "$(cat "$1/metrics.jsonl" 2>/dev/null | wc -l)" -ge "$2" ]; }
 is_saving() { compgen -G "$1/checkpoints/*.part" >/dev/null; }
-evaluates() { tail -n 1 "$1/metrics.jsonl" 2>/dev/null | grep -qE '"update": [0-9]*00,'; }
+evaluates() {
+    tail -n 1 "$1/metrics.jsonl" 2>/dev/null | grep -qE '"kind": "train", "update": [0-9]*00,'
+}
 starts_again() { [ "$(starts_of "$1")" -gt "$2" ] && is_running "$3"; }
 
 no_jobs() {
@@ -165,15 +167,24 @@ same_weights late
 check "one that cannot be requeued ends" cluster_wait 30 has_ended "$last"
 file_says last/stopped.txt "job $last (last): the job cannot be requeued"
 
-# at MOMENT RUN JOB: waits until it is there.
-at() {
-    local cluster_poll=0.02 # it is soon over
+# is_at MOMENT RUN: it is there.
+is_at() {
     case $1 in
-        start-up) cluster_wait 20 rank_processes >/dev/null ;;
-        training) cluster_wait 20 has_updates "$2" $((updates_before + 20)) ;;
-        evaluation) cluster_wait 20 evaluates "$2" ;;
-        save) cluster_wait 20 is_saving "$2" ;;
+        start-up) rank_processes >/dev/null && ! has_updates "$2" $((updates_before + 1)) ;;
+        training) has_updates "$2" $((updates_before + 20)) ;;
+        evaluation) evaluates "$2" ;;
+        save) is_saving "$2" ;;
     esac
+}
+
+# held_at MOMENT RUN: it is, and does not pass, for SLURM may take its time.
+held_at() {
+    is_at "$@" || return
+    rank_processes | xargs -r kill -STOP
+    is_at "$@" || {
+        rank_processes | xargs -r kill -CONT
+        return 1
+    }
 }
 
 for way in requeue TERM; do
@@ -183,8 +194,9 @@ for way in requeue TERM; do
     for moment in training evaluation start-up save; do
         updates_before=$(cat "$way/metrics.jsonl" 2>/dev/null | wc -l)
         cluster_wait 30 is_running "$job"
-        check "$way: $moment comes" at "$moment" "$way" "$job"
-        rank_processes | xargs -r kill -STOP # SLURM may take its time
+        cluster_poll=0.02
+        check "$way: $moment comes" cluster_wait 20 held_at "$moment" "$way"
+        unset cluster_poll
         if [ "$way" = requeue ]; then
             scontrol requeue "$job"
         else

@@ -8,6 +8,8 @@
 source "$(dirname "$0")/support.sh"
 source "$sources/jobs/arguments.sh"
 source "$sources/jobs/policy.sh"
+export SLURM_JOB_ID=9 SLURM_JOB_NAME=mine
+source "$sources/jobs/job.sh"
 
 # gives WANTED COMMAND...: it prints that.
 gives() {
@@ -28,7 +30,11 @@ gives ./-y run_folder c.ini --run=-y
 printf '[train]\nupdates = 10\n[jobs]\nmax_failures = 4\n' >c.ini
 gives 4 most_failures c.ini
 gives 7 most_failures c.ini --set train.lr_peak=1 --set=jobs.max_failures=7
+gives 7 most_failures c.ini --set ' jobs.max_failures = 7 '
 gives 3 most_failures missing.ini
+printf '[jobs]\n\tmax_failures\t= 5\n' >tabs.ini
+gives 5 most_failures tabs.ini
+gives "" each_option run c.ini --run
 arguments=(c.ini --resume f --set a.b=c --resume=g -resume h 'two words')
 without_resume
 gives 'c.ini --set a.b=c two words' echo "${arguments[*]}"
@@ -36,7 +42,6 @@ check "four arguments" [ ${#arguments[@]} = 4 ]
 
 # ---- verdicts ------------------------------------------------------------------------------------
 
-export SLURM_JOB_ID=9 SLURM_JOB_NAME=mine
 saves() { touch "$(printf 'r/checkpoints/step-%08d.h5' "$1")"; }
 begin() {
     rm -rf r
@@ -83,16 +88,27 @@ saves 5
 gives again judge r 1 failed 2 5
 saves 6 # by a start that nobody has judged: its node died
 gives again judge r 1 failed 2 6
-gives again judge r 1 failed 2 6
 gives doomed judge r 1 failed 2 6
+
+begin
+echo "1 -1 8" >r/failures.txt # of another job
+gives again judge r 1 failed 2 -1
+gives doomed judge r 1 failed 2 -1
+
+begin
+export SLURM_JOB_NAME=palimpsest-chain-r
+gives again judge r 1 failed 2 -1
+job=10
+gives doomed judge r 1 failed 2 -1
+export SLURM_JOB_NAME=mine job=9
 
 begin
 mkdir r/failures.txt.part # as on a full disk
 gives again judge r 73 "disk full" 2 -1
-SLURM_RESTART_COUNT=1 gives doomed judge r 73 "disk full" 2 -1
+restarts=1 gives doomed judge r 73 "disk full" 2 -1
 stopped_says "status 73: disk full"
 saves 5
-SLURM_RESTART_COUNT=2 gives again judge r 73 "disk full" 2 -1
+restarts=2 gives again judge r 73 "disk full" 2 -1
 
 begin
 echo 'no numbers' >r/failures.txt
@@ -106,7 +122,7 @@ check "nothing is counted any more" [ ! -e r/failures.txt ]
 
 begin
 saves 10
-echo "1 10" >r/failures.txt
+echo "1 10 9" >r/failures.txt
 echo old >r/stopped.txt
 cp -r r before
 for most in 1 2; do
@@ -149,9 +165,9 @@ rm -r elsewhere
 
 source "$sources/jobs/launch.sh"
 
-# at_limit STATUS BEGAN: what it makes of a command that began then.
+# at_limit STATUS STARTED_AT: what it makes of a command that was started then.
 at_limit() {
-    status=$1 began=$2 message=before
+    status=$1 started_at=$2 message=before ended=nowhere
     at_time_limit
     echo "$status $message"
 }
@@ -175,6 +191,8 @@ END
 gives 'palimpsest: first' message_of errors
 sed -i '/^palimpsest/d' errors
 gives 'watchdog: rank 1 on n2 hangs' message_of errors
+sed 's/^/ 0: /' errors >labelled
+gives 'watchdog: rank 1 on n2 hangs' message_of labelled
 sed -i '/^watchdog/d' errors
 gives 'srun: job 9 queued' message_of errors
 : >errors

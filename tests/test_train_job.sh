@@ -62,7 +62,9 @@ echo "$*" >>starts
 eval "$program"
 SH
 command_is scontrol <<'SH'
-if [ "$1" = requeue ]; then
+if [ "$1" = --oneliner ]; then
+    echo "${record:-}"
+elif [ "$1" = requeue ]; then
     echo "$*" >>calls
     eval "${refusal:-}"
     state PENDING BeginTime
@@ -108,6 +110,7 @@ stage=0
 # those of SLURM and of environment.sh:
 #   before, asleep, refusal, question, noted   code while the script starts, waits for 10 s, asks for
 #                             requeueing, asks about the job, notes failures
+#   record                    what SLURM says of the job when the script begins
 #   requeue=0                 of a job with --no-requeue
 #   waiting, queued           the links of its chain that are pending, or in the queue at all
 #   slow, away                seconds until SLURM says what it knows of the job, questions before
@@ -169,7 +172,8 @@ plays "it fails" 'exit 1'
 ends 75 '1: again' 1 kept 1
 plays_on "and again" 'says "palimpsest: no memory"; exit 70' SLURM_RESTART_COUNT=1
 ends 1 '70: doomed' 0 kept 1 "job 9 (palimpsest): 2 starts in a row" "no memory"
-plays_on "the first start of another job begins a new count" 'exit 1'
+plays "a job fails" 'exit 1' SLURM_JOB_ID=8
+plays_on "another begins a new count, also in its second start" 'exit 1' SLURM_RESTART_COUNT=1
 ends 75 '1: again' 1 kept 1
 plays_on "a checkpoint that it has found is none of its own" 'saves 5; exit 75'
 plays_on "a new job comes no further" 'exit 1'
@@ -221,6 +225,9 @@ holds() { check "$stage, $what: r has $*" [ "$(cd r && echo *)" = "$*" ]; }
 
 plays "its owner leaves" '[ "$(starts)" -gt 5 ] || exit 72; saves 5; exit 75'
 ends 75 '75: again' 1 kept 6
+plays "its owner saves meanwhile" '[ "$(starts)" -gt 1 ] || { saves 5; exit 72; }; exit 1'
+ends 75 '1: again' 1 kept 2
+file_says r/failures.txt "1 5 9"
 plays "its owner stays" 'exit 72' folder_patience=0
 ends 72 '72: busy' 0 kept 1
 holds checkpoints config.ini
@@ -253,6 +260,10 @@ ends 75 '75: again' 1 kept 3
 plays "waiting for the folder is no failed launch" \
     "[ \$(starts) -gt 3 ] || exit 72; [ \$(starts) -gt 5 ] || { $fails; }; saves 5; exit 75"
 ends 75 '75: again' 1 kept 6
+deaths='[ $(starts) -gt 4 ]'
+plays "each node that died may cost a launch" "$deaths || { $fails; }; saves 5; exit 75" \
+    SLURM_RESTART_COUNT=2
+ends 75 '75: again' 1 kept 5
 plays "SIGTERM before the program" 'saves 5; exit 75' before=term
 ends 75 '75: again' 1 kept 0
 plays "cancelled before the program" 'exit 75' before='state CANCELLED; term'
@@ -282,6 +293,11 @@ ends 75 taken 0 kept 1
 plays "the last link is cancelled" 'state CANCELLED; exit 75' $link
 ends 75 taken 0 kept 1 "no link left"
 
+plays "the time limit, and the program ends while the script asks what it means" \
+    'limit; lasts 0.1; saves 10' slow=0.4
+ends 0 '0: done' 0 kept 1
+plays "the time limit before the program" '' palimpsest=none question='[ -e asked ] || limit'
+ends 75 '66: again' 1 kept 0
 plays "SIGTERM to all processes while it judges" 'saves 5; exit 75' noted=term_all
 ends 75 '75: again' 1 kept 1
 plays "and while it asks, being cancelled" 'state CANCELLED; exit 75' question='[ -e asked ] || term_all'
@@ -334,6 +350,17 @@ ends 75 '75: again' 0 kept 1 "cannot be requeued"
 plays "cancelled between two tries" 'saves 5; exit 75' refusal='state CANCELLED; exit 1'
 ends 75 '75: again' 1 kept 1
 
+# ---- a job that was submitted in another ---------------------------------------------------------
+
+foreign=(SLURM_ARRAY_JOB_ID=5 SLURM_ARRAY_TASK_ID=1 SLURM_RESTART_COUNT=3)
+plays "variables of an array's task" 'exit 1' "${foreign[@]}" record='JobId=9 JobName=x Restarts=0 '
+ends 75 '1: again' 1 kept 1
+file_says log "== job 9, start 1 on"
+plays "its own" 'saves 5; exit 75' "${foreign[@]}" SLURM_ARRAY_JOB_ID=9 \
+    record='JobId=9 ArrayJobId=9 ArrayTaskId=1 Restarts=2 '
+check "the task is requeued" grep -qx 'requeue 9_1' calls
+file_says log "start 3 on"
+
 # ---- a job that cannot begin ---------------------------------------------------------------------
 
 plays "no program" '' palimpsest=none
@@ -344,6 +371,8 @@ plays "another plug-in" '' mpi_plugin=other
 ends 75 '69: again' 1 kept 0
 plays "another plug-in, in a chain" '' mpi_plugin=other $link waiting=12
 ends 75 '69: again' 0 kept 0
+plays "no place for temporary files" 'exit 75' TMPDIR=/nowhere
+ends 75 '73: again' 1 kept 0
 mv "$environment" "$folder/kept"
 cat "$folder/kept" - <<<': "$variable_of_a_module"; false; : "$another"' >"$environment"
 plays "an environment of careless modules" 'saves 5; exit 75'
@@ -399,7 +428,7 @@ check "whose files stay" [ "$(cd r && echo *)" = "checkpoints config.ini failure
 printf 'DATE  job 1 (%s): all is lost\n' "$name" >r/stopped.txt
 chain --links=3 -- "$PWD/c.ini" --run "$PWD/r"
 check "none behind a doomed one: status $status" [ "$status/$links" = 75/0 ]
-for option in --links=0 --requeue --dependency=afterok:3 --job-name=x; do
+for option in --links=0 --requeue --dep=afterok:3 --job-name=x --array=1-2; do
     chain $option -- "$PWD/c.ini" --run "$PWD/r"
     check "$option: status $status" [ "$status/$links" = 64/0 ]
     file_says log "chain: $option: "

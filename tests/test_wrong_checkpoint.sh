@@ -143,6 +143,9 @@ mv r/checkpoints/step-0000000{4,7}.h5
 words=("none of the 1 checkpoints" "step-00000007.h5: is the checkpoint of update 4")
 run 2 train "$inputs/tiny.ini" --run r
 ended 65 "2 ranks" train "with such a file alone"
+words=("step-00000007.h5: is the checkpoint of update 4" "call it step-00000004.h5")
+run 2 train "$inputs/tiny.ini" --run r --resume r/checkpoints/step-00000007.h5
+ended 65 "2 ranks" train "--resume of such a file"
 check "it stays" [ -f r/checkpoints/step-00000007.h5 ]
 
 copy_run
@@ -165,7 +168,17 @@ words=("latest: points to step-00000006.h5" "--resume none")
 run 2 train "$inputs/tiny.ini" --run r
 ended 66 "2 ranks" train "without the files that it had"
 check "its lines stay" [ "$(wc -l <r/metrics.jsonl)" = 6 ]
-must 1 train "$inputs/tiny.ini" --run r --resume none --set train.updates=1
+"$palimpsest" train "$inputs/tiny.ini" --run r --resume none --set train.updates=1000000 \
+    --set checkpoint.every=1000000 >"$folder/out" 2>"$folder/err" &
+job=$!
+for _ in {1..300}; do
+    [ "$(wc -l <r/metrics.jsonl)" -le 6 ] || break
+    sleep 0.1
+done
+kill -KILL $job
+wait $job 2>/dev/null
+must 1 train "$inputs/tiny.ini" --run r --set train.updates=1
+check "what was given up is forgotten" [ "$(wc -l <r/metrics.jsonl)" = 1 ]
 
 copy_run
 resume --set checkpoint.every=3 --set checkpoint.memory_type=bfloat16

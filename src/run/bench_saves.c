@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "io/publish.h"
 #include "mpi/collectives.h"
 #include "src/base/fatal.h"
 #include "src/base/log.h"
@@ -161,11 +162,12 @@ static Status time_save(const Bench *b, int number, SaveTimes *times)
     bool async = saver_is_async(saver);
     int64_t count;
     CheckpointOutcome outcome;
-    if (async)
+    if (async) {
         PAL_TRY(time_updates(b->training, UPDATES_BESIDE, &before));
-    else
+        times->copy[number] = time_copy(b);
+    } else {
         PAL_TRY(time_plain(b, &plain));
-    times->copy[number] = time_copy(b);
+    }
     const CheckpointState state = saving_state(b->saving);
     group_barrier(world);
     saver_begin(saver, &state);
@@ -181,7 +183,7 @@ static Status time_save(const Bench *b, int number, SaveTimes *times)
     times->seconds[number] = figures[1];
     times->plain[number] = plain;
     times->share[number] = plain / figures[1];
-    times->waits[number] = figures[0] / times->copy[number];
+    times->waits[number] = async ? figures[0] / times->copy[number] : 0.0;
     times->longer[number] = count > 0 ? 2.0 * meanwhile / (before + after) : 1.0;
     times->updates += count;
     return PAL_OK;
@@ -223,7 +225,8 @@ Status bench_saves(Training *t, Saving *saving, const char *folder)
     SaveTimes *found = fatal_calloc(1, sizeof *found, "times of saves");
     size_t bytes = saver_own_bytes(saving->saver);
     Bench b = {t, saving, folder, {filled_buffer(bytes, 1), filled_buffer(bytes, 2)}, bytes};
-    Status status = PAL_OK;
+    Status status =
+        group_agree(world_of(&b), group_is_root(world_of(&b)) ? make_folders(folder) : PAL_OK);
     for (int i = 0; i < SAVES && status == PAL_OK; i++) {
         status = time_save(&b, i, found);
         log_progress("save %d of %d", i + 1, SAVES);

@@ -53,6 +53,13 @@ static void look_at_difference(void *context, const char *key, const char *now, 
                         key, now, comparison->path, then);
 }
 
+static bool has_memory(const ModelOptions *model)
+{
+    for (int l = 0; l < model->layers; l++)
+        if (model->memory[l] > 0 || model->compressed_memory[l] > 0) return true;
+    return false;
+}
+
 /* Local. */
 static Status check_configuration(const Resume *resume, const Session *session)
 {
@@ -62,7 +69,7 @@ static Status check_configuration(const Resume *resume, const Session *session)
         config_parse_text(&stored, resume->checkpoint->state.configuration, resume->path, NULL, 0));
     config_compare(&session->config, &stored, look_at_difference, &comparison);
     PAL_TRY(comparison.status);
-    if (stored.checkpoint.memory_type == NUMBER_BFLOAT16)
+    if (stored.checkpoint.memory_type == NUMBER_BFLOAT16 && has_memory(&stored.model))
         log_info("resuming: %s has the memory as bfloat16, so the run goes on from rounded numbers",
                  resume->path);
     PAL_TRY(trained_has_weights(resume->path, &session->config.model, &stored.model));
@@ -109,26 +116,33 @@ static Status open_and_verify(Resume *resume, const Group *world)
     return status;
 }
 
-/* Collective; rank 0 has the list. A file whose name says another update than it has is no
- * checkpoint of that name: the run would take its own for a later one that it leaves. */
+/* Local. A file in the run whose name says another update than it has is no checkpoint of that
+ * name: the run would take its own for a later one that it leaves. */
+static Status check_name(const Resume *resume)
+{
+    long long update = resume->checkpoint->state.update;
+    if (checkpoint_update_of(resume->path) == update) return PAL_OK;
+    PAL_FAIL(PAL_ERROR_DATA,
+             "%s: is the checkpoint of update %lld, which is not what its name says; call it "
+             "step-%08lld.h5 if it is one of this run",
+             resume->path, update, update);
+}
+
+/* Collective; rank 0 has the list. */
 static Status open_candidate(Resume *resume, const CheckpointList *list, int number,
                              const Group *world)
 {
     if (group_is_root(world)) snprintf(resume->path, PAL_PATH_SIZE, "%s", list->paths[number]);
     group_broadcast(world, resume->path, sizeof resume->path, 0);
     PAL_TRY(open_and_verify(resume, world));
-    int64_t update = resume->checkpoint->state.update;
-    if (checkpoint_update_of(resume->path) == update) return PAL_OK;
-    checkpoint_close(&resume->checkpoint);
-    PAL_FAIL(PAL_ERROR_DATA,
-             "%s: is the checkpoint of update %lld, which is not what its name says; was it copied "
-             "or renamed?",
-             resume->path, (long long)update);
+    Status status = check_name(resume);
+    if (status != PAL_OK) checkpoint_close(&resume->checkpoint);
+    return status;
 }
 
 /* Collective. The first of the `count` candidates that is whole; those before it are damaged or
- * have a wrong name. A file that is there and cannot be opened, or is of another version of the program, may be
- * a good one, which is no reason to leave it. */
+ * have a wrong name. A file that is there and cannot be opened, or is of another version of the
+ * program, may be a good one, which is no reason to leave it. */
 static Status open_newest(Resume *resume, int count, const Group *world)
 {
     char newest[2048] = "";
@@ -141,10 +155,11 @@ static Status open_newest(Resume *resume, int count, const Group *world)
         if (i + 1 < count && group_is_root(world))
             log_warn("trying %s instead", resume->own.paths[i + 1]);
     }
-    PAL_FAIL(PAL_ERROR_DATA,
-             "none of the %d checkpoints of this run can be used; the newest: %s; begin anew in "
-             "another folder with --run",
-             count, newest);
+    PAL_FAIL(
+        PAL_ERROR_DATA,
+        "none of the %d checkpoints of this run can be used; the newest: %s; mend that, or begin "
+        "anew in another folder with --run",
+        count, newest);
 }
 
 /* Whether it is one of this run's own checkpoints, however it was spelled. */
@@ -153,6 +168,14 @@ static bool is_own(const Resume *resume, const char *folder)
     char own[PAL_PATH_SIZE];
     return checkpoint_name(folder, resume->checkpoint->state.update, own) == PAL_OK &&
            publish_same_file(resume->path, own);
+}
+
+/* Local, by the rank that has the list. */
+static bool is_listed(const Resume *resume)
+{
+    for (int i = 0; i < resume->own.count; i++)
+        if (publish_same_file(resume->path, resume->own.paths[i])) return true;
+    return false;
 }
 
 /* Local, by the rank that has the list: the run would begin with something else. */
@@ -178,6 +201,7 @@ static Status find_file(Resume *resume, const char *wanted, const char *folder, 
     resume->same_folder = group_is_root(world) && is_own(resume, folder);
     group_broadcast(world, &resume->same_folder, sizeof resume->same_folder, 0);
     if (resume->same_folder) return PAL_OK;
+    PAL_TRY(group_agree(world, is_listed(resume) ? check_name(resume) : PAL_OK));
     return group_agree(world, check_unused(resume, folder, wanted));
 }
 
@@ -202,7 +226,7 @@ static Status find(Resume *resume, const char *wanted, const char *folder, const
     group_broadcast(world, &count, sizeof count, 0);
     resume->same_folder = count > 0;
     if (count > 0) return open_newest(resume, count, world);
-    return group_agree(world, root ? checkpoint_none_missing(folder) : PAL_OK);
+    return group_agree(world, root ? checkpoint_check_none_lost(folder) : PAL_OK);
 }
 
 Status resume_find(Resume *resume, const Session *session, int64_t data_checksum,
@@ -231,7 +255,10 @@ Status resume_check(const Resume *resume, const char *folder)
 
 void resume_take(const Resume *resume, const char *folder, int64_t update)
 {
-    if (!resume->same_folder) return;
+    if (!resume->same_folder) {
+        checkpoint_forget_latest(folder);
+        return;
+    }
     for (int i = 0; i < resume->damaged; i++) checkpoint_set_aside(resume->own.paths[i]);
     checkpoint_go_on_from(folder, update);
 }

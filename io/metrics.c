@@ -18,6 +18,7 @@
 struct Metrics {
     char *path;
     int file; /* -1: none */
+    bool is_new;
     JsonText line;
     int64_t lost; /* lines that could not be written */
 };
@@ -33,6 +34,7 @@ static bool is_locked_by_other(int file)
 
 static Status open_file(Metrics *m, const char *path)
 {
+    m->is_new = access(path, F_OK) != 0;
     m->file = open(path, O_RDWR | O_CREAT | O_APPEND, 0666);
     if (m->file < 0)
         PAL_FAIL(PAL_ERROR_CANT_CREATE, "%s: cannot be written: %s", path, strerror(errno));
@@ -108,7 +110,8 @@ Status metrics_keep(Metrics *m, MetricsPlace place)
     if (kept.foreign > 0)
         log_warn("%s: %lld of its lines are not of this program; they stay", m->path,
                  (long long)kept.foreign);
-    if (kept.update < place.update)
+    /* An empty one is of a run that has begun with a checkpoint of another. */
+    if ((kept.bytes > 0 || m->is_new) && kept.update < place.update)
         log_warn("%s: has no lines of updates %lld to %lld, after which the run goes on", m->path,
                  (long long)kept.update + 1, (long long)place.update);
     return PAL_OK;

@@ -39,9 +39,9 @@ come_back() {
 # conclude: the verdict on this start, and what follows; once, whoever comes first. From here on no
 # signal to all processes of the job ends what is being done.
 conclude() {
+    trap '' TERM
     [ "$concluded" = false ] || return 0
     concluded=true
-    trap '' TERM
     verdict=$(judge "$run" "$status" "$message" "$most" "$step_before")
     echo "== status $status: $verdict"
     case $verdict in
@@ -58,12 +58,12 @@ conclude() {
 
 # leave: when all is done that `conclude` has decided.
 leave() {
-    trap 'exit 75' TERM
     case $verdict in
         done) exit 0 ;;
         doomed) exit 1 ;;
         busy) exit 72 ;;
     esac
+    trap 'exit 75' TERM
     if [ "$requeued" = true ]; then
         pause 60 # until SLURM ends this start of the job
     elif [ "$chain" = true ] && [ "$status" != 75 ]; then
@@ -75,6 +75,7 @@ leave() {
 # end_start: whether SLURM takes the job is always asked: the signal may come after the program's
 # end, or to the script alone (--signal=B:TERM).
 end_start() {
+    know_job
     if [ "$concluded" = false ] && { [ "$taken" = true ] || is_taken "$(says_of_job)"; }; then
         trap '' TERM
         echo "== taken away by SLURM; status $status"
@@ -89,6 +90,7 @@ end_start() {
 # decided here, also where the program has not ended yet: the script is killed soon.
 take() {
     local said
+    know_job
     said=$(says_of_job)
     if is_taken "$said"; then
         taken=true

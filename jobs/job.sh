@@ -4,20 +4,29 @@
 # This job as SLURM knows it: its number, state, requeueing and the other links of its chain.
 #
 # Sets $job, the job's number, of an array its task's alone: the last task has the array's number as
-# its own; and $restarts, how often SLURM has requeued it. The variables that say so may be of the
-# job that this one was submitted in, since sbatch hands them on.
+# its own; and $restarts, how often SLURM has requeued it.
 
-record=$(scontrol --oneliner show job "$SLURM_JOB_ID" 2>/dev/null |
-    grep "^JobId=$SLURM_JOB_ID ") || record=
-if [ -n "$record" ] && [[ $record != *" ArrayTaskId="* ]]; then
-    unset SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID
-fi
-job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
-job=${job:-$SLURM_JOB_ID}
-restarts=${SLURM_RESTART_COUNT:-0}
-if [[ $record =~ " Restarts="([0-9]+) ]]; then
-    restarts=${BASH_REMATCH[1]}
-fi
+# know_job: from the controller, once it answers; before that from variables, which may be of the job
+# that this one was submitted in, since sbatch hands them on.
+known=false
+know_job() {
+    local record
+    [ "$known" = false ] || return 0
+    record=$(trap '' TERM && scontrol --oneliner show job "$SLURM_JOB_ID" 2>/dev/null |
+        grep "^JobId=$SLURM_JOB_ID ")
+    if [ -n "$record" ]; then
+        known=true
+        [[ $record == *" ArrayTaskId="* ]] || unset SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID
+    fi
+    job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+    job=${job:-$SLURM_JOB_ID}
+    restarts=${SLURM_RESTART_COUNT:-0}
+    if [[ $record =~ " Restarts="([0-9]+) ]]; then
+        restarts=${BASH_REMATCH[1]}
+    fi
+    [ "$known" = true ]
+}
+know_job || true
 
 # pause SECONDS: signals that the shell traps end it.
 pause() {
@@ -27,10 +36,11 @@ pause() {
     wait $sleeper || kill $sleeper 2>/dev/null
 }
 
-# What SLURM says of this job; empty when its controller does not answer.
+# What SLURM says of this job; empty when its controller does not answer, or never has.
 # A signal to all processes of the job does not end the question.
 says_of_job() (
     trap '' TERM
+    know_job || return
     scontrol show job "$job" 2>/dev/null | grep -oE '(JobState|Reason|Requeue)=[^ ]*' | tr '\n' ' '
 )
 
@@ -51,6 +61,7 @@ requeue() {
     local said refusals=0
     [ "${may_requeue:-true}" = true ] || return
     for _ in {1..120}; do
+        know_job
         said=$(says_of_job)
         if is_taken "$said"; then
             echo "== taken away by SLURM, not requeued"

@@ -18,22 +18,23 @@ end_stuck_launcher() {
     pkill -KILL -P "$1"
 }
 
-# with_status FILE COMMAND...: the command; its status is in the file at the end. SLURM's signals
-# may come to this shell too.
+# with_status FILE COMMAND...: the command; its status is in the file at the end, where that has room.
+# SLURM's signals may come to this shell too.
 with_status() {
+    local status=0
     trap : TERM
-    "${@:2}"
-    echo $? >"$1"
+    "${@:2}" || status=$?
+    echo $status >"$1"
+    return $status
 }
 
 # message_of ERRORS: what the program has said first; of the watchdog's reports the last, which
 # names who is to blame; else what srun said. With SLURM_LABELIO lines begin with a rank.
 message_of() {
-    local said message
-    said=$(sed -E 's/^ *[0-9]+: //' "$1")
-    message=$(grep -aE '^palimpsest: ' <<<"$said" | head -n 1)
-    message=${message:-$(grep -aE '^watchdog: ' <<<"$said" | tail -n 1)}
-    message=${message:-$(grep -aE '^(srun|slurmstepd)[: ]' <<<"$said" | head -n 1)}
+    local label='^( *[0-9]+: )?' message
+    message=$(grep -aE "${label}palimpsest: " "$1" | head -n 1)
+    message=${message:-$(grep -aE "${label}watchdog: " "$1" | tail -n 1)}
+    message=${message:-$(grep -aE '^(srun|slurmstepd)[: ]' "$1" | head -n 1)}
     echo "${message:-no message}"
 }
 
@@ -43,7 +44,7 @@ started_at= # $SECONDS when the command was started that runs now
 # start it at all.
 hear_end() {
     status=$(cat "$ended")
-    status=${status:-137} # even with_status was killed
+    status=${status:-$waited}
     message=$(message_of "$errors")
     launched=true
     if grep -aqE '^srun: .*(launch failed|before step completely launched)' "$errors"; then
@@ -56,7 +57,7 @@ hear_end() {
 # Signals that the shell traps interrupt the waiting, after which Bash's `wait` does not always know
 # how a process has ended that did so at the same moment.
 start() {
-    local process
+    local process waited=137
     if ! errors=$(mktemp) || ! ended=$(mktemp); then
         status=73
         message="${TMPDIR:-/tmp} takes no temporary file on $(hostname)"
@@ -70,7 +71,10 @@ start() {
     end_stuck_launcher $process "$errors" 2>/dev/null &
     while kill -0 $process 2>/dev/null; do
         wait $process
+        waited=$?
     done
+    # Bash's `wait` ends with 128 and more also where the signal was its own.
+    [ "$waited" -lt 128 ] || waited=137
     hear_end
     rm -f "$errors" "$ended"
 }

@@ -167,22 +167,22 @@ same_weights late
 check "one that cannot be requeued ends" cluster_wait 30 has_ended "$last"
 file_says last/stopped.txt "job $last (last): the job cannot be requeued"
 
-# is_at MOMENT RUN: it is there.
+# is_at MOMENT RUN: this start is there; the files may be of the one before.
 is_at() {
     case $1 in
         start-up) rank_processes >/dev/null && ! has_updates "$2" $((updates_before + 1)) ;;
         training) has_updates "$2" $((updates_before + 20)) ;;
-        evaluation) evaluates "$2" ;;
-        save) is_saving "$2" ;;
+        evaluation) has_updates "$2" $((updates_before + 1)) && evaluates "$2" ;;
+        save) has_updates "$2" $((updates_before + 1)) && is_saving "$2" ;;
     esac
 }
 
 # held_at MOMENT RUN: it is, and does not pass, for SLURM may take its time.
 held_at() {
     is_at "$@" || return
-    rank_processes | xargs -r kill -STOP
+    rank_processes | xargs -r kill -STOP 2>/dev/null
     is_at "$@" || {
-        rank_processes | xargs -r kill -CONT
+        rank_processes | xargs -r kill -CONT 2>/dev/null
         return 1
     }
 }

@@ -192,7 +192,7 @@ gives 'palimpsest: first' message_of errors
 sed -i '/^palimpsest/d' errors
 gives 'watchdog: rank 1 on n2 hangs' message_of errors
 sed 's/^/ 0: /' errors >labelled
-gives 'watchdog: rank 1 on n2 hangs' message_of labelled
+gives ' 0: watchdog: rank 1 on n2 hangs' message_of labelled
 sed -i '/^watchdog/d' errors
 gives 'srun: job 9 queued' message_of errors
 : >errors

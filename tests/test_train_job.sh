@@ -63,7 +63,10 @@ eval "$program"
 SH
 command_is scontrol <<'SH'
 if [ "$1" = --oneliner ]; then
-    echo "${record:-}"
+    eval "${first_question:-}"
+    [ -z "${away:-}" ] || echo x >>asked
+    [ -n "${away:-}" ] && [ "$(wc -l <asked)" -le "$away" ] ||
+        echo "${record-JobId=9 ${SLURM_ARRAY_TASK_ID:+ArrayTaskId=x }Restarts=${SLURM_RESTART_COUNT:-0} }"
 elif [ "$1" = requeue ]; then
     echo "$*" >>calls
     eval "${refusal:-}"
@@ -80,6 +83,10 @@ case $* in
     *--states=PENDING*) printf '%s' "${waiting:-}" ;;
     *--name=*) printf '%s' "${queued:-}" ;;
 esac
+SH
+command_is find <<'SH'
+eval "${found:-}"
+exec /usr/bin/find "$@"
 SH
 command_is mv <<'SH'
 eval "${noted:-}"
@@ -108,8 +115,9 @@ stage=0
 
 # plays WHAT PROGRAM [NAME=VALUE...]: a job of this program, with these in its environment, besides
 # those of SLURM and of environment.sh:
-#   before, asleep, refusal, question, noted   code while the script starts, waits for 10 s, asks for
-#                             requeueing, asks about the job, notes failures
+#   before, asleep, refusal, first_question, question, noted, found   code while the script starts,
+#                             waits for 10 s, asks for requeueing, asks about the job first and
+#                             later, notes failures, looks for checkpoints
 #   record                    what SLURM says of the job when the script begins
 #   requeue=0                 of a job with --no-requeue
 #   waiting, queued           the links of its chain that are pending, or in the queue at all
@@ -264,6 +272,11 @@ deaths='[ $(starts) -gt 4 ]'
 plays "each node that died may cost a launch" "$deaths || { $fails; }; saves 5; exit 75" \
     SLURM_RESTART_COUNT=2
 ends 75 '75: again' 1 kept 5
+plays "SIGTERM before anything" 'exit 1' first_question='[ -e once ] || { touch once; term; }'
+ends 75 '75: again' 1 kept 0
+plays "SIGTERM while it looks for checkpoints" 'exit 1' \
+    found='echo x >>looks; [ "$(wc -l <looks)" != 2 ] || term'
+ends 75 '75: again' 1 kept 0
 plays "SIGTERM before the program" 'saves 5; exit 75' before=term
 ends 75 '75: again' 1 kept 0
 plays "cancelled before the program" 'exit 75' before='state CANCELLED; term'
@@ -356,6 +369,8 @@ foreign=(SLURM_ARRAY_JOB_ID=5 SLURM_ARRAY_TASK_ID=1 SLURM_RESTART_COUNT=3)
 plays "variables of an array's task" 'exit 1' "${foreign[@]}" record='JobId=9 JobName=x Restarts=0 '
 ends 75 '1: again' 1 kept 1
 file_says log "== job 9, start 1 on"
+plays "and SLURM answers later" 'saves 5; exit 75' "${foreign[@]}" record='JobId=9 Restarts=0 ' away=3
+ends 75 '75: again' 1 kept 1
 plays "its own" 'saves 5; exit 75' "${foreign[@]}" SLURM_ARRAY_JOB_ID=9 \
     record='JobId=9 ArrayJobId=9 ArrayTaskId=1 Restarts=2 '
 check "the task is requeued" grep -qx 'requeue 9_1' calls

@@ -80,7 +80,7 @@ kill -STOP "$(rank_process 1)"
 ends 71 30
 file_says stopped/log.txt "2 of 3 ranks report; not rank 1 on $host: stopped, dead, or cut off"
 file_says stopped/watchdog/rank-0.txt "rank 0 on $host: no progress for" "in step (limit 3 s)" \
-    "waiting for others in group_" "calls of the main thread" "MPI_Allreduce"
+    "waiting for others in group_" "calls of the main thread" "MPI_"
 if command -v addr2line >/dev/null; then
     file_says stopped/watchdog/rank-0.txt "of this program:" command_train
 fi

@@ -16,6 +16,8 @@
 #ifndef PAL_BASE_STATUS_H
 #define PAL_BASE_STATUS_H
 
+#define PAL_NORETURN __attribute__((noreturn)) /* C and C++ */
+
 #define PAL_STATUS_LIST(X)                                                      \
     X(PAL_OK, 0, "finished")                                                    \
     X(PAL_ERROR_USAGE, 64, "wrong use of the command line")                     \
@@ -57,7 +59,7 @@ void status_set_message(const char *text);
         if (pal_try_status != PAL_OK) return pal_try_status; \
     } while (0)
 
-_Noreturn void status_assert_failed(const char *file, int line, const char *what);
+PAL_NORETURN void status_assert_failed(const char *file, int line, const char *what);
 
 #if defined(PAL_CHECKED) || defined(__clang_analyzer__) /* clang-tidy counts on them */
 #define PAL_ASSERT(condition) \

@@ -9,6 +9,9 @@
  *   - forward overwrites its results, BACKWARD ADDS INTO ITS RESULTS (the caller zeroes);
  *   - tensors of one call do not overlap unless the comment says "in place";
  *   - operations cannot fail; what scratch they need is reserved at creation (reserve_attention);
+ *   - operations are begun in the order of the calls and may go on after the call has returned; what
+ *     gives numbers to the host (download, sum, ...) waits for them. Arrays in host memory (tokens,
+ *     masks, counts) are read before the call returns;
  *   - the same call on the same device with as many threads gives the same bits.
  * A (rows, n) argument may be any tensor whose last dimension is n.
  */
@@ -51,11 +54,29 @@ typedef struct DropoutPlace {
 typedef struct DeviceOps {
     const char *name;
 
+    void (*destroy)(Device *); /* everything but the numbers, which arenas release before */
+
     /* --- storage --------------------------------------------------------------------------- */
     void *(*allocate)(Device *, size_t bytes); /* 64-byte aligned, zero-filled; NULL when out */
     void (*release)(Device *, void *);
+    /* Host memory that copies are fast to and from; likewise aligned, zero-filled, NULL when out. */
+    void *(*allocate_host)(Device *, size_t bytes);
+    void (*release_host)(Device *, void *);
     void (*upload)(Device *, Tensor to, const Real *from /* host, all of `to` */);
     void (*download)(Device *, Real *to /* host, all of `from` */, Tensor from);
+
+    /* --- copies beside the operations ------------------------------------------------------ */
+    /* Like upload and download, from and to memory of allocate_host, in order with the operations
+     * before and (upload) after, but only begun: `from` stays as it is, and `to` is not there,
+     * until wait() for a mark() that was set after. */
+    void (*upload_begin)(Device *, Tensor to, const Real *from);
+    void (*download_begin)(Device *, Real *to, Tensor from);
+    /* What has been begun so far, copies and operations, gets a mark, and has ended after a wait for
+     * it. A mark can be waited for until PAL_MARKS later ones are set. */
+    int64_t (*mark)(Device *);
+    void (*wait)(Device *, int64_t mark);
+    /* Waits for everything: after it others than this device may read and write its numbers. */
+    void (*synchronize)(Device *);
 
     /* --- products -------------------------------------------------------------------------- */
     /* c (m,n) = [c +] op(a) (m,k) op(b) (k,n) [+ bias], then relu if asked */
@@ -145,17 +166,32 @@ typedef struct DeviceOps {
     void (*adam)(Device *, Tensor w, Tensor m, Tensor v, Tensor g, AdamOptions);
 } DeviceOps;
 
+enum { PAL_MARKS = 256 };
+
 struct Device {
     const DeviceOps *op;
-    int threads;          /* that operations of this device use */
-    PhaseTimes *times;    /* borrowed; matmul and attention add 2mnk to times->operations */
-    size_t scratch_bytes; /* that operations hold for themselves */
-    void *context;        /* the implementation's own */
+    char description[160]; /* of the hardware, for the log; empty: nothing to say */
+    bool shares_memory;    /* host code may read and write the device's numbers */
+    bool mpi_reaches_it;   /* MPI may be handed addresses of its numbers */
+    int threads;           /* that operations of this device use */
+    PhaseTimes *times;     /* borrowed; matmul and attention add 2mnk to times->operations */
+    size_t scratch_bytes;  /* that operations hold for themselves */
+    void *context;         /* the implementation's own */
 };
 
 /* The CPU device. `threads` >= 1 OpenMP threads. */
 Status device_create_cpu(Device **device, int threads);
-void device_destroy(Device **device);
+
+/* The GPU number local_rank of those that this process sees, counted round. Errors (69): there is
+ * none that can be used, and why. In builds with CUDA only: see backend.h. */
+Status device_create_cuda(Device **device, int local_rank);
+
+/* Waits for what was begun. Accepts a device that is not there. */
+static inline void device_destroy(Device **device)
+{
+    if (*device != NULL) (*device)->op->destroy(*device);
+    *device = NULL;
+}
 
 /* All of `from` into `to`, which has as many numbers. */
 static inline void device_copy(Device *device, Tensor to, Tensor from)

@@ -20,7 +20,7 @@ typedef struct Tensor {
     int64_t dims[PAL_MAX_DIMS];
 } Tensor;
 
-static const Tensor tensor_none = {0};
+static const Tensor tensor_none = {NULL, 0, {0}};
 
 static inline bool tensor_exists(Tensor x) { return x.data != NULL; }
 

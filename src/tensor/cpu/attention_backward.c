@@ -160,17 +160,6 @@ static void add_carried(const AttentionCall *call, Real *workspace, size_t numbe
     }
 }
 
-/* do v^T, and of the rest what is wanted; the logits are not counted again. */
-static double backward_operations(const AttentionCall *call, int source_number)
-{
-    const AttentionSource *source = &call->sources[source_number];
-    bool dqueries = attention_wants_query_gradients(call, source),
-         positions = tensor_exists(source->r);
-    int products = 1 + tensor_exists(source->dv) + tensor_exists(source->dk) + dqueries +
-                   (positions && dqueries) + (positions && tensor_exists(source->dr));
-    return products * attention_operations(call, source_number);
-}
-
 void cpu_attention_backward(Device *device, const AttentionQueries *queries,
                             const AttentionSource *sources, int num_sources, Tensor o, Tensor lse,
                             Tensor dout)
@@ -189,5 +178,6 @@ void cpu_attention_backward(Device *device, const AttentionQueries *queries,
 #pragma omp barrier
         add_carried(&call, workspace, numbers, thread, threads);
     }
-    for (int i = 0; i < num_sources; i++) device_count(device, backward_operations(&call, i));
+    for (int i = 0; i < num_sources; i++)
+        device_count(device, attention_backward_operations(queries, &sources[i]));
 }

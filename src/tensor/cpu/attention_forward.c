@@ -159,7 +159,6 @@ void cpu_attention_forward(Device *device, Tensor o, Tensor lse, const Attention
         forward_share(&call, &scratch, attention_share(&call, thread, omp_get_num_threads()), o,
                       lse);
     }
-    for (int i = 0; i < num_sources; i++) /* content, positions, values */
-        device_count(device,
-                     attention_operations(&call, i) * (tensor_exists(sources[i].r) ? 3 : 2));
+    for (int i = 0; i < num_sources; i++)
+        device_count(device, attention_forward_operations(queries, &sources[i]));
 }

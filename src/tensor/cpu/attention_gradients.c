@@ -178,12 +178,6 @@ static void add_position_sums(const AttentionScratch *scratch, const AttentionCa
     }
 }
 
-bool attention_wants_query_gradients(const AttentionCall *call, const AttentionSource *source)
-{
-    return tensor_exists(call->queries->dq) || tensor_exists(call->queries->dcontent_bias) ||
-           tensor_exists(source->dposition_bias);
-}
-
 void attention_tile_gradients(AttentionScratch *scratch, const AttentionCall *call,
                               int source_number, const AttentionWork *work,
                               const AttentionTile *tile, const Real *lse, const AttentionSums *sums)
@@ -200,11 +194,12 @@ void attention_tile_gradients(AttentionScratch *scratch, const AttentionCall *ca
     if (tensor_exists(source->dk))
         add_slot_sums(scratch, call, tile, sums->dk[source_number] + first, scratch->dscores,
                       scratch->query_content);
-    if (attention_wants_query_gradients(call, source)) add_content_gradients(scratch, call, tile);
+    if (attention_wants_query_gradients(call->queries, source))
+        add_content_gradients(scratch, call, tile);
     if (scratch->packed.positions == NULL) return;
     for (int start = 0; start < source->row_stride && start < tile->m; start++) {
         Residue residue = tile_residue(&scratch->packed, tile, start);
-        if (attention_wants_query_gradients(call, source))
+        if (attention_wants_query_gradients(call->queries, source))
             add_position_query_gradients(scratch, call, tile, residue);
         if (tensor_exists(source->dr))
             add_position_sums(scratch, call, tile, residue, sums->dr[source_number]);

@@ -10,8 +10,6 @@
 
 #include "src/tensor/cpu/attention_scores.h"
 
-bool attention_wants_query_gradients(const AttentionCall *call, const AttentionSource *source);
-
 /* Adds to scratch->dquery_content and dquery_position, and to sums->dk, dv and dr of the source.
  * The columns beside scratch->dscores must be zero. */
 void attention_tile_gradients(AttentionScratch *scratch, const AttentionCall *call,

@@ -27,8 +27,8 @@ static void add_head(AttentionScratch *scratch, const AttentionCall *call, int r
 {
     AttentionWork work = {.head = head,
                           .row = row,
-                          .first = attention_first_query(call),
-                          .last = attention_last_query(call, row)};
+                          .first = attention_first_query(call->queries),
+                          .last = attention_last_query(call->queries, row)};
     attention_pack_positions(scratch, call, head, PASS_USAGE);
     attention_pack_source(scratch, call, 0, row, head, work.last, PASS_USAGE);
     attention_pack_queries(scratch, call, &work);
@@ -48,7 +48,7 @@ static void tile_usage(AttentionScratch *scratch, const AttentionCall *call, int
                        Tensor usage, Tensor lse)
 {
     int slots = attention_slots(call->sources), first = attention_first_slot(call->sources, row);
-    int queries = attention_last_query(call, row) - attention_first_query(call);
+    int queries = attention_last_query(call->queries, row) - attention_first_query(call->queries);
     int slot = tile * KEY_TILE, n = smaller(KEY_TILE, slots - first - slot);
     if (n <= 0 || queries <= 0) return;
 
@@ -79,7 +79,7 @@ void cpu_attention_usage(Device *device, Tensor usage, const AttentionQueries *q
         for (int item = 0; item < call.rows * tiles; item++)
             tile_usage(&scratch, &call, item / tiles, item % tiles, usage, lse);
     }
-    device_count(device, attention_operations(&call, 0) * (tensor_exists(source->r) ? 2 : 1));
+    device_count(device, attention_usage_operations(queries, source));
 }
 
 Status cpu_reserve_attention(Device *device, const AttentionQueries *queries,

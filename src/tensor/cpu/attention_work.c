@@ -26,7 +26,7 @@ AttentionCall attention_call(const AttentionQueries *queries, const AttentionSou
     PAL_ASSERT(call.width % call.heads == 0);
     call.head_size = checked_int(call.width / call.heads);
     call.padded_size = round_up(call.head_size, VECTOR_LANES);
-    int taking_part = call.length - attention_first_query(&call);
+    int taking_part = call.length - attention_first_query(queries);
     call.blocks = (taking_part + QUERY_BLOCK - 1) / QUERY_BLOCK;
 
     int64_t slots = 0;
@@ -38,54 +38,10 @@ AttentionCall attention_call(const AttentionQueries *queries, const AttentionSou
     return call;
 }
 
-int attention_first_query(const AttentionCall *call)
-{
-    return limited(call->queries->first_query, 0, call->length);
-}
-
-int attention_last_query(const AttentionCall *call, int row)
-{
-    const int *counted = call->queries->counted;
-    return counted == NULL ? call->length : limited(counted[row], 0, call->length);
-}
-
-int attention_slots(const AttentionSource *source)
-{
-    return tensor_exists(source->k) ? (int)source->k.dims[1] : 0;
-}
-
-int attention_first_slot(const AttentionSource *source, int row)
-{
-    int slots = attention_slots(source);
-    return source->valid == NULL ? 0 : slots - limited(source->valid[row], 0, slots);
-}
-
-/* 0 + 1 + ... + n, or 0 for negative n */
-static int64_t triangle(int64_t n) { return n > 0 ? n * (n + 1) / 2 : 0; }
-
-int64_t attention_pairs(const AttentionSource *source, int row, int first, int last)
-{
-    int slots = attention_slots(source), hidden = attention_first_slot(source, row);
-    if (last <= first) return 0;
-    if (!source->causal) return (int64_t)(last - first) * (slots - hidden);
-    /* Query i sees slots hidden ... i; a causal source has a slot for every query. */
-    PAL_ASSERT(last <= slots);
-    return triangle(last - hidden) - triangle(first - hidden);
-}
-
-double attention_operations(const AttentionCall *call, int source)
-{
-    int64_t pairs = 0;
-    for (int row = 0; row < call->rows; row++)
-        pairs += attention_pairs(&call->sources[source], row, attention_first_query(call),
-                                 attention_last_query(call, row));
-    return 2.0 * call->head_size * call->heads * (double)pairs;
-}
-
 static void block_queries(const AttentionCall *call, int row, int block, int *first, int *last)
 {
-    *first = attention_first_query(call) + block * QUERY_BLOCK;
-    *last = limited(*first + QUERY_BLOCK, *first, attention_last_query(call, row));
+    *first = attention_first_query(call->queries) + block * QUERY_BLOCK;
+    *last = limited(*first + QUERY_BLOCK, *first, attention_last_query(call->queries, row));
 }
 
 /* A block also costs something by itself, and so does each of its queries. */
@@ -140,10 +96,10 @@ bool attention_next(const AttentionCall *call, AttentionShare *share, AttentionW
     work->row = (int)(pair % call->rows);
     work->begins_row = first_block == 0;
     work->begins_head = work->begins_row && work->row == 0;
-    int first_query = attention_first_query(call);
+    int first_query = attention_first_query(call->queries);
     work->first = first_query + first_block * QUERY_BLOCK;
     work->last = limited(first_query + (last_block + 1) * QUERY_BLOCK, work->first,
-                         attention_last_query(call, work->row));
+                         attention_last_query(call->queries, work->row));
     share->begin = end;
     return true;
 }

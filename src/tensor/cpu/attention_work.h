@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "src/tensor/attention_types.h"
+#include "src/tensor/attention_counts.h"
 
 /* Measured: with these a tile of logits and its operands stay in the second-level cache. */
 enum { QUERY_BLOCK = 64, KEY_TILE = 512 };
@@ -36,20 +36,6 @@ typedef struct AttentionCall {
 
 AttentionCall attention_call(const AttentionQueries *queries, const AttentionSource *sources,
                              int num_sources);
-
-/* Queries [first, last) of row b take part. */
-int attention_first_query(const AttentionCall *call);
-int attention_last_query(const AttentionCall *call, int row);
-
-/* Slots of a source; slots before the first valid one are hidden from all queries of the row. */
-int attention_slots(const AttentionSource *source);
-int attention_first_slot(const AttentionSource *source, int row);
-
-/* Visible pairs of queries [first, last) of one row and head with one source. */
-int64_t attention_pairs(const AttentionSource *source, int row, int first, int last);
-
-/* The operations of one product with one source: 2 E times all its visible pairs. */
-double attention_operations(const AttentionCall *call, int source);
 
 /* One row and head, queries [first, last); empty when all of it is padding. */
 typedef struct AttentionWork {

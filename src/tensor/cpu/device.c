@@ -42,12 +42,42 @@ static void cpu_release(Device *device, void *start)
     free(start);
 }
 
+/* Every operation has ended when its call returns. */
+static int64_t cpu_mark(Device *device)
+{
+    (void)device;
+    return 0;
+}
+
+static void cpu_wait(Device *device, int64_t mark)
+{
+    (void)device;
+    (void)mark;
+}
+
+static void cpu_synchronize(Device *device) { (void)device; }
+
+static void cpu_destroy(Device *device)
+{
+    cpu_product_cache_destroy(&cpu_context(device)->matmul_cache);
+    cpu_context_destroy(device);
+    free(device);
+}
+
 static const DeviceOps cpu_ops = {
     .name = "cpu",
+    .destroy = cpu_destroy,
     .allocate = cpu_allocate,
     .release = cpu_release,
+    .allocate_host = cpu_allocate,
+    .release_host = cpu_release,
     .upload = cpu_upload,
     .download = cpu_download,
+    .upload_begin = cpu_upload,
+    .download_begin = cpu_download,
+    .mark = cpu_mark,
+    .wait = cpu_wait,
+    .synchronize = cpu_synchronize,
     .matmul = cpu_matmul,
     .reserve_attention = cpu_reserve_attention,
     .attention_forward = cpu_attention_forward,
@@ -88,6 +118,7 @@ Status device_create_cpu(Device **device_result, int threads)
     Device *device = calloc(1, sizeof *device);
     if (device == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "out of memory for the cpu device");
     device->op = &cpu_ops;
+    device->shares_memory = device->mpi_reaches_it = true;
     device->threads = threads;
 
     Status status = cpu_context_create(device);
@@ -97,14 +128,4 @@ Status device_create_cpu(Device **device_result, int threads)
     }
     *device_result = device;
     return PAL_OK;
-}
-
-void device_destroy(Device **device)
-{
-    if (*device == NULL) return;
-    CpuContext *context = (*device)->context;
-    cpu_product_cache_destroy(&context->matmul_cache);
-    cpu_context_destroy(*device);
-    free(*device);
-    *device = NULL;
 }

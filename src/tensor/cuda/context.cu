@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "src/tensor/cuda/context.cuh"
+
+#include <cstring>
+
+void cuda_failed(cudaError_t error, const char *call, const char *file, int line)
+{
+    fatal(PAL_ERROR_UNAVAILABLE, "%s failed at %s:%d: %s (%s)", call, file, line,
+          cudaGetErrorString(error), cudaGetErrorName(error));
+}
+
+cudaStream_t cuda_stream(Device *device) { return cuda_context(device)->stream; }
+
+Status cuda_workspace_reserve(Device *device, size_t bytes)
+{
+    CudaContext *context = cuda_context(device);
+    if (bytes <= context->workspace_bytes) return PAL_OK;
+    PAL_CUDA(cudaStreamSynchronize(context->stream));
+    PAL_CUDA(cudaFree(context->workspace));
+    size_t rounded = (bytes + 255) / 256 * 256;
+    context->workspace = nullptr;
+    cudaError_t error = cudaMalloc(&context->workspace, rounded);
+    if (error != cudaErrorMemoryAllocation) PAL_CUDA(error);
+    context->workspace_bytes = error == cudaSuccess ? rounded : 0;
+    device->scratch_bytes = rounded;
+    if (error != cudaSuccess)
+        PAL_FAIL(PAL_ERROR_UNAVAILABLE,
+                 "out of memory on the GPU: operations need %zu bytes of scratch; try more ranks, "
+                 "fewer rows, a smaller memory or a shorter window",
+                 rounded);
+    return PAL_OK;
+}
+
+void *cuda_workspace(Device *device, size_t bytes)
+{
+    Status status = cuda_workspace_reserve(device, bytes);
+    if (status != PAL_OK) fatal(status, "%s", status_message());
+    return cuda_context(device)->workspace;
+}
+
+/* --- host arrays ------------------------------------------------------------------------------ */
+
+static void free_ring(ArgumentRing *ring)
+{
+    for (cudaEvent_t &left : ring->left)
+        if (left != nullptr) PAL_CUDA(cudaEventDestroy(left));
+    PAL_CUDA(cudaFreeHost(ring->host));
+    PAL_CUDA(cudaFree(ring->image));
+    *ring = {};
+}
+
+/* A ring whose parts have room for `bytes`; the first use, or an array larger than all before. */
+static void make_ring(CudaContext *context, size_t bytes)
+{
+    ArgumentRing *ring = &context->arguments;
+    size_t part_bytes = 256 * 1024;
+    while (part_bytes < bytes) part_bytes *= 2;
+    PAL_CUDA(cudaStreamSynchronize(context->stream));
+    free_ring(ring);
+    ring->part_bytes = part_bytes;
+    PAL_CUDA(cudaMallocHost(reinterpret_cast<void **>(&ring->host), ARGUMENT_PARTS * part_bytes));
+    PAL_CUDA(cudaMalloc(reinterpret_cast<void **>(&ring->image), ARGUMENT_PARTS * part_bytes));
+    for (cudaEvent_t &left : ring->left) {
+        PAL_CUDA(cudaEventCreateWithFlags(&left, cudaEventDisableTiming));
+        PAL_CUDA(cudaEventRecord(left, context->stream));
+    }
+}
+
+const void *cuda_argument(Device *device, const void *host, size_t bytes)
+{
+    CudaContext *context = cuda_context(device);
+    ArgumentRing *ring = &context->arguments;
+    if (host == nullptr) return nullptr;
+    size_t rounded = (bytes + 15) / 16 * 16;
+    if (rounded > ring->part_bytes) make_ring(context, rounded);
+    if (ring->used + rounded > ring->part_bytes) {
+        PAL_CUDA(cudaEventRecord(ring->left[ring->part], context->stream));
+        ring->part = (ring->part + 1) % ARGUMENT_PARTS;
+        ring->used = 0;
+        PAL_CUDA(cudaEventSynchronize(ring->left[ring->part]));
+    }
+    size_t at = static_cast<size_t>(ring->part) * ring->part_bytes + ring->used;
+    ring->used += rounded;
+    if (bytes == 0) return ring->image + at;
+    std::memcpy(ring->host + at, host, bytes);
+    PAL_CUDA(cudaMemcpyAsync(ring->image + at, ring->host + at, bytes, cudaMemcpyHostToDevice,
+                             context->stream));
+    return ring->image + at;
+}
+
+void cuda_arguments_destroy(CudaContext *context) { free_ring(&context->arguments); }
+
+/* --- results ---------------------------------------------------------------------------------- */
+
+enum { MOST_SUMS = 64 };
+
+const double *cuda_read_doubles(Device *device, const double *from, int count)
+{
+    CudaContext *context = cuda_context(device);
+    PAL_ASSERT(count <= MOST_SUMS);
+    if (context->sums_on_host == nullptr)
+        PAL_CUDA(cudaMallocHost(reinterpret_cast<void **>(&context->sums_on_host),
+                                MOST_SUMS * sizeof(double)));
+    PAL_CUDA(cudaMemcpyAsync(context->sums_on_host, from, static_cast<size_t>(count) * sizeof *from,
+                             cudaMemcpyDeviceToHost, context->stream));
+    PAL_CUDA(cudaStreamSynchronize(context->stream));
+    return context->sums_on_host;
+}

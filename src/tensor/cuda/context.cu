@@ -88,8 +88,6 @@ const void *cuda_argument(Device *device, const void *host, size_t bytes)
     return ring->image + at;
 }
 
-void cuda_arguments_destroy(CudaContext *context) { free_ring(&context->arguments); }
-
 /* --- results ---------------------------------------------------------------------------------- */
 
 enum { MOST_SUMS = 64 };
@@ -105,4 +103,11 @@ const double *cuda_read_doubles(Device *device, const double *from, int count)
                              cudaMemcpyDeviceToHost, context->stream));
     PAL_CUDA(cudaStreamSynchronize(context->stream));
     return context->sums_on_host;
+}
+
+void cuda_scratch_destroy(CudaContext *context)
+{
+    free_ring(&context->arguments);
+    PAL_CUDA(cudaFree(context->workspace));
+    PAL_CUDA(cudaFreeHost(context->sums_on_host));
 }

@@ -8,7 +8,8 @@
 
 #include "src/tensor/cuda/common.cuh"
 
-struct ProductCache; /* matmul.cu */
+struct ProductCache; /* matmul.cu: made at the first product */
+void product_cache_destroy(ProductCache *products);
 
 /* Host arrays go through a ring of pinned memory and its image on the device, which is cut into
  * parts: before a part is used again, what was begun when it was left has ended. */
@@ -55,6 +56,9 @@ template <typename T> const T *cuda_argument_array(Device *device, const T *host
 {
     return static_cast<const T *>(cuda_argument(device, host, checked_size(count) * sizeof(T)));
 }
+
+/* Frees what the functions above have taken. */
+void cuda_scratch_destroy(CudaContext *context);
 
 /* Waits for the operations begun so far, and gives `count` doubles that they left at `from`. */
 const double *cuda_read_doubles(Device *device, const double *from, int count);

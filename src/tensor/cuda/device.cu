@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <cstdio>
+#include <cstdlib>
+
+#include "src/tensor/cuda/attention.cuh"
+#include "src/tensor/cuda/context.cuh"
+#include "src/tensor/cuda/cuda_ops.cuh"
+
+static void *cuda_allocate(Device *device, size_t bytes)
+{
+    void *start = nullptr;
+    cudaError_t error = cudaMalloc(&start, bytes > 0 ? bytes : 1);
+    if (error == cudaErrorMemoryAllocation || error == cudaErrorInvalidValue) {
+        (void)cudaGetLastError(); /* it is answered here */
+        return nullptr;
+    }
+    PAL_CUDA(error);
+    PAL_CUDA(cudaMemsetAsync(start, 0, bytes > 0 ? bytes : 1, cuda_stream(device)));
+    return start;
+}
+
+static void cuda_release(Device *device, void *start)
+{
+    cuda_synchronize(device);
+    PAL_CUDA(cudaFree(start));
+}
+
+static void cuda_destroy(Device *device)
+{
+    CudaContext *context = cuda_context(device);
+    cuda_synchronize(device);
+    product_cache_destroy(context->products);
+    cuda_scratch_destroy(context);
+    for (cudaEvent_t mark : context->marks) PAL_CUDA(cudaEventDestroy(mark));
+    PAL_CUDA(cudaEventDestroy(context->between));
+    PAL_CUDA(cudaStreamDestroy(context->stream));
+    PAL_CUDA(cudaStreamDestroy(context->copies));
+    delete context;
+    free(device);
+}
+
+static const DeviceOps cuda_ops = {
+    .name = "cuda",
+    .destroy = cuda_destroy,
+    .allocate = cuda_allocate,
+    .release = cuda_release,
+    .allocate_host = cuda_allocate_host,
+    .release_host = cuda_release_host,
+    .upload = cuda_upload,
+    .download = cuda_download,
+    .upload_begin = cuda_upload_begin,
+    .download_begin = cuda_download_begin,
+    .mark = cuda_mark,
+    .wait = cuda_wait,
+    .synchronize = cuda_synchronize,
+    .matmul = cuda_matmul,
+    .reserve_attention = cuda_reserve_attention,
+    .attention_forward = cuda_attention_forward,
+    .attention_backward = cuda_attention_backward,
+    .attention_usage = cuda_attention_usage,
+    .layer_norm_forward = cuda_layer_norm_forward,
+    .layer_norm_backward = cuda_layer_norm_backward,
+    .embedding_forward = cuda_embedding_forward,
+    .embedding_backward = cuda_embedding_backward,
+    .cross_entropy = cuda_cross_entropy,
+    .cross_entropy_slice = cuda_cross_entropy_slice,
+    .cross_entropy_join = cuda_cross_entropy_join,
+    .relu_backward = cuda_relu_backward,
+    .gelu_forward = cuda_gelu_forward,
+    .gelu_backward = cuda_gelu_backward,
+    .dropout = cuda_dropout,
+    .fill = cuda_fill,
+    .scale = cuda_scale,
+    .add = cuda_add,
+    .copy_blocks = cuda_copy_blocks,
+    .add_column_sums = cuda_add_column_sums,
+    .pool_mean = cuda_pool_mean,
+    .pool_max = cuda_pool_max,
+    .pair_with_earlier = cuda_pair_with_earlier,
+    .pair_with_earlier_backward = cuda_pair_with_earlier_backward,
+    .select_rows = cuda_select_rows,
+    .squared_error = cuda_squared_error,
+    .sum = cuda_sum,
+    .sum_of_squares = cuda_sum_of_squares,
+    .adam = cuda_adam,
+};
+
+/* --- which GPU -------------------------------------------------------------------------------- */
+
+/* Where a list of GPUs is given, it may be what hides them. */
+static const char *visible_devices(char text[160])
+{
+    const char *list = getenv("CUDA_VISIBLE_DEVICES");
+    text[0] = '\0';
+    if (list != nullptr) snprintf(text, 160, " (CUDA_VISIBLE_DEVICES is \"%.100s\")", list);
+    return text;
+}
+
+static Status count_gpus(int *count)
+{
+    char visible[160];
+    cudaError_t error = cudaGetDeviceCount(count);
+    (void)cudaGetLastError();
+    if (error == cudaErrorInsufficientDriver) {
+        int driver = 0;
+        if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
+            PAL_FAIL(
+                PAL_ERROR_UNAVAILABLE,
+                "there is no NVIDIA driver on this machine; start on a node with a GPU (SLURM: "
+                "--gpus-per-node), or set device.name = cpu");
+        PAL_FAIL(PAL_ERROR_UNAVAILABLE,
+                 "the NVIDIA driver is for CUDA %d.%d, this build is made with CUDA %d.%d; a newer "
+                 "driver is needed, or a build with an older toolkit, or device.name = cpu",
+                 driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000,
+                 CUDART_VERSION % 1000 / 10);
+    }
+    if (error == cudaErrorNoDevice || (error == cudaSuccess && *count == 0))
+        PAL_FAIL(PAL_ERROR_UNAVAILABLE,
+                 "the NVIDIA driver is there, but no GPU%s; ask the launcher for one (SLURM: "
+                 "--gpus-per-node), or set device.name = cpu",
+                 visible_devices(visible));
+    if (error != cudaSuccess)
+        PAL_FAIL(PAL_ERROR_UNAVAILABLE,
+                 "the GPUs cannot be counted: %s (%s)%s; nvidia-smi may say more, or set "
+                 "device.name = cpu",
+                 cudaGetErrorString(error), cudaGetErrorName(error), visible_devices(visible));
+    return PAL_OK;
+}
+
+static Status look_at(int ordinal, char description[160])
+{
+    cudaDeviceProp gpu = {};
+    int driver = 0;
+    PAL_CUDA(cudaGetDeviceProperties(&gpu, ordinal));
+    if (gpu.major < 8)
+        PAL_FAIL(PAL_ERROR_UNAVAILABLE,
+                 "GPU %d is a %s of compute capability %d.%d; expected 8.0 (A100) or later; set "
+                 "device.name = cpu or choose another by CUDA_VISIBLE_DEVICES",
+                 ordinal, gpu.name, gpu.major, gpu.minor);
+    PAL_CUDA(cudaDriverGetVersion(&driver));
+    snprintf(description, 160,
+             "%.60s, %.1f GiB, %d SMs, compute capability %d.%d, driver for CUDA %d.%d", gpu.name,
+             static_cast<double>(gpu.totalGlobalMem) * 0x1p-30, gpu.multiProcessorCount, gpu.major,
+             gpu.minor, driver / 1000, driver % 1000 / 10);
+    return PAL_OK;
+}
+
+/* The first call that needs the GPU itself: it may be another's, or full. */
+static Status take(int ordinal, const char *description)
+{
+    cudaError_t error = cudaSetDevice(ordinal);
+    if (error == cudaSuccess) error = cudaFree(nullptr);
+    if (error == cudaSuccess) return PAL_OK;
+    (void)cudaGetLastError();
+    PAL_FAIL(PAL_ERROR_UNAVAILABLE,
+             "GPU %d (%s) cannot be used: %s (%s); another process may have it (nvidia-smi shows "
+             "them), or set device.name = cpu",
+             ordinal, description, cudaGetErrorString(error), cudaGetErrorName(error));
+}
+
+static void make_streams(CudaContext *context)
+{
+    PAL_CUDA(cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking));
+    PAL_CUDA(cudaStreamCreateWithFlags(&context->copies, cudaStreamNonBlocking));
+    PAL_CUDA(cudaEventCreateWithFlags(&context->between, cudaEventDisableTiming));
+    for (cudaEvent_t &mark : context->marks)
+        PAL_CUDA(cudaEventCreateWithFlags(&mark, cudaEventDisableTiming));
+}
+
+extern "C" Status device_create_cuda(Device **device_result, int local_rank)
+{
+    *device_result = nullptr;
+    int count = 0;
+    char description[160];
+    PAL_TRY(count_gpus(&count));
+    int ordinal = local_rank % count;
+    PAL_TRY(look_at(ordinal, description));
+    PAL_TRY(take(ordinal, description));
+
+    Device *device = static_cast<Device *>(fatal_calloc(1, sizeof *device, "the cuda device"));
+    CudaContext *context = new CudaContext{};
+    context->ordinal = ordinal;
+    make_streams(context);
+    device->op = &cuda_ops;
+    device->context = context;
+    device->threads = 1;
+    snprintf(device->description, sizeof device->description, "%s", description);
+    *device_result = device;
+    return PAL_OK;
+}

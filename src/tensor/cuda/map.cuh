@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Elementwise operations: a function of an index over all elements, four at a time where all
+ * pointers are 16-byte aligned, so that memory is read and written in its widest pieces.
+ */
+#ifndef PAL_TENSOR_CUDA_MAP_CUH
+#define PAL_TENSOR_CUDA_MAP_CUH
+
+#include "src/tensor/cuda/common.cuh"
+
+/* An operation has `void one(int64_t i)` and `void four(int64_t i)`, for elements i to i + 3. */
+template <typename Operation>
+static __global__ void map_kernel(Operation operation, int64_t fours, int64_t count)
+{
+    for (int64_t i = first_element(); i < fours; i += element_stride()) operation.four(4 * i);
+    for (int64_t i = 4 * fours + first_element(); i < count; i += element_stride())
+        operation.one(i);
+}
+
+static inline bool is_aligned(const void *address)
+{
+    return reinterpret_cast<uintptr_t>(address) % sizeof(float4) == 0;
+}
+
+/* `aligned`: whether all that the operation touches is. */
+template <typename Operation>
+void map(Device *device, Operation operation, int64_t count, bool aligned)
+{
+    int64_t fours = aligned ? count / 4 : 0, threads = fours + (count - 4 * fours);
+    launch(device, map_kernel<Operation>, blocks_for_elements(threads), BLOCK, 0, operation, fours,
+           count);
+}
+
+static __device__ __forceinline__ float4 read4(const float *x, int64_t i)
+{
+    return *reinterpret_cast<const float4 *>(x + i);
+}
+
+static __device__ __forceinline__ void write4(float *x, int64_t i, float4 value)
+{
+    *reinterpret_cast<float4 *>(x + i) = value;
+}
+
+/* y = f(x), or with y in place: f has `float operator()(float)`. */
+template <typename F> struct UnaryMap {
+    float *y;
+    const float *x;
+    F f;
+
+    __device__ void one(int64_t i) const { y[i] = f(x[i]); }
+    __device__ void four(int64_t i) const
+    {
+        float4 a = read4(x, i);
+        write4(y, i, make_float4(f(a.x), f(a.y), f(a.z), f(a.w)));
+    }
+};
+
+/* y = f(y, x) */
+template <typename F> struct BinaryMap {
+    float *y;
+    const float *x;
+    F f;
+
+    __device__ void one(int64_t i) const { y[i] = f(y[i], x[i]); }
+    __device__ void four(int64_t i) const
+    {
+        float4 a = read4(y, i), b = read4(x, i);
+        write4(y, i, make_float4(f(a.x, b.x), f(a.y, b.y), f(a.z, b.z), f(a.w, b.w)));
+    }
+};
+
+template <typename F> void map_unary(Device *device, float *y, const float *x, int64_t count, F f)
+{
+    map(device, UnaryMap<F>{y, x, f}, count, is_aligned(y) && is_aligned(x));
+}
+
+template <typename F> void map_binary(Device *device, float *y, const float *x, int64_t count, F f)
+{
+    map(device, BinaryMap<F>{y, x, f}, count, is_aligned(y) && is_aligned(x));
+}
+
+#endif

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Matrix products by cuBLASLt. Its matrices are column-major, where a row-major (m,n) is a (n,m):
+ * c = a b is computed as c^T = b^T a^T, with no transposition of anything. Which of its algorithms
+ * is fastest the library guesses once per shape; only those are asked for that add up in a fixed
+ * order.
+ */
+#include <cublasLt.h>
+
+#include <cstring>
+#include <unordered_map>
+
+#include "src/tensor/cuda/context.cuh"
+#include "src/tensor/cuda/cuda_ops.cuh"
+
+constexpr size_t WORKSPACE_BYTES = 32u << 20;
+
+/* What an algorithm is chosen for. */
+struct ProductShape {
+    int64_t m, n, k;
+    bool transpose_a, transpose_b, accumulate, bias, relu;
+    int alignment; /* of all pointers, in bytes: 4, 8, 16, ... */
+
+    bool operator==(const ProductShape &other) const
+    {
+        return m == other.m && n == other.n && k == other.k && transpose_a == other.transpose_a &&
+               transpose_b == other.transpose_b && accumulate == other.accumulate &&
+               bias == other.bias && relu == other.relu && alignment == other.alignment;
+    }
+};
+
+struct ProductHash {
+    size_t operator()(const ProductShape &shape) const
+    {
+        size_t flags = static_cast<size_t>(shape.transpose_a) + 2u * shape.transpose_b +
+                       4u * shape.accumulate + 8u * shape.bias + 16u * shape.relu +
+                       32u * static_cast<size_t>(shape.alignment);
+        size_t hash = flags;
+        for (int64_t size : {shape.m, shape.n, shape.k})
+            hash = hash * 1000003u + static_cast<size_t>(size);
+        return hash;
+    }
+};
+
+struct PlannedProduct {
+    cublasLtMatmulDesc_t operation;
+    cublasLtMatrixLayout_t a, b, c;
+    cublasLtMatmulAlgo_t algorithm;
+};
+
+struct ProductCache {
+    cublasLtHandle_t library;
+    void *workspace;
+    std::unordered_map<ProductShape, PlannedProduct, ProductHash> planned;
+};
+
+static void check(cublasStatus_t status, const ProductShape &shape, const char *what)
+{
+    if (status == CUBLAS_STATUS_SUCCESS) return;
+    fatal(PAL_ERROR_UNAVAILABLE,
+          "cuBLASLt failed to %s for a product (%lld,%lld) x (%lld,%lld): %s", what,
+          static_cast<long long>(shape.m), static_cast<long long>(shape.k),
+          static_cast<long long>(shape.k), static_cast<long long>(shape.n),
+          cublasLtGetStatusName(status));
+}
+
+static ProductCache *product_cache(Device *device)
+{
+    CudaContext *context = cuda_context(device);
+    if (context->products == nullptr) {
+        context->products = new ProductCache{};
+        check(cublasLtCreate(&context->products->library), {}, "begin");
+        PAL_CUDA(cudaMalloc(&context->products->workspace, WORKSPACE_BYTES));
+    }
+    return context->products;
+}
+
+void product_cache_destroy(ProductCache *products)
+{
+    if (products == nullptr) return;
+    for (auto &[shape, product] : products->planned) {
+        check(cublasLtMatmulDescDestroy(product.operation), shape, "end");
+        for (cublasLtMatrixLayout_t layout : {product.a, product.b, product.c})
+            check(cublasLtMatrixLayoutDestroy(layout), shape, "end");
+    }
+    check(cublasLtDestroy(products->library), {}, "end");
+    PAL_CUDA(cudaFree(products->workspace));
+    delete products;
+}
+
+template <typename T>
+static void set(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t attribute, T value,
+                const ProductShape &shape)
+{
+    check(cublasLtMatmulDescSetAttribute(operation, attribute, &value, sizeof value), shape,
+          "describe what to do");
+}
+
+/* The library's view of a row-major (rows, columns). */
+static cublasLtMatrixLayout_t layout_of(int64_t rows, int64_t columns, const ProductShape &shape)
+{
+    cublasLtMatrixLayout_t layout;
+    check(cublasLtMatrixLayoutCreate(&layout, CUDA_R_32F, static_cast<uint64_t>(columns),
+                                     static_cast<uint64_t>(rows), columns),
+          shape, "describe a matrix");
+    return layout;
+}
+
+static cublasLtEpilogue_t epilogue_of(const ProductShape &shape)
+{
+    if (shape.bias) return shape.relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
+    return shape.relu ? CUBLASLT_EPILOGUE_RELU : CUBLASLT_EPILOGUE_DEFAULT;
+}
+
+static cublasLtMatmulAlgo_t choose(const ProductCache *products, const ProductShape &shape,
+                                   const PlannedProduct &product)
+{
+    cublasLtMatmulPreference_t preference;
+    check(cublasLtMatmulPreferenceCreate(&preference), shape, "begin to choose");
+    auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
+        check(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value),
+              shape, "say what is preferred");
+    };
+    prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(WORKSPACE_BYTES));
+    uint32_t in_order =
+        CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
+    prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, in_order);
+    for (auto attribute :
+         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+          CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
+        prefer(attribute, static_cast<uint32_t>(shape.alignment));
+
+    cublasLtMatmulHeuristicResult_t best = {};
+    int found = 0;
+    check(cublasLtMatmulAlgoGetHeuristic(products->library, product.operation, product.b, product.a,
+                                         product.c, product.c, preference, 1, &best, &found),
+          shape, "choose an algorithm");
+    check(found > 0 ? best.state : CUBLAS_STATUS_NOT_SUPPORTED, shape, "find an algorithm");
+    check(cublasLtMatmulPreferenceDestroy(preference), shape, "end choosing");
+    return best.algo;
+}
+
+static PlannedProduct plan(const ProductCache *products, const ProductShape &shape)
+{
+    PlannedProduct product = {};
+    check(cublasLtMatmulDescCreate(&product.operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), shape,
+          "describe what to do");
+    /* The library's first operand is our b. */
+    set(product.operation, CUBLASLT_MATMUL_DESC_TRANSA,
+        shape.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, shape);
+    set(product.operation, CUBLASLT_MATMUL_DESC_TRANSB,
+        shape.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, shape);
+    set(product.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(shape), shape);
+    product.a =
+        shape.transpose_a ? layout_of(shape.k, shape.m, shape) : layout_of(shape.m, shape.k, shape);
+    product.b =
+        shape.transpose_b ? layout_of(shape.n, shape.k, shape) : layout_of(shape.k, shape.n, shape);
+    product.c = layout_of(shape.m, shape.n, shape);
+    product.algorithm = choose(products, shape, product);
+    return product;
+}
+
+/* The largest power of two, up to 256, that divides all addresses. */
+static int common_alignment(const void *a, const void *b, const void *c, const void *bias)
+{
+    uintptr_t bits = 256;
+    for (const void *address : {a, b, c, bias}) bits |= reinterpret_cast<uintptr_t>(address);
+    return static_cast<int>(bits & (~bits + 1));
+}
+
+static void multiply(Device *device, const ProductShape &shape, float *c, const float *a,
+                     const float *b, const float *bias)
+{
+    ProductCache *products = product_cache(device);
+    auto entry = products->planned.find(shape);
+    if (entry == products->planned.end())
+        entry = products->planned.emplace(shape, plan(products, shape)).first;
+    const PlannedProduct &product = entry->second;
+    if (shape.bias) set(product.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias, shape);
+    float one = 1.0f, before = shape.accumulate ? 1.0f : 0.0f;
+    check(cublasLtMatmul(products->library, product.operation, &one, b, product.b, a, product.a,
+                         &before, c, product.c, c, product.c, &product.algorithm,
+                         products->workspace, WORKSPACE_BYTES, cuda_stream(device)),
+          shape, "multiply");
+}
+
+/* --- without numbers to multiply -------------------------------------------------------------- */
+
+static __global__ void finish_empty(float *c, const float *bias, int64_t count, int64_t n,
+                                    bool accumulate, bool relu)
+{
+    for (int64_t i = first_element(); i < count; i += element_stride()) {
+        float value = (accumulate ? c[i] : 0.0f) + (bias != nullptr ? bias[i % n] : 0.0f);
+        c[i] = relu && value <= 0 ? 0.0f : value;
+    }
+}
+
+void cuda_matmul(Device *device, Tensor c, Tensor a, Tensor b, MatmulOptions options)
+{
+    c = tensor_as_matrix(c);
+    a = tensor_as_matrix(a);
+    b = tensor_as_matrix(b);
+    ProductShape shape = {c.dims[0],
+                          c.dims[1],
+                          options.transpose_a ? a.dims[0] : a.dims[1],
+                          options.transpose_a,
+                          options.transpose_b,
+                          options.accumulate,
+                          tensor_exists(options.bias),
+                          options.relu,
+                          common_alignment(a.data, b.data, c.data, options.bias.data)};
+    int64_t m = shape.m, n = shape.n, k = shape.k;
+    PAL_ASSERT(!(options.relu && options.accumulate));
+    PAL_ASSERT(!tensor_exists(options.bias) || tensor_count(options.bias) == n);
+    if (m == 0 || n == 0) return;
+    if (k == 0) {
+        launch(device, finish_empty, blocks_for_elements(m * n), BLOCK, 0, c.data,
+               options.bias.data, m * n, n, options.accumulate, options.relu);
+        return;
+    }
+    PAL_ASSERT((options.transpose_a ? a.dims[1] : a.dims[0]) == m);
+    PAL_ASSERT((options.transpose_b ? b.dims[1] : b.dims[0]) == k);
+    PAL_ASSERT((options.transpose_b ? b.dims[0] : b.dims[1]) == n);
+    device_count(device,
+                 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k));
+    multiply(device, shape, c.data, a.data, b.data, options.bias.data);
+}

@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Whole trainings with the kernels of the CUDA device against the CPU device: losses of every
+update, evaluation, grids, MPI with and without device addresses, checkpoints that move between
+devices, restarts bit for bit.
+
+    tests/test_cuda_training.py build/tests/palimpsest_emulated [MPIRUN...]
+
+With a program for real GPUs and PALIMPSEST_TESTS_GPU=1 the same is run there.
+"""
+import os
+
+import runs
+
+UPDATES = 20
+LOSS_TOLERANCE = 1e-4
+# Adam divides by the gradient's own size, so rounding can show where a gradient is almost zero.
+WEIGHT_TOLERANCE = 2e-3
+
+SETTINGS = {"train.updates": str(UPDATES), "train.evaluate_every": "10", "train.warmup": "5",
+            "batch.rows": "2"}
+
+# Configurations that between them go through every operation; ranks and grid of the CUDA run.
+CASES = {
+    "base": ({"model.dropout": "0.1", "model.attention_dropout": "0.1"}, 1, {}),
+    "dilated_gelu_post": ({"model.compression": "dilated", "model.activation": "gelu",
+                           "model.norm": "post", "model.tie_embeddings": "false",
+                           "model.compression_loss": "autoencoding"}, 1, {}),
+    "most_used": ({"model.compression": "most_used", "model.compression_loss": "none",
+                   "model.empty_memory": "zeros", "data.reset_memory": "never"}, 1, {}),
+    "max_temporal": ({"model.compression": "max", "model.compression_loss": "none",
+                      "model.positions": "temporal"}, 1, {}),
+    "task": ({"model.compression_loss": "task", "train.update_every": "2",
+              "model.compression": "conv"}, 1, {}),
+    "tensor": ({"model.dropout": "0.1"}, 2, {"parallel.tensor": "2"}),
+    "pipeline": ({"train.update_every": "2"}, 2, {"parallel.pipeline": "2"}),
+    "data": ({"model.compression": "mean", "model.compression_loss": "none"}, 2,
+             {"parallel.data": "2"}),
+    "all_three": ({"model.attention_dropout": "0.1", "train.update_every": "2"}, 8,
+                  {"parallel.data": "2", "parallel.pipeline": "2", "parallel.tensor": "2"}),
+}
+# Those whose ranks also hand device addresses to MPI.
+DIRECT = ("tensor", "pipeline", "data")
+
+
+def compare(test, name, cpu, cuda):
+    for kind, keys in (("train", ("loss", "compression_loss", "gradient_norm", "tokens")),
+                       ("evaluate", ("nats", "tokens"))):
+        for key in keys:
+            test.check_close(f"{name}: {kind} {key}",
+                             [line.get(key, 0) for line in cuda.metrics(kind)],
+                             [line.get(key, 0) for line in cpu.metrics(kind)], LOSS_TOLERANCE)
+    one, two = runs.datasets(cpu.checkpoint()), runs.datasets(cuda.checkpoint())
+    test.check(one.keys() == two.keys(), f"{name}: names in checkpoints")
+    for key in sorted(one.keys() & two.keys()):
+        if key.startswith("weights/") or key.startswith("memory/"):
+            test.check_close(f"{name}: {key}", two[key], one[key], WEIGHT_TOLERANCE)
+
+
+def on_cuda(test, name, changes, ranks, grid, **environment):
+    """Trains with the CUDA device, under variables that only this run has."""
+    environment = {key: str(value) for key, value in environment.items()}
+    os.environ.update(environment)
+    try:
+        run = test.train(name, {**SETTINGS, **changes, **grid, "device.name": "cuda"}, ranks)
+    finally:
+        for key in environment:
+            del os.environ[key]
+    test.check("device: cuda" in run.log(), f"{name}: the log names the device")
+    return run
+
+
+def devices_agree(test):
+    for name, (changes, ranks, grid) in CASES.items():
+        cpu = test.train(name + "_cpu", {**SETTINGS, **changes, "device.name": "cpu"})
+        cuda = on_cuda(test, name, changes, ranks, grid)
+        compare(test, name, cpu, cuda)
+        if name in DIRECT:
+            direct = on_cuda(test, name + "_direct", {**changes, "device.mpi": "direct"}, ranks, grid,
+                             PALIMPSEST_MPI_REACHES_DEVICE=1, CUDA_EMULATION_HOST_ACCESS=1)
+            test.check("direct" in direct.log(), f"{name}: the log says that MPI gets addresses")
+            test.check_same_bits(f"{name}: staged and direct", cuda, direct)
+
+
+def goes_on(test, run, name, device, updates):
+    """A copy of the run's checkpoint goes on with this device."""
+    folder = os.path.join(test.folder, name)
+    config = os.path.join(test.folder, name + ".ini")
+    runs.write_config(config, {**runs.read_config(os.path.join(run.folder, "config.ini")),
+                               "train.updates": str(updates), "device.name": device})
+    test.program(1, "train", config, "--run", folder, "--resume", run.checkpoint())
+    return runs.Run(test, folder)
+
+
+def checkpoints_move_between_devices(test):
+    changes = {"model.dropout": "0.1", "train.evaluate_every": "0"}
+    half = {**SETTINGS, **changes, "train.updates": str(UPDATES // 2)}
+    whole = {device: test.train(f"whole_{device}",
+                                {**SETTINGS, **changes, "device.name": device})
+             for device in ("cpu", "cuda")}
+    begun = {device: test.train(f"half_{device}", {**half, "device.name": device})
+             for device in ("cpu", "cuda")}
+    for first in ("cpu", "cuda"):
+        for second in ("cpu", "cuda"):
+            run = goes_on(test, begun[first], f"{first}_then_{second}", second, UPDATES)
+            if first == second:
+                one, two = runs.datasets(whole[first].checkpoint()), runs.datasets(run.checkpoint())
+                for key in one:
+                    test.check(one[key].tobytes() == two[key].tobytes(),
+                               f"restart on {first}: {key} differs")
+                continue
+            test.check_close(f"{first} then {second}: loss",
+                             [line["loss"] for line in run.metrics("train")],
+                             [line["loss"] for line in whole["cpu"].metrics("train")
+                              if line["update"] > UPDATES // 2], LOSS_TOLERANCE)
+
+
+def the_same_run_gives_the_same_bits(test):
+    changes, ranks, grid = CASES["tensor"]
+    first = on_cuda(test, "first", changes, ranks, grid)
+    second = on_cuda(test, "second", changes, ranks, grid, CUDA_EMULATION_ORDER="random:7")
+    test.check_same_bits("another order of blocks and threads", first, second)
+
+
+def main():
+    test = runs.Test()
+    devices_agree(test)
+    checkpoints_move_between_devices(test)
+    the_same_run_gives_the_same_bits(test)
+    return test.finish()
+
+
+runs.start(main)

@@ -97,7 +97,8 @@ static __global__ void __launch_bounds__(Shape<Element, SIZE>::THREADS, 1)
                        int64_t x = first_position + static_cast<int64_t>(stride) * (warp_row + i);
                        return x < source.table_rows ? x : static_cast<int64_t>(-1);
                    });
-    /* The first tile may have been begun for nothing. */
+    /* Where no query reads these positions they were loaded for nothing. */
+    ptx::copy_async_commit();
     ptx::copy_async_wait<0>();
 }
 

@@ -78,7 +78,7 @@ static __global__ void __launch_bounds__(Shape<Element, SIZE>::THREADS, 1)
 
     WeightDropout dropout(call, row, head);
     TileWalk<S> walk(call, row, last);
-    if (last <= max(first, call.first_query)) return; /* the whole block */
+    if (last <= max(first, call.first_query) || walk.done()) return; /* the whole block */
 
     Fragment<SIZE> content, position;
     content.clear();

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Device memory is one reserved range, in which allocations follow each other with gaps between
+ * them; nothing is used twice, so that a freed allocation is known for what it was. The host's page
+ * table keeps host code out of it.
+ */
+#include <execinfo.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+
+#include "emulation.h"
+
+namespace emulation {
+
+constexpr size_t RANGE = size_t{1} << 38, PAGE = 4096, GAP = 16 * PAGE;
+
+struct DeviceMemory {
+    unsigned char *base;
+    size_t used; /* of the range */
+    size_t live; /* bytes of live allocations */
+    bool open;
+    std::map<const unsigned char *, Allocation> allocations;
+    std::map<const unsigned char *, size_t> pinned;
+};
+
+static bool host_access_allowed() { return setting("CUDA_EMULATION_HOST_ACCESS", 0) != 0; }
+
+static void say_who_touched(int, siginfo_t *info, void *);
+
+static void *reserve(size_t bytes)
+{
+    void *start =
+        mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) {
+        perror("cuda emulation: mmap");
+        abort();
+    }
+    return start;
+}
+
+static DeviceMemory &memory()
+{
+    static DeviceMemory *memory = [] {
+        auto *made = new DeviceMemory{};
+        made->base = static_cast<unsigned char *>(reserve(RANGE));
+        made->open = host_access_allowed();
+        struct sigaction action = {};
+        action.sa_sigaction = say_who_touched;
+        action.sa_flags = SA_SIGINFO | SA_RESETHAND;
+        sigaction(SIGSEGV, &action, nullptr);
+        return made;
+    }();
+    return *memory;
+}
+
+bool is_device_address(const void *address)
+{
+    const DeviceMemory &m = memory();
+    return static_cast<size_t>(static_cast<const unsigned char *>(address) - m.base) < RANGE;
+}
+
+Allocation *allocation_near(const void *address)
+{
+    auto &all = memory().allocations;
+    static Allocation *last; /* most accesses are where the one before was */
+    auto *at = static_cast<const unsigned char *>(address);
+    if (last != nullptr && at >= last->start && at < last->start + last->bytes) return last;
+    auto after = all.upper_bound(at);
+    if (after == all.begin()) return nullptr;
+    return last = &std::prev(after)->second;
+}
+
+bool is_pinned(const void *address, size_t bytes)
+{
+    auto &pinned = memory().pinned;
+    auto *at = static_cast<const unsigned char *>(address);
+    auto after = pinned.upper_bound(at);
+    if (after == pinned.begin()) return false;
+    auto &[start, size] = *std::prev(after);
+    return at + bytes <= start + size;
+}
+
+void check_operand(const void *address, size_t bytes, bool reads, bool writes, const char *what)
+{
+    if (bytes == 0) return;
+    Allocation *a = is_device_address(address) ? allocation_near(address) : nullptr;
+    auto *at = static_cast<const unsigned char *>(address);
+    if (a == nullptr || at + bytes > a->start + a->bytes)
+        fault({}, "%s: %zu bytes at %p are not within one allocation of device memory", what, bytes,
+              address);
+    if (!a->live) fault({}, "%s: freed device memory", what);
+    size_t first = static_cast<size_t>(at - a->start);
+    for (size_t i = first; reads && i < first + bytes; i++)
+        if (!a->written[i])
+            fault({}, "%s reads never-written device memory: byte %zu of %zu", what, i, a->bytes);
+    if (writes) memset(a->written + first, 1, bytes);
+}
+
+/* --- the host and device memory --------------------------------------------------------------- */
+
+void open_device_memory()
+{
+    DeviceMemory &m = memory();
+    if (m.open || m.used == 0) return;
+    mprotect(m.base, m.used, PROT_READ | PROT_WRITE);
+    m.open = true;
+}
+
+void close_device_memory()
+{
+    DeviceMemory &m = memory();
+    if (!m.open || m.used == 0 || host_access_allowed()) return;
+    mprotect(m.base, m.used, PROT_NONE);
+    m.open = false;
+}
+
+static void say_who_touched(int, siginfo_t *info, void *)
+{
+    void *calls[16];
+    if (!is_device_address(info->si_addr)) return; /* comes again, with the usual end */
+    Allocation *a = allocation_near(info->si_addr);
+    fprintf(stderr, "cuda emulation: host code touched device memory at %p", info->si_addr);
+    if (a != nullptr)
+        fprintf(stderr, ": byte %td of an allocation of %zu%s",
+                static_cast<unsigned char *>(info->si_addr) - a->start, a->bytes,
+                a->live ? "" : ", which is freed");
+    fprintf(stderr, "\n");
+    backtrace_symbols_fd(calls, backtrace(calls, 16), STDERR_FILENO);
+    abort();
+}
+
+/* Never-written memory holds numbers that are not numbers. */
+static Allocation *take(size_t bytes)
+{
+    DeviceMemory &m = memory();
+    size_t rounded = (bytes + PAGE - 1) / PAGE * PAGE;
+    if (bytes > setting("CUDA_EMULATION_MEMORY", 4ull << 30) - m.live ||
+        m.used + rounded + GAP > RANGE)
+        return nullptr;
+    unsigned char *start = m.base + m.used;
+    m.used += rounded + GAP;
+    m.live += bytes;
+    mprotect(start, rounded, PROT_READ | PROT_WRITE);
+    memset(start, 0xff, bytes);
+    if (!m.open) mprotect(start, rounded, PROT_NONE);
+    size_t cells = (bytes + 1) / 2;
+    Allocation a = {start, bytes, true, static_cast<uint8_t *>(calloc(bytes, 1)),
+                    static_cast<Cell *>(calloc(cells, sizeof(Cell)))};
+    return &(m.allocations[start] = a);
+}
+
+} // namespace emulation
+
+using namespace emulation;
+
+cudaError_t cudaMalloc(void **start, size_t bytes)
+{
+    *start = nullptr;
+    if (bytes == 0) return cudaSuccess;
+    Allocation *a = bytes < RANGE ? take(bytes) : nullptr;
+    if (a == nullptr) return cudaErrorMemoryAllocation;
+    *start = a->start;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFree(void *start)
+{
+    run_everything();
+    if (start == nullptr) return cudaSuccess;
+    Allocation *a = is_device_address(start) ? allocation_near(start) : nullptr;
+    if (a == nullptr || a->start != start) fault({}, "cudaFree: %p was not allocated", start);
+    if (!a->live) fault({}, "cudaFree: %p is freed already", start);
+    a->live = false;
+    memory().live -= a->bytes;
+    free(a->written);
+    free(a->cells);
+    a->written = nullptr;
+    a->cells = nullptr;
+    madvise(a->start, (a->bytes + PAGE - 1) / PAGE * PAGE, MADV_DONTNEED);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMallocHost(void **start, size_t bytes)
+{
+    *start = malloc(bytes > 0 ? bytes : 1);
+    if (*start == nullptr) return cudaErrorMemoryAllocation;
+    memset(*start, 0xff, bytes);
+    memory().pinned[static_cast<unsigned char *>(*start)] = bytes;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFreeHost(void *start)
+{
+    run_everything();
+    if (start == nullptr) return cudaSuccess;
+    if (memory().pinned.erase(static_cast<unsigned char *>(start)) == 0)
+        fault({}, "cudaFreeHost: %p is not pinned memory", start);
+    free(start);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
+{
+    *total = setting("CUDA_EMULATION_MEMORY", 4ull << 30);
+    *free_bytes = *total - memory().live;
+    return cudaSuccess;
+}

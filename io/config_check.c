@@ -100,7 +100,6 @@ static Status check_supported(const Config *config)
         const char *asked, *instead;
     } wishes[] = {
         {config->train.type != NUMBER_FLOAT32, "train.type = bfloat16", "set train.type = float32"},
-        {config->device.name == DEVICE_CUDA, "device.name = cuda", "set device.name = cpu"},
     };
     for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++)
         if (wishes[i].lacking)

@@ -30,6 +30,8 @@ build | uthash-dev           | uthash-devel          | uthash          | -      
 kjv   | bible-kjv            | -                     | -               | -             | command bible
 kjv   | bible-kjv-text       | -                     | -               | -             | command bible
 tests | libcmocka-dev        | libcmocka-devel       | cmocka          | -             | header cmocka.h
+tests | g++                  | gcc-c++               | gcc             | gcc           | command c++
+tests | libboost-context-dev | boost-devel           | boost+context   | Boost         | nothing
 tests | python3              | python3               | python          | Python        | command python3
 tests | python3-numpy        | python3-numpy         | py-numpy        | SciPy-bundle  | python numpy
 tests | python3-h5py         | python3-h5py          | py-h5py         | h5py          | python h5py

@@ -95,7 +95,6 @@ static const struct {
     {DATA "[train]\ntype = bfloat16\n", NULL, "train.type = bfloat16", "not in this version"},
     {DATA "[checkpoint]\nkeep = 1\n", NULL, "checkpoint.keep = 1", "[2, 1000000]"},
     {DATA "[parallel]\nthreads = 0\n", NULL, "parallel.threads = 0", "auto, or a whole number"},
-    {DATA "[device]\nname = cuda\n", NULL, "device.name = cuda", "not in this version"},
     {DATA, "batch.rows", "--set batch.rows", "section.key=value"},
     {DATA, "rows=3", "--set rows=3", "section.key=value"},
     {DATA, "batch.rwos=3", "--set: unknown key batch.rwos", "batch.rows?"},

@@ -41,7 +41,9 @@ static void products_begin(Products *p, Device *device)
 
 static void multiply(const Products *p)
 {
-    if (p->numbers != NULL) p->device->op->matmul(p->device, p->c, p->a, p->b, (MatmulOptions){0});
+    if (p->numbers == NULL) return;
+    p->device->op->matmul(p->device, p->c, p->a, p->b, (MatmulOptions){0});
+    p->device->op->synchronize(p->device);
 }
 
 static void products_end(Products *p)

@@ -8,9 +8,12 @@
 #include "src/base/checked.h"
 #include "src/tensor/device.h"
 
+/* Where memory comes from: the device's own; of the host, but such that copies are fast; or plain. */
+typedef enum Place { ON_DEVICE, FOR_COPIES, ON_HOST } Place;
+
 typedef struct Block {
     void *start;
-    bool on_device; /* else host memory */
+    Place place;
 } Block;
 
 struct Arena {
@@ -32,15 +35,31 @@ Status arena_create(Arena **arena, Device *device)
     return PAL_OK;
 }
 
+static void *take_from(Device *device, Place place, size_t bytes)
+{
+    switch (place) {
+    case ON_DEVICE: return device->op->allocate(device, bytes);
+    case FOR_COPIES: return device->op->allocate_host(device, bytes);
+    case ON_HOST: break;
+    }
+    return calloc(1, bytes);
+}
+
+static void give_back(Device *device, Block block)
+{
+    switch (block.place) {
+    case ON_DEVICE: device->op->release(device, block.start); break;
+    case FOR_COPIES: device->op->release_host(device, block.start); break;
+    case ON_HOST: free(block.start);
+    }
+}
+
 void arena_destroy(Arena **arena)
 {
     if (*arena == NULL) return;
     for (size_t i = 0; i < (*arena)->num_blocks; i++) {
         Block block = (*arena)->blocks[i];
-        if (block.on_device)
-            (*arena)->device->op->release((*arena)->device, block.start);
-        else
-            free(block.start);
+        give_back((*arena)->device, block);
     }
     free((*arena)->blocks);
     free(*arena);
@@ -66,7 +85,7 @@ static size_t saturating_add(size_t a, size_t b)
     return __builtin_add_overflow(a, b, &sum) ? SIZE_MAX : sum;
 }
 
-static void *take(Arena *arena, Purpose purpose, size_t bytes, bool on_device)
+static void *take(Arena *arena, Purpose purpose, size_t bytes, Place place)
 {
     /* Not a PAL_ASSERT: allocation in the training loop must not pass unseen in any build. */
     if (arena->sealed) status_assert_failed(__FILE__, __LINE__, "an arena that is not sealed");
@@ -76,16 +95,14 @@ static void *take(Arena *arena, Purpose purpose, size_t bytes, bool on_device)
     /* After a failure no more numbers are taken: the run ends at arena_seal, only the counts
      * matter. Lists in host memory are small, and without them their owners could not go on
      * counting. */
-    bool is_list = !on_device && purpose != PURPOSE_STAGING;
-    bool wanted = !arena->failed || is_list;
+    bool wanted = !arena->failed || place == ON_HOST;
     if (wanted && bytes < SIZE_MAX && room_for_one_more(arena)) {
         /* A tensor with no elements still exists, so it gets an address of its own. */
         size_t at_least = bytes > 0 ? bytes : 1;
-        start =
-            on_device ? arena->device->op->allocate(arena->device, at_least) : calloc(1, at_least);
+        start = take_from(arena->device, place, at_least);
     }
     if (start != NULL) {
-        arena->blocks[arena->num_blocks++] = (Block){start, on_device};
+        arena->blocks[arena->num_blocks++] = (Block){start, place};
     } else {
         arena_lacks(arena, bytes, purpose_name(purpose));
     }
@@ -115,7 +132,7 @@ Tensor arena_tensor(Arena *arena, Purpose purpose, int num_dims, const int64_t *
         bytes = 0;
     else if (!fits)
         bytes = SIZE_MAX;
-    x.data = take(arena, purpose, bytes, true);
+    x.data = take(arena, purpose, bytes, ON_DEVICE);
     return x;
 }
 
@@ -136,7 +153,7 @@ Tensor arena_tensor_3d(Arena *arena, Purpose purpose, int64_t a, int64_t b, int6
 
 void *arena_host(Arena *arena, Purpose purpose, size_t bytes)
 {
-    return take(arena, purpose, bytes, false);
+    return take(arena, purpose, bytes, purpose == PURPOSE_STAGING ? FOR_COPIES : ON_HOST);
 }
 
 /* "weights 1.25 GiB, gradients 1.25 GiB, ..." without the purposes that nothing was asked for. */

@@ -59,7 +59,7 @@ typedef struct DeviceOps {
     /* --- storage --------------------------------------------------------------------------- */
     void *(*allocate)(Device *, size_t bytes); /* 64-byte aligned, zero-filled; NULL when out */
     void (*release)(Device *, void *);
-    /* Host memory that copies are fast to and from; likewise aligned, zero-filled, NULL when out. */
+    /* Host memory that copies are fast to and from, zero-filled; NULL when out. */
     void *(*allocate_host)(Device *, size_t bytes);
     void (*release_host)(Device *, void *);
     void (*upload)(Device *, Tensor to, const Real *from /* host, all of `to` */);
@@ -166,11 +166,12 @@ typedef struct DeviceOps {
     void (*adam)(Device *, Tensor w, Tensor m, Tensor v, Tensor g, AdamOptions);
 } DeviceOps;
 
-enum { PAL_MARKS = 256 };
+enum { PAL_MARKS = 256, PAL_HARDWARE_BYTES = 16 };
 
 struct Device {
     const DeviceOps *op;
     char description[160]; /* of the hardware, for the log; empty: nothing to say */
+    unsigned char hardware[PAL_HARDWARE_BYTES]; /* the same bytes: the same GPU; 0: none */
     bool shares_memory;    /* host code may read and write the device's numbers */
     bool mpi_reaches_it;   /* MPI may be handed addresses of its numbers */
     int threads;           /* that operations of this device use */

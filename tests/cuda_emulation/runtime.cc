@@ -186,6 +186,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device)
         return failing(cudaErrorInvalidDevice);
     *properties = {};
     snprintf(properties->name, sizeof properties->name, "emulated GPU");
+    properties->uuid.bytes[0] = static_cast<char>(1 + device);
     size_t free_bytes;
     cudaMemGetInfo(&free_bytes, &properties->totalGlobalMem);
     properties->sharedMemPerBlock = 48 * 1024;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "src/tensor/cuda/attention.cuh"
 #include "src/tensor/cuda/context.cuh"
@@ -36,7 +37,7 @@ static void cuda_destroy(Device *device)
     PAL_CUDA(cudaStreamDestroy(context->stream));
     PAL_CUDA(cudaStreamDestroy(context->copies));
     delete context;
-    free(device);
+    delete device;
 }
 
 static const DeviceOps cuda_ops = {
@@ -127,7 +128,7 @@ static Status count_gpus(int *count)
     return PAL_OK;
 }
 
-static Status look_at(int ordinal, char description[160])
+static Status look_at(int ordinal, Device *device)
 {
     cudaDeviceProp gpu = {};
     int driver = 0;
@@ -138,10 +139,12 @@ static Status look_at(int ordinal, char description[160])
                  "device.name = cpu or choose another by CUDA_VISIBLE_DEVICES",
                  ordinal, gpu.name, gpu.major, gpu.minor);
     PAL_CUDA(cudaDriverGetVersion(&driver));
-    snprintf(description, 160,
+    snprintf(device->description, sizeof device->description,
              "%.60s, %.1f GiB, %d SMs, compute capability %d.%d, driver for CUDA %d.%d", gpu.name,
              static_cast<double>(gpu.totalGlobalMem) * 0x1p-30, gpu.multiProcessorCount, gpu.major,
              gpu.minor, driver / 1000, driver % 1000 / 10);
+    static_assert(sizeof gpu.uuid.bytes == sizeof device->hardware, "a UUID has 16 bytes");
+    std::memcpy(device->hardware, gpu.uuid.bytes, sizeof device->hardware);
     return PAL_OK;
 }
 
@@ -171,20 +174,18 @@ extern "C" Status device_create_cuda(Device **device_result, int local_rank)
 {
     *device_result = nullptr;
     int count = 0;
-    char description[160];
+    Device found = {};
     PAL_TRY(count_gpus(&count));
     int ordinal = local_rank % count;
-    PAL_TRY(look_at(ordinal, description));
-    PAL_TRY(take(ordinal, description));
+    PAL_TRY(look_at(ordinal, &found));
+    PAL_TRY(take(ordinal, found.description));
 
-    Device *device = static_cast<Device *>(fatal_calloc(1, sizeof *device, "the cuda device"));
     CudaContext *context = new CudaContext{};
     context->ordinal = ordinal;
     make_streams(context);
-    device->op = &cuda_ops;
-    device->context = context;
-    device->threads = 1;
-    snprintf(device->description, sizeof device->description, "%s", description);
-    *device_result = device;
+    found.op = &cuda_ops;
+    found.context = context;
+    found.threads = 1;
+    *device_result = new Device(found);
     return PAL_OK;
 }

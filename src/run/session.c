@@ -121,8 +121,8 @@ Status session_start(Session *session)
     session->product_rate =
         group_mean_double(&grid->world, machine_product_rate(session->device, 3));
     log_info("device: %s (%s), %s, %.1f GFLOP/s per rank in a 1024^3 product",
-             session->device->op->name, why,
-             describe_ranks(session, &cores, ranks, sizeof ranks), session->product_rate * 1e-9);
+             session->device->op->name, why, describe_ranks(session, &cores, ranks, sizeof ranks),
+             session->product_rate * 1e-9);
     return PAL_OK;
 }
 

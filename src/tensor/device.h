@@ -172,12 +172,12 @@ struct Device {
     const DeviceOps *op;
     char description[160]; /* of the hardware, for the log; empty: nothing to say */
     unsigned char hardware[PAL_HARDWARE_BYTES]; /* the same bytes: the same GPU; 0: none */
-    bool shares_memory;    /* host code may read and write the device's numbers */
-    bool mpi_reaches_it;   /* MPI may be handed addresses of its numbers */
-    int threads;           /* that operations of this device use */
-    PhaseTimes *times;     /* borrowed; matmul and attention add 2mnk to times->operations */
-    size_t scratch_bytes;  /* that operations hold for themselves */
-    void *context;         /* the implementation's own */
+    bool shares_memory;   /* host code may read and write the device's numbers */
+    bool mpi_reaches_it;  /* MPI may be handed addresses of its numbers */
+    int threads;          /* that operations of this device use */
+    PhaseTimes *times;    /* borrowed; matmul and attention add 2mnk to times->operations */
+    size_t scratch_bytes; /* that operations hold for themselves */
+    void *context;        /* the implementation's own */
 };
 
 /* The CPU device. `threads` >= 1 OpenMP threads. */

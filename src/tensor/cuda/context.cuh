@@ -8,7 +8,9 @@
 
 #include "src/tensor/cuda/common.cuh"
 
-struct ProductCache; /* matmul.cu: made at the first product */
+/* matmul.cu. Error: the library for products is not there. */
+struct ProductCache;
+Status product_cache_create(ProductCache **products);
 void product_cache_destroy(ProductCache *products);
 
 /* Host arrays go through a ring of pinned memory and its image on the device, which is cut into

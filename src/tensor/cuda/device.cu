@@ -180,8 +180,11 @@ extern "C" Status device_create_cuda(Device **device_result, int local_rank)
     PAL_TRY(look_at(ordinal, &found));
     PAL_TRY(take(ordinal, found.description));
 
+    ProductCache *products;
+    PAL_TRY(product_cache_create(&products));
     CudaContext *context = new CudaContext{};
     context->ordinal = ordinal;
+    context->products = products;
     make_streams(context);
     found.op = &cuda_ops;
     found.context = context;

@@ -5,13 +5,11 @@
  * is fastest the library guesses once per shape; only those are asked for that add up in a fixed
  * order.
  */
-#include <cublasLt.h>
-
-#include <cstring>
 #include <unordered_map>
 
 #include "src/tensor/cuda/context.cuh"
 #include "src/tensor/cuda/cuda_ops.cuh"
+#include "src/tensor/cuda/product_library.cuh"
 
 constexpr size_t WORKSPACE_BYTES = 32u << 20;
 
@@ -49,7 +47,7 @@ struct PlannedProduct {
 };
 
 struct ProductCache {
-    cublasLtHandle_t library;
+    cublasLtHandle_t handle;
     void *workspace;
     std::unordered_map<ProductShape, PlannedProduct, ProductHash> planned;
 };
@@ -61,29 +59,26 @@ static void check(cublasStatus_t status, const ProductShape &shape, const char *
           "cuBLASLt failed to %s for a product (%lld,%lld) x (%lld,%lld): %s", what,
           static_cast<long long>(shape.m), static_cast<long long>(shape.k),
           static_cast<long long>(shape.k), static_cast<long long>(shape.n),
-          cublasLtGetStatusName(status));
+          product_library.cublasLtGetStatusName(status));
 }
 
-static ProductCache *product_cache(Device *device)
+Status product_cache_create(ProductCache **products)
 {
-    CudaContext *context = cuda_context(device);
-    if (context->products == nullptr) {
-        context->products = new ProductCache{};
-        check(cublasLtCreate(&context->products->library), {}, "begin");
-        PAL_CUDA(cudaMalloc(&context->products->workspace, WORKSPACE_BYTES));
-    }
-    return context->products;
+    PAL_TRY(product_library_load());
+    *products = new ProductCache{};
+    check(product_library.cublasLtCreate(&(*products)->handle), {}, "begin");
+    PAL_CUDA(cudaMalloc(&(*products)->workspace, WORKSPACE_BYTES));
+    return PAL_OK;
 }
 
 void product_cache_destroy(ProductCache *products)
 {
-    if (products == nullptr) return;
     for (auto &[shape, product] : products->planned) {
-        check(cublasLtMatmulDescDestroy(product.operation), shape, "end");
+        check(product_library.cublasLtMatmulDescDestroy(product.operation), shape, "end");
         for (cublasLtMatrixLayout_t layout : {product.a, product.b, product.c})
-            check(cublasLtMatrixLayoutDestroy(layout), shape, "end");
+            check(product_library.cublasLtMatrixLayoutDestroy(layout), shape, "end");
     }
-    check(cublasLtDestroy(products->library), {}, "end");
+    check(product_library.cublasLtDestroy(products->handle), {}, "end");
     PAL_CUDA(cudaFree(products->workspace));
     delete products;
 }
@@ -92,16 +87,18 @@ template <typename T>
 static void set(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t attribute, T value,
                 const ProductShape &shape)
 {
-    check(cublasLtMatmulDescSetAttribute(operation, attribute, &value, sizeof value), shape,
-          "describe what to do");
+    check(
+        product_library.cublasLtMatmulDescSetAttribute(operation, attribute, &value, sizeof value),
+        shape, "describe what to do");
 }
 
 /* The library's view of a row-major (rows, columns). */
 static cublasLtMatrixLayout_t layout_of(int64_t rows, int64_t columns, const ProductShape &shape)
 {
     cublasLtMatrixLayout_t layout;
-    check(cublasLtMatrixLayoutCreate(&layout, CUDA_R_32F, static_cast<uint64_t>(columns),
-                                     static_cast<uint64_t>(rows), columns),
+    check(product_library.cublasLtMatrixLayoutCreate(&layout, CUDA_R_32F,
+                                                     static_cast<uint64_t>(columns),
+                                                     static_cast<uint64_t>(rows), columns),
           shape, "describe a matrix");
     return layout;
 }
@@ -116,9 +113,10 @@ static cublasLtMatmulAlgo_t choose(const ProductCache *products, const ProductSh
                                    const PlannedProduct &product)
 {
     cublasLtMatmulPreference_t preference;
-    check(cublasLtMatmulPreferenceCreate(&preference), shape, "begin to choose");
+    check(product_library.cublasLtMatmulPreferenceCreate(&preference), shape, "begin to choose");
     auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
-        check(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value),
+        check(product_library.cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value,
+                                                                   sizeof value),
               shape, "say what is preferred");
     };
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(WORKSPACE_BYTES));
@@ -132,19 +130,21 @@ static cublasLtMatmulAlgo_t choose(const ProductCache *products, const ProductSh
 
     cublasLtMatmulHeuristicResult_t best = {};
     int found = 0;
-    check(cublasLtMatmulAlgoGetHeuristic(products->library, product.operation, product.b, product.a,
-                                         product.c, product.c, preference, 1, &best, &found),
+    check(product_library.cublasLtMatmulAlgoGetHeuristic(products->handle, product.operation,
+                                                         product.b, product.a, product.c, product.c,
+                                                         preference, 1, &best, &found),
           shape, "choose an algorithm");
     check(found > 0 ? best.state : CUBLAS_STATUS_NOT_SUPPORTED, shape, "find an algorithm");
-    check(cublasLtMatmulPreferenceDestroy(preference), shape, "end choosing");
+    check(product_library.cublasLtMatmulPreferenceDestroy(preference), shape, "end choosing");
     return best.algo;
 }
 
 static PlannedProduct plan(const ProductCache *products, const ProductShape &shape)
 {
     PlannedProduct product = {};
-    check(cublasLtMatmulDescCreate(&product.operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), shape,
-          "describe what to do");
+    check(product_library.cublasLtMatmulDescCreate(&product.operation, CUBLAS_COMPUTE_32F,
+                                                   CUDA_R_32F),
+          shape, "describe what to do");
     /* The library's first operand is our b. */
     set(product.operation, CUBLASLT_MATMUL_DESC_TRANSA,
         shape.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, shape);
@@ -171,16 +171,17 @@ static int common_alignment(const void *a, const void *b, const void *c, const v
 static void multiply(Device *device, const ProductShape &shape, float *c, const float *a,
                      const float *b, const float *bias)
 {
-    ProductCache *products = product_cache(device);
+    ProductCache *products = cuda_context(device)->products;
     auto entry = products->planned.find(shape);
     if (entry == products->planned.end())
         entry = products->planned.emplace(shape, plan(products, shape)).first;
     const PlannedProduct &product = entry->second;
     if (shape.bias) set(product.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias, shape);
     float one = 1.0f, before = shape.accumulate ? 1.0f : 0.0f;
-    check(cublasLtMatmul(products->library, product.operation, &one, b, product.b, a, product.a,
-                         &before, c, product.c, c, product.c, &product.algorithm,
-                         products->workspace, WORKSPACE_BYTES, cuda_stream(device)),
+    check(product_library.cublasLtMatmul(products->handle, product.operation, &one, b, product.b, a,
+                                         product.a, &before, c, product.c, c, product.c,
+                                         &product.algorithm, products->workspace, WORKSPACE_BYTES,
+                                         cuda_stream(device)),
           shape, "multiply");
 }
 

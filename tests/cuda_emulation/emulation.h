@@ -98,6 +98,9 @@ extern Current current;
 
 constexpr size_t SHARED_CAPACITY = 227 * 1024;
 
+/* Whether the kernels were compiled with the checks. */
+bool is_checked();
+
 /* Shared memory is as never written. */
 void begin_block();
 void end_thread(unsigned thread); /* a thread has left the kernel */

@@ -1,1 +1,555 @@
-int main(void) { return 0; }
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Every operation of the CUDA device but attention against the CPU device: the same numbers go to
+ * both, through odd and even sizes, all options, and results are compared. The seed is printed;
+ * PALIMPSEST_TEST_SEED sets it.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "src/base/random.h"
+#include "src/tensor/device.h"
+
+static const double tolerance = 1e-5;
+static const Real guard_value = (Real)-31337;
+enum { GUARD_NUMBERS = 8 };
+
+static uint64_t seed;
+static uint64_t drawn; /* numbers so far */
+static Device *cpu, *cuda;
+
+/* --- the same numbers on both devices -------------------------------------------------------- */
+
+static uint64_t draw(uint64_t below)
+{
+    double x = random_uniform(random_stream(seed, "tests/cuda_ops"), drawn++);
+    return (uint64_t)(x * (double)below);
+}
+
+static double draw_number(void)
+{
+    return 2.0 * random_uniform(random_stream(seed, "tests/cuda_ops"), drawn++) - 1.0;
+}
+
+/* A tensor on each device, with guards behind it. */
+typedef struct Pair {
+    Tensor cpu, cuda;
+} Pair;
+
+static Tensor with_data(Tensor shape, Real *data)
+{
+    shape.data = data;
+    return shape;
+}
+
+static Tensor guarded(Tensor x) { return tensor_1d(x.data, tensor_count(x) + GUARD_NUMBERS); }
+
+static Pair pair_of_shape(Tensor shape)
+{
+    int64_t count = tensor_count(shape);
+    Real *numbers = malloc((size_t)(count + GUARD_NUMBERS) * sizeof *numbers);
+    assert_non_null(numbers);
+    for (int64_t i = 0; i < count; i++) numbers[i] = (Real)draw_number();
+    for (int i = 0; i < GUARD_NUMBERS; i++) numbers[count + i] = guard_value;
+    size_t bytes = (size_t)(count + GUARD_NUMBERS) * sizeof(Real);
+    Pair pair = {with_data(shape, numbers), with_data(shape, cuda->op->allocate(cuda, bytes))};
+    assert_non_null(pair.cuda.data);
+    cuda->op->upload(cuda, guarded(pair.cuda), numbers);
+    return pair;
+}
+
+static Pair pair_1d(int64_t a) { return pair_of_shape(tensor_1d(NULL, a)); }
+static Pair pair_2d(int64_t a, int64_t b) { return pair_of_shape(tensor_2d(NULL, a, b)); }
+static Pair pair_3d(int64_t a, int64_t b, int64_t c)
+{
+    return pair_of_shape(tensor_3d(NULL, a, b, c));
+}
+
+static void pair_free(Pair pair)
+{
+    free(pair.cpu.data);
+    cuda->op->release(cuda, pair.cuda.data);
+}
+
+/* What the two have; both also behind the end. */
+static Real *downloaded(Tensor x)
+{
+    int64_t count = tensor_count(x);
+    Real *numbers = malloc((size_t)(count + GUARD_NUMBERS) * sizeof *numbers);
+    assert_non_null(numbers);
+    cuda->op->download(cuda, numbers, guarded(x));
+    for (int i = 0; i < GUARD_NUMBERS; i++) assert_true(numbers[count + i] == guard_value);
+    return numbers;
+}
+
+static void assert_close(const char *what, Pair pair, double allowed)
+{
+    int64_t count = tensor_count(pair.cpu);
+    Real *found = downloaded(pair.cuda);
+    double largest = 1;
+    for (int64_t i = 0; i < count; i++)
+        if (isfinite(pair.cpu.data[i])) largest = fmax(largest, fabs((double)pair.cpu.data[i]));
+    for (int64_t i = 0; i < count; i++) {
+        double expected = (double)pair.cpu.data[i], value = (double)found[i];
+        bool same = expected == value || (isnan(expected) && isnan(value));
+        if (!same && !(fabs(value - expected) <= allowed * largest))
+            fail_msg("seed %llu, %s: number %lld of %lld is %.9g, expected %.9g",
+                     (unsigned long long)seed, what, (long long)i, (long long)count, value,
+                     expected);
+    }
+    free(found);
+}
+
+static void assert_same(const char *what, Pair pair)
+{
+    Real *found = downloaded(pair.cuda);
+    if (memcmp(found, pair.cpu.data, (size_t)tensor_count(pair.cpu) * sizeof(Real)) != 0)
+        assert_close(what, pair, 0); /* says where */
+    free(found);
+}
+
+static void assert_number(const char *what, double found, double expected)
+{
+    if (!(fabs(found - expected) <= tolerance * fmax(1.0, fabs(expected))))
+        fail_msg("seed %llu, %s: %.12g, expected %.12g", (unsigned long long)seed, what, found,
+                 expected);
+}
+
+static const int64_t sizes[] = {1, 2, 3, 4, 31, 32, 33, 127, 128, 129, 257, 1000};
+enum { NUM_SIZES = sizeof sizes / sizeof *sizes };
+
+static int64_t any_size(void) { return sizes[draw(NUM_SIZES)]; }
+static int64_t small_size(void) { return sizes[draw(7)]; }
+
+/* Calls an operation of both devices' tables. */
+#define ON_BOTH(operation, cpu_arguments, cuda_arguments) \
+    do {                                                  \
+        cpu->op->operation cpu_arguments;                 \
+        cuda->op->operation cuda_arguments;               \
+    } while (0)
+
+/* --- products -------------------------------------------------------------------------------- */
+
+static void check_product(int64_t m, int64_t n, int64_t k, MatmulOptions options, bool with_bias)
+{
+    Pair c = pair_2d(m, n), bias = pair_1d(n);
+    Pair a = options.transpose_a ? pair_2d(k, m) : pair_2d(m, k);
+    Pair b = options.transpose_b ? pair_2d(n, k) : pair_2d(k, n);
+    MatmulOptions on_cpu = options, on_cuda = options;
+    if (with_bias) on_cpu.bias = bias.cpu;
+    if (with_bias) on_cuda.bias = bias.cuda;
+    ON_BOTH(matmul, (cpu, c.cpu, a.cpu, b.cpu, on_cpu), (cuda, c.cuda, a.cuda, b.cuda, on_cuda));
+    assert_close("matmul", c, tolerance);
+    pair_free(a);
+    pair_free(b);
+    pair_free(c);
+    pair_free(bias);
+}
+
+static void products(void **state)
+{
+    (void)state;
+    for (int flags = 0; flags < 32; flags++) {
+        MatmulOptions options = {.transpose_a = (flags & 1) != 0,
+                                 .transpose_b = (flags & 2) != 0,
+                                 .accumulate = (flags & 4) != 0,
+                                 .relu = (flags & 8) != 0};
+        if (options.accumulate && options.relu) continue;
+        for (int i = 0; i < 4; i++)
+            check_product(small_size() + (int64_t)draw(60), small_size(), any_size(), options,
+                          (flags & 16) != 0);
+        check_product(3, 5, 0, options, (flags & 16) != 0);
+        check_product(0, 5, 3, options, (flags & 16) != 0);
+    }
+}
+
+/* --- layers ---------------------------------------------------------------------------------- */
+
+static void layer_norm(void **state)
+{
+    (void)state;
+    for (int i = 0; i < NUM_SIZES; i++) {
+        int64_t rows = any_size(), n = sizes[i];
+        Pair x = pair_2d(rows, n), y = pair_2d(rows, n), scale = pair_1d(n), shift = pair_1d(n);
+        Pair mean = pair_1d(rows), rstd = pair_1d(rows), dx = pair_2d(rows, n);
+        Pair dscale = pair_1d(n), dshift = pair_1d(n), dy = pair_2d(rows, n);
+        ON_BOTH(layer_norm_forward, (cpu, y.cpu, mean.cpu, rstd.cpu, x.cpu, scale.cpu, shift.cpu),
+                (cuda, y.cuda, mean.cuda, rstd.cuda, x.cuda, scale.cuda, shift.cuda));
+        assert_close("layer norm y", y, tolerance);
+        assert_close("layer norm mean", mean, tolerance);
+        assert_close("layer norm rstd", rstd, tolerance);
+        ON_BOTH(layer_norm_backward,
+                (cpu, dx.cpu, dscale.cpu, dshift.cpu, mean.cpu, rstd.cpu, dy.cpu, x.cpu, scale.cpu),
+                (cuda, dx.cuda, dscale.cuda, dshift.cuda, mean.cuda, rstd.cuda, dy.cuda, x.cuda,
+                 scale.cuda));
+        /* A row of one number has rstd = 1 / sqrt(epsilon): rounding shows there times 300. */
+        assert_close("layer norm dx", dx, n == 1 ? 1e-3 : 3 * tolerance);
+        assert_close("layer norm dscale", dscale, 3 * tolerance);
+        assert_close("layer norm dshift", dshift, 3 * tolerance);
+        Pair all[] = {x, y, scale, shift, mean, rstd, dx, dscale, dshift, dy};
+        for (size_t p = 0; p < sizeof all / sizeof *all; p++) pair_free(all[p]);
+    }
+}
+
+static void embedding(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 12; i++) {
+        int64_t rows = any_size(), width = small_size(), tokens_of_slice = 1 + (int64_t)draw(40);
+        int64_t first = (int64_t)draw(5);
+        int32_t *tokens = malloc((size_t)rows * sizeof *tokens);
+        for (int64_t r = 0; r < rows; r++) /* some in other slices, one very often */
+            tokens[r] = draw(3) == 0 ? 6 : (int32_t)draw((uint64_t)tokens_of_slice + 10);
+        Pair table = pair_2d(tokens_of_slice, width), y = pair_2d(rows, width);
+        ON_BOTH(embedding_forward, (cpu, y.cpu, table.cpu, tokens, first, 3.5),
+                (cuda, y.cuda, table.cuda, tokens, first, 3.5));
+        assert_same("embedding", y);
+        ON_BOTH(embedding_backward, (cpu, table.cpu, y.cpu, tokens, first, 3.5),
+                (cuda, table.cuda, y.cuda, tokens, first, 3.5));
+        assert_close("embedding backward", table, tolerance);
+        free(tokens);
+        pair_free(table);
+        pair_free(y);
+    }
+}
+
+static int32_t *draw_targets(int64_t rows, int64_t vocabulary)
+{
+    int32_t *targets = malloc((size_t)rows * sizeof *targets);
+    for (int64_t r = 0; r < rows; r++)
+        targets[r] = draw(4) == 0 ? -1 : (int32_t)draw((uint64_t)vocabulary);
+    return targets;
+}
+
+static void cross_entropy(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2 * NUM_SIZES; i++) {
+        int64_t rows = small_size(), n = sizes[i / 2];
+        int32_t *targets = draw_targets(rows, n);
+        Pair logits = pair_2d(rows, n), nats = pair_1d(rows);
+        ON_BOTH(scale, (cpu, logits.cpu, 20.0), (cuda, logits.cuda, 20.0));
+        ON_BOTH(cross_entropy, (cpu, nats.cpu, logits.cpu, targets, i % 2 == 0),
+                (cuda, nats.cuda, logits.cuda, targets, i % 2 == 0));
+        assert_close("cross entropy nats", nats, tolerance);
+        assert_close("cross entropy gradient", logits, tolerance);
+        free(targets);
+        pair_free(logits);
+        pair_free(nats);
+    }
+}
+
+static void cross_entropy_in_slices(void **state)
+{
+    (void)state;
+    enum { SLICES = 3 };
+    for (int i = 0; i < 6; i++) {
+        int64_t rows = small_size(), n = 1 + (int64_t)draw(50), part = 3 * rows;
+        int32_t *targets = draw_targets(rows, SLICES * n);
+        Pair parts = pair_3d(SLICES, rows, 3), nats = pair_1d(rows), logits[SLICES];
+        for (int s = 0; s < SLICES; s++) {
+            logits[s] = pair_2d(rows, n);
+            ON_BOTH(
+                cross_entropy_slice,
+                (cpu, tensor_1d(parts.cpu.data + s * part, part), logits[s].cpu, targets, s * n),
+                (cuda, tensor_1d(parts.cuda.data + s * part, part), logits[s].cuda, targets,
+                 s * n));
+        }
+        assert_close("cross entropy of slices", parts, tolerance);
+        for (int s = 0; s < SLICES; s++) {
+            ON_BOTH(cross_entropy_join,
+                    (cpu, nats.cpu, logits[s].cpu, parts.cpu, targets, s * n, true),
+                    (cuda, nats.cuda, logits[s].cuda, parts.cuda, targets, s * n, true));
+            assert_close("joined nats", nats, tolerance);
+            assert_close("joined gradient", logits[s], tolerance);
+            pair_free(logits[s]);
+        }
+        free(targets);
+        pair_free(parts);
+        pair_free(nats);
+    }
+}
+
+static void activations(void **state)
+{
+    (void)state;
+    for (int i = 0; i < NUM_SIZES; i++) {
+        Pair x = pair_1d(sizes[i]), y = pair_1d(sizes[i]), dy = pair_1d(sizes[i]);
+        ON_BOTH(scale, (cpu, x.cpu, 4.0), (cuda, x.cuda, 4.0));
+        ON_BOTH(gelu_forward, (cpu, y.cpu, x.cpu), (cuda, y.cuda, x.cuda));
+        assert_close("gelu", y, tolerance);
+        ON_BOTH(gelu_backward, (cpu, dy.cpu, x.cpu), (cuda, dy.cuda, x.cuda));
+        assert_close("gelu backward", dy, tolerance);
+        ON_BOTH(relu_backward, (cpu, dy.cpu, x.cpu), (cuda, dy.cuda, x.cuda));
+        assert_close("relu backward", dy, tolerance);
+        pair_free(x);
+        pair_free(y);
+        pair_free(dy);
+    }
+}
+
+/* Both devices drop the same numbers. */
+static void dropout(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 30; i++) {
+        int64_t rows = 1 + (int64_t)draw(3), positions = small_size(), width = small_size();
+        DropoutPlace place = {.first_row = (int64_t)draw(100),
+                              .first_position = (int64_t)draw(50),
+                              .first_channel = (int64_t)draw(9)};
+        place.channels = place.first_channel + width + (int64_t)draw(9);
+        if (i % 3 == 0)
+            place = (DropoutPlace){.first_row = 3, .channels = width}; /* all channels */
+        RandomStream stream = random_stream(draw(1000), "dropout");
+        double rate = i % 5 == 0 ? 0.0 : 0.1 * (double)(1 + draw(9));
+        Pair x = pair_3d(rows, positions, width);
+        ON_BOTH(dropout, (cpu, x.cpu, stream, place, rate), (cuda, x.cuda, stream, place, rate));
+        assert_same("dropout", x);
+        pair_free(x);
+    }
+}
+
+/* --- elementwise, copies, sums --------------------------------------------------------------- */
+
+static void elementwise(void **state)
+{
+    (void)state;
+    for (int i = 0; i < NUM_SIZES; i++) {
+        Pair x = pair_1d(sizes[i]), y = pair_1d(sizes[i]);
+        ON_BOTH(scale, (cpu, x.cpu, 0.37), (cuda, x.cuda, 0.37));
+        assert_same("scale", x);
+        ON_BOTH(add, (cpu, y.cpu, x.cpu), (cuda, y.cuda, x.cuda));
+        assert_same("add", y);
+        /* A part that is not aligned. */
+        Tensor on_cpu = tensor_1d(x.cpu.data + 1, sizes[i] - 1);
+        Tensor on_cuda = tensor_1d(x.cuda.data + 1, sizes[i] - 1);
+        ON_BOTH(fill, (cpu, on_cpu, 2.5), (cuda, on_cuda, 2.5));
+        assert_same("fill", x);
+        pair_free(x);
+        pair_free(y);
+    }
+}
+
+static void copies(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 40; i++) {
+        int64_t blocks = 1 + (int64_t)draw(5), length = any_size(), gap = (int64_t)draw(6);
+        Pair from = pair_1d(blocks * (length + gap)), to = pair_1d(blocks * (length + 2 * gap));
+        ON_BOTH(
+            copy_blocks,
+            (cpu, to.cpu.data, length + 2 * gap, from.cpu.data, length + gap, blocks, length),
+            (cuda, to.cuda.data, length + 2 * gap, from.cuda.data, length + gap, blocks, length));
+        assert_same("copied blocks", to);
+        /* Onto itself, both ways; each block within its own range. */
+        int64_t step = 1 + (int64_t)draw(3), moved = length - step;
+        if (moved > 0) {
+            Real *a = to.cpu.data, *b = to.cuda.data;
+            bool up = i % 2 == 0;
+            ON_BOTH(copy_blocks,
+                    (cpu, a + (up ? step : 0), length + 2 * gap, a + (up ? 0 : step),
+                     length + 2 * gap, blocks, moved),
+                    (cuda, b + (up ? step : 0), length + 2 * gap, b + (up ? 0 : step),
+                     length + 2 * gap, blocks, moved));
+            assert_same("moved blocks", to);
+        }
+        pair_free(from);
+        pair_free(to);
+    }
+}
+
+static void sums(void **state)
+{
+    (void)state;
+    for (int i = 0; i < NUM_SIZES; i++) {
+        int64_t rows = sizes[i], n = small_size();
+        Pair x = pair_2d(rows, n), y = pair_2d(rows, n), dy = pair_2d(rows, n), bias = pair_1d(n);
+        bool *mask = malloc((size_t)rows);
+        for (int64_t r = 0; r < rows; r++) mask[r] = draw(3) > 0;
+        assert_number("sum", cuda->op->sum(cuda, x.cuda), cpu->op->sum(cpu, x.cpu));
+        assert_number("sum of squares", cuda->op->sum_of_squares(cuda, x.cuda),
+                      cpu->op->sum_of_squares(cpu, x.cpu));
+        ON_BOTH(add_column_sums, (cpu, bias.cpu, x.cpu), (cuda, bias.cuda, x.cuda));
+        assert_close("column sums", bias, tolerance);
+        assert_number("squared error without gradient",
+                      cuda->op->squared_error(cuda, tensor_none, y.cuda, x.cuda, mask),
+                      cpu->op->squared_error(cpu, tensor_none, y.cpu, x.cpu, mask));
+        Tensor cpu_gradients[] = {dy.cpu, y.cpu}, cuda_gradients[] = {dy.cuda, y.cuda};
+        for (int g = 0; g < 2; g++)
+            assert_number("squared error",
+                          cuda->op->squared_error(cuda, cuda_gradients[g], y.cuda, x.cuda, mask),
+                          cpu->op->squared_error(cpu, cpu_gradients[g], y.cpu, x.cpu, mask));
+        assert_close("gradient of squared error", dy, tolerance);
+        assert_close("gradient in place", y, tolerance);
+        free(mask);
+        pair_free(x);
+        pair_free(y);
+        pair_free(dy);
+        pair_free(bias);
+    }
+    assert_true(cuda->op->sum(cuda, tensor_1d(NULL, 0)) == 0.0);
+}
+
+/* --- compression and optimiser --------------------------------------------------------------- */
+
+static void pooling(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        int64_t rows = 1 + (int64_t)draw(3), groups = small_size(), width = small_size();
+        int64_t rate = 1 + (int64_t)draw(5);
+        Pair x = pair_3d(rows, groups * rate, width), y = pair_3d(rows, groups, width);
+        ON_BOTH(pool_mean, (cpu, y.cpu, x.cpu), (cuda, y.cuda, x.cuda));
+        assert_close("mean", y, tolerance);
+        ON_BOTH(pool_max, (cpu, y.cpu, x.cpu), (cuda, y.cuda, x.cuda));
+        assert_same("max", y);
+        pair_free(x);
+        pair_free(y);
+    }
+}
+
+static void pairs_with_earlier(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        int64_t rows = 1 + (int64_t)draw(3), length = small_size(), width = small_size();
+        int distance = (int)draw((uint64_t)length + 3);
+        Pair x = pair_3d(rows, length, width), y = pair_3d(rows, length, 2 * width);
+        ON_BOTH(pair_with_earlier, (cpu, y.cpu, x.cpu, distance), (cuda, y.cuda, x.cuda, distance));
+        assert_same("pairs", y);
+        ON_BOTH(pair_with_earlier_backward, (cpu, x.cpu, y.cpu, distance),
+                (cuda, x.cuda, y.cuda, distance));
+        assert_close("pairs backward", x, tolerance);
+        pair_free(x);
+        pair_free(y);
+    }
+}
+
+static void chosen_rows(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 12; i++) {
+        int64_t rows = 1 + (int64_t)draw(3), length = small_size(), width = small_size();
+        int64_t made = 1 + (int64_t)draw((uint64_t)length);
+        int32_t *chosen = malloc((size_t)(rows * made) * sizeof *chosen);
+        for (int64_t c = 0; c < rows * made; c++) chosen[c] = (int32_t)draw((uint64_t)length);
+        Pair x = pair_3d(rows, length, width), y = pair_3d(rows, made, width);
+        ON_BOTH(select_rows, (cpu, y.cpu, x.cpu, chosen), (cuda, y.cuda, x.cuda, chosen));
+        assert_same("chosen rows", y);
+        free(chosen);
+        pair_free(x);
+        pair_free(y);
+    }
+}
+
+static void adam(void **state)
+{
+    (void)state;
+    for (int i = 0; i < NUM_SIZES; i++) {
+        Pair w = pair_1d(sizes[i]), m = pair_1d(sizes[i]), v = pair_1d(sizes[i]);
+        Pair g = pair_1d(sizes[i]);
+        ON_BOTH(fill, (cpu, v.cpu, 0.01), (cuda, v.cuda, 0.01));
+        for (int update = 1; update < 4; update++) {
+            AdamOptions options = {.learning_rate = 1e-2,
+                                   .beta1 = 0.9,
+                                   .beta2 = 0.999,
+                                   .epsilon = 1e-8,
+                                   .gradient_scale = 0.5,
+                                   .weight_decay = i % 2 * 0.1,
+                                   .update = update};
+            ON_BOTH(adam, (cpu, w.cpu, m.cpu, v.cpu, g.cpu, options),
+                    (cuda, w.cuda, m.cuda, v.cuda, g.cuda, options));
+        }
+        assert_close("adam w", w, tolerance);
+        assert_close("adam m", m, tolerance);
+        assert_close("adam v", v, tolerance);
+        pair_free(w);
+        pair_free(m);
+        pair_free(v);
+        pair_free(g);
+    }
+}
+
+/* --- storage --------------------------------------------------------------------------------- */
+
+static void copies_beside_the_operations(void **state)
+{
+    (void)state;
+    enum { COUNT = 5000 };
+    size_t bytes = COUNT * sizeof(Real);
+    Tensor x = tensor_1d(cuda->op->allocate(cuda, bytes), COUNT);
+    Real *first = cuda->op->allocate_host(cuda, bytes),
+         *second = cuda->op->allocate_host(cuda, bytes);
+    assert_true(first[COUNT - 1] == 0);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < COUNT; i++) first[i] = (Real)(round + i);
+        cuda->op->upload_begin(cuda, x, first);
+        cuda->op->scale(cuda, x, 2.0);
+        cuda->op->download_begin(cuda, second, x);
+        int64_t mark = cuda->op->mark(cuda);
+        cuda->op->wait(cuda, mark);
+        for (int i = 0; i < COUNT; i++) assert_true(second[i] == 2 * (Real)(round + i));
+    }
+    for (int i = 0; i < 3 * PAL_MARKS; i++) cuda->op->wait(cuda, cuda->op->mark(cuda));
+    cuda->op->synchronize(cuda);
+    cuda->op->release_host(cuda, first);
+    cuda->op->release_host(cuda, second);
+    cuda->op->release(cuda, x.data);
+}
+
+static void memory_that_is_not_there_is_not_given(void **state)
+{
+    (void)state;
+    assert_null(cuda->op->allocate(cuda, (size_t)1 << 50));
+    Real *zeros = calloc(300, sizeof *zeros), *found = malloc(300 * sizeof *found);
+    Tensor x = tensor_1d(cuda->op->allocate(cuda, 300 * sizeof(Real)), 300);
+    assert_int_equal((uintptr_t)x.data % 64, 0);
+    cuda->op->download(cuda, found, x);
+    assert_memory_equal(found, zeros, 300 * sizeof(Real));
+    cuda->op->release(cuda, x.data);
+    free(zeros);
+    free(found);
+}
+
+int main(void)
+{
+    const char *given = getenv("PALIMPSEST_TEST_SEED");
+    seed = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
+    printf("PALIMPSEST_TEST_SEED=%llu\n", (unsigned long long)seed);
+    if (device_create_cuda(&cuda, 0) != PAL_OK || device_create_cpu(&cpu, 1) != PAL_OK) {
+        fprintf(stderr, "%s\n", status_message());
+        return 77;
+    }
+    printf("%s\n", cuda->description);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products),
+        cmocka_unit_test(layer_norm),
+        cmocka_unit_test(embedding),
+        cmocka_unit_test(cross_entropy),
+        cmocka_unit_test(cross_entropy_in_slices),
+        cmocka_unit_test(activations),
+        cmocka_unit_test(dropout),
+        cmocka_unit_test(elementwise),
+        cmocka_unit_test(copies),
+        cmocka_unit_test(sums),
+        cmocka_unit_test(pooling),
+        cmocka_unit_test(pairs_with_earlier),
+        cmocka_unit_test(chosen_rows),
+        cmocka_unit_test(adam),
+        cmocka_unit_test(copies_beside_the_operations),
+        cmocka_unit_test(memory_that_is_not_there_is_not_given),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    device_destroy(&cuda);
+    device_destroy(&cpu);
+    return failed;
+}

@@ -135,7 +135,14 @@ static void say_who_touched(int, siginfo_t *info, void *)
     abort();
 }
 
-/* Never-written memory holds numbers that are not numbers. */
+/* Never-written memory holds numbers that are not numbers; of a large piece, pages that nobody
+ * touches, which are then not there to be protected either. */
+static void spoil(unsigned char *start, size_t bytes)
+{
+    constexpr size_t LARGE = size_t{4} << 20;
+    if (bytes < LARGE) memset(start, 0xff, bytes);
+}
+
 static Allocation *take(size_t bytes)
 {
     DeviceMemory &m = memory();
@@ -147,7 +154,7 @@ static Allocation *take(size_t bytes)
     m.used += rounded + GAP;
     m.live += bytes;
     mprotect(start, rounded, PROT_READ | PROT_WRITE);
-    memset(start, 0xff, bytes);
+    spoil(start, bytes);
     if (!m.open) mprotect(start, rounded, PROT_NONE);
     size_t cells = (bytes + 1) / 2;
     Allocation a = {start, bytes, true, static_cast<uint8_t *>(calloc(bytes, 1)),

@@ -200,6 +200,7 @@ void cuda_select_rows(Device *device, Tensor y, Tensor x, const int32_t *chosen)
     PAL_ASSERT(x.num_dims == 3 && y.num_dims == 3);
     PAL_ASSERT(x.dims[0] == y.dims[0] && x.dims[2] == y.dims[2]);
     int64_t rows = y.dims[0] * y.dims[1];
+    for (int64_t i = 0; i < rows; i++) PAL_ASSERT(chosen[i] >= 0 && chosen[i] < x.dims[1]);
     SelectRows select = {y.data,    x.data,    cuda_argument_array(device, chosen, rows),
                          y.dims[1], x.dims[1], y.dims[2]};
     map(device, select, tensor_count(y), rows_of_fours(y.dims[2], y.data, x.data));

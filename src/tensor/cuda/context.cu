@@ -2,6 +2,7 @@
 #include "src/tensor/cuda/context.cuh"
 
 #include <cstring>
+#include <utility>
 
 void cuda_failed(cudaError_t error, const char *call, const char *file, int line)
 {
@@ -22,7 +23,7 @@ Status cuda_workspace_reserve(Device *device, size_t bytes)
     cudaError_t error = cudaMalloc(&context->workspace, rounded);
     if (error != cudaErrorMemoryAllocation) PAL_CUDA(error);
     context->workspace_bytes = error == cudaSuccess ? rounded : 0;
-    device->scratch_bytes = rounded;
+    device->scratch_bytes = PRODUCT_SCRATCH_BYTES + rounded;
     if (error != cudaSuccess)
         PAL_FAIL(PAL_ERROR_UNAVAILABLE,
                  "out of memory on the GPU: operations need %zu bytes of scratch; try more ranks, "
@@ -46,7 +47,20 @@ static void free_ring(ArgumentRing *ring)
         if (left != nullptr) PAL_CUDA(cudaEventDestroy(left));
     PAL_CUDA(cudaFreeHost(ring->host));
     PAL_CUDA(cudaFree(ring->image));
+    for (unsigned char *image : ring->outgrown) PAL_CUDA(cudaFree(image));
     *ring = {};
+}
+
+/* The operation that needs a larger ring may have other arrays in the present image, for kernels
+ * that are still to be begun: it stays. As rings double, all that stay are smaller than the last. */
+static void outgrow_ring(ArgumentRing *ring)
+{
+    std::vector<unsigned char *> outgrown = std::move(ring->outgrown);
+    if (ring->image != nullptr) outgrown.push_back(ring->image);
+    ring->outgrown.clear();
+    ring->image = nullptr;
+    free_ring(ring);
+    ring->outgrown = std::move(outgrown);
 }
 
 /* A ring whose parts have room for `bytes`; the first use, or an array larger than all before. */
@@ -56,7 +70,7 @@ static void make_ring(CudaContext *context, size_t bytes)
     size_t part_bytes = 256 * 1024;
     while (part_bytes < bytes) part_bytes *= 2;
     PAL_CUDA(cudaStreamSynchronize(context->stream));
-    free_ring(ring);
+    outgrow_ring(ring);
     ring->part_bytes = part_bytes;
     PAL_CUDA(cudaMallocHost(reinterpret_cast<void **>(&ring->host), ARGUMENT_PARTS * part_bytes));
     PAL_CUDA(cudaMalloc(reinterpret_cast<void **>(&ring->image), ARGUMENT_PARTS * part_bytes));

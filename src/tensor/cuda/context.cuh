@@ -6,12 +6,15 @@
 #ifndef PAL_TENSOR_CUDA_CONTEXT_CUH
 #define PAL_TENSOR_CUDA_CONTEXT_CUH
 
+#include <vector>
+
 #include "src/tensor/cuda/common.cuh"
 
 /* matmul.cu. Error: the library for products is not there. */
 struct ProductCache;
 Status product_cache_create(ProductCache **products);
 void product_cache_destroy(ProductCache *products);
+constexpr size_t PRODUCT_SCRATCH_BYTES = 32u << 20; /* that it has beside the workspace */
 
 /* Host arrays go through a ring of pinned memory and its image on the device, which is cut into
  * parts: before a part is used again, what was begun when it was left has ended. */
@@ -22,6 +25,7 @@ struct ArgumentRing {
     size_t part_bytes, used;     /* used: of the current part */
     int part;
     cudaEvent_t left[ARGUMENT_PARTS];
+    std::vector<unsigned char *> outgrown; /* owned; images of smaller rings */
 };
 
 struct CudaContext {

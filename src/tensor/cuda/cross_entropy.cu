@@ -5,6 +5,7 @@
 #include "src/tensor/cuda/block_sums.cuh"
 #include "src/tensor/cuda/context.cuh"
 #include "src/tensor/cuda/cuda_ops.cuh"
+#include "src/tensor/cuda/vector.cuh"
 
 constexpr int WARPS = BLOCK / WARP;
 constexpr size_t SHARED_BYTES = WARPS * sizeof(double);
@@ -17,17 +18,18 @@ struct RowSum {
 
 /* In one read of the row: what was summed relative to a lower logit is scaled down to a higher
  * one. Every thread gets the result. (-infinity, 0) where nothing is above -infinity. */
-static __device__ __forceinline__ RowSum scan_row(const float *x, int64_t count)
+template <int N> static __device__ __forceinline__ RowSum scan_row(const float *x, int64_t count)
 {
     float highest = -INFINITY, sum = 0;
-    for (int64_t j = threadIdx.x; j < count; j += blockDim.x) {
-        float value = x[j];
-        if (value > highest) {
-            sum = sum * expf(highest - value) + 1.0f;
-            highest = value;
-        } else if (value != -INFINITY) { /* NaN, too, must be seen in the sum */
-            sum += expf(value - highest);
-        }
+    for (int64_t j = N * threadIdx.x; j < count; j += N * blockDim.x) {
+        Vector<N> value = read_vector<N>(x + j);
+        float before = highest;
+#pragma unroll
+        for (int i = 0; i < N; i++) highest = value.v[i] > highest ? value.v[i] : highest;
+        if (highest > before) sum *= expf(before - highest);
+#pragma unroll
+        for (int i = 0; i < N; i++) /* NaN, too, must be seen in the sum */
+            sum += value.v[i] == -INFINITY ? 0.0f : expf(value.v[i] - highest);
     }
     float all = block_join<Largest>(highest, shared_memory<float>());
     double own = highest == -INFINITY
@@ -37,20 +39,28 @@ static __device__ __forceinline__ RowSum scan_row(const float *x, int64_t count)
 }
 
 /* logits become softmax - onehot(target), in place. */
+template <int N>
 static __device__ __forceinline__ void write_gradient(float *x, int64_t count, float highest,
                                                       double sum, int64_t target)
 {
     float inverse = static_cast<float>(1.0 / sum);
-    for (int64_t j = threadIdx.x; j < count; j += blockDim.x)
-        x[j] = expf(x[j] - highest) * inverse - (j == target ? 1.0f : 0.0f);
+    for (int64_t j = N * threadIdx.x; j < count; j += N * blockDim.x) {
+        Vector<N> value = read_vector<N>(x + j);
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            value.v[i] = expf(value.v[i] - highest) * inverse - (j + i == target ? 1.0f : 0.0f);
+        write_vector<N>(x + j, value);
+    }
 }
 
-static __device__ __forceinline__ void write_zeros(float *x, int64_t count)
+template <int N> static __device__ __forceinline__ void write_zeros(float *x, int64_t count)
 {
-    for (int64_t j = threadIdx.x; j < count; j += blockDim.x) x[j] = 0.0f;
+    for (int64_t j = N * threadIdx.x; j < count; j += N * blockDim.x)
+        write_vector<N>(x + j, Vector<N>{});
 }
 
 /* -log softmax(x)[target] = log(sum exp(x - highest)) + highest - x[target] */
+template <int N>
 static __global__ void cross_entropy(float *nats, float *logits, const int32_t *targets,
                                      int64_t count, bool gradient)
 {
@@ -59,17 +69,18 @@ static __global__ void cross_entropy(float *nats, float *logits, const int32_t *
     int32_t target = targets[row];
     if (target < 0) { /* the whole block */
         if (threadIdx.x == 0) nats[row] = 0.0f;
-        if (gradient) write_zeros(x, count);
+        if (gradient) write_zeros<N>(x, count);
         return;
     }
-    RowSum of_row = scan_row(x, count);
+    RowSum of_row = scan_row<N>(x, count);
     if (threadIdx.x == 0)
         nats[row] = static_cast<float>(log(of_row.sum) + (static_cast<double>(of_row.highest) -
                                                           static_cast<double>(x[target])));
     __syncthreads(); /* the target's logit has been read */
-    if (gradient) write_gradient(x, count, of_row.highest, of_row.sum, target);
+    if (gradient) write_gradient<N>(x, count, of_row.highest, of_row.sum, target);
 }
 
+template <int N>
 static __global__ void cross_entropy_slice(float *part, const float *logits, const int32_t *targets,
                                            int64_t count, int64_t first_token)
 {
@@ -80,7 +91,7 @@ static __global__ void cross_entropy_slice(float *part, const float *logits, con
         return;
     }
     const float *x = logits + row * count;
-    RowSum of_row = scan_row(x, count);
+    RowSum of_row = scan_row<N>(x, count);
     if (threadIdx.x == 0) {
         to[0] = of_row.highest;
         to[1] = static_cast<float>(of_row.sum);
@@ -88,6 +99,7 @@ static __global__ void cross_entropy_slice(float *part, const float *logits, con
     }
 }
 
+template <int N>
 static __global__ void cross_entropy_join(float *nats, float *logits, const float *parts,
                                           int64_t slices, const int32_t *targets, int64_t count,
                                           int64_t first_token, bool gradient)
@@ -96,7 +108,7 @@ static __global__ void cross_entropy_join(float *nats, float *logits, const floa
     float *x = logits + row * count;
     if (targets[row] < 0) { /* the whole block */
         if (threadIdx.x == 0) nats[row] = 0.0f;
-        if (gradient) write_zeros(x, count);
+        if (gradient) write_zeros<N>(x, count);
         return;
     }
     double highest = -INFINITY, sum = 0.0, of_target = -INFINITY;
@@ -112,8 +124,11 @@ static __global__ void cross_entropy_join(float *nats, float *logits, const floa
     }
     if (threadIdx.x == 0) nats[row] = static_cast<float>(log(sum) + highest - of_target);
     if (gradient)
-        write_gradient(x, count, static_cast<float>(highest), sum, targets[row] - first_token);
+        write_gradient<N>(x, count, static_cast<float>(highest), sum, targets[row] - first_token);
 }
+
+/* Rows that can be read by four. */
+static bool by_four(Tensor logits) { return logits.dims[1] % 4 == 0 && is_aligned(logits.data); }
 
 void cuda_cross_entropy(Device *device, Tensor nats, Tensor logits, const int32_t *targets,
                         bool gradient)
@@ -121,8 +136,10 @@ void cuda_cross_entropy(Device *device, Tensor nats, Tensor logits, const int32_
     logits = tensor_as_matrix(logits);
     int64_t rows = logits.dims[0];
     PAL_ASSERT(tensor_count(nats) == rows);
-    launch(device, cross_entropy, blocks_for(rows, 1), BLOCK, SHARED_BYTES, nats.data, logits.data,
-           cuda_argument_array(device, targets, rows), logits.dims[1], gradient);
+    for (int64_t i = 0; i < rows; i++) PAL_ASSERT(targets[i] < logits.dims[1]);
+    launch(device, by_four(logits) ? cross_entropy<4> : cross_entropy<1>, blocks_for(rows, 1),
+           BLOCK, SHARED_BYTES, nats.data, logits.data, cuda_argument_array(device, targets, rows),
+           logits.dims[1], gradient);
 }
 
 void cuda_cross_entropy_slice(Device *device, Tensor part, Tensor logits, const int32_t *targets,
@@ -130,8 +147,9 @@ void cuda_cross_entropy_slice(Device *device, Tensor part, Tensor logits, const 
 {
     int64_t rows = logits.dims[0];
     PAL_ASSERT(tensor_count(part) == 3 * rows);
-    launch(device, cross_entropy_slice, blocks_for(rows, 1), BLOCK, SHARED_BYTES, part.data,
-           logits.data, cuda_argument_array(device, targets, rows), logits.dims[1], first_token);
+    launch(device, by_four(logits) ? cross_entropy_slice<4> : cross_entropy_slice<1>,
+           blocks_for(rows, 1), BLOCK, SHARED_BYTES, part.data, logits.data,
+           cuda_argument_array(device, targets, rows), logits.dims[1], first_token);
 }
 
 void cuda_cross_entropy_join(Device *device, Tensor nats, Tensor logits, Tensor parts,
@@ -139,7 +157,7 @@ void cuda_cross_entropy_join(Device *device, Tensor nats, Tensor logits, Tensor 
 {
     int64_t rows = logits.dims[0], slices = parts.dims[0];
     PAL_ASSERT(tensor_count(nats) == rows && tensor_count(parts) == 3 * rows * slices);
-    launch(device, cross_entropy_join, blocks_for(rows, 1), BLOCK, 0, nats.data, logits.data,
-           parts.data, slices, cuda_argument_array(device, targets, rows), logits.dims[1],
-           first_token, gradient);
+    launch(device, by_four(logits) ? cross_entropy_join<4> : cross_entropy_join<1>,
+           blocks_for(rows, 1), BLOCK, 0, nats.data, logits.data, parts.data, slices,
+           cuda_argument_array(device, targets, rows), logits.dims[1], first_token, gradient);
 }

@@ -135,14 +135,16 @@ static Status look_at(int ordinal, Device *device)
     PAL_CUDA(cudaGetDeviceProperties(&gpu, ordinal));
     if (gpu.major < 8)
         PAL_FAIL(PAL_ERROR_UNAVAILABLE,
-                 "GPU %d is a %s of compute capability %d.%d; expected 8.0 (A100) or later; set "
-                 "device.name = cpu or choose another by CUDA_VISIBLE_DEVICES",
+                 "GPU %d is a %s of compute capability %d.%d; this build has code for 8.0 (A100, "
+                 "sm_80) and newer; choose another by CUDA_VISIBLE_DEVICES, or set device.name = "
+                 "cpu",
                  ordinal, gpu.name, gpu.major, gpu.minor);
     PAL_CUDA(cudaDriverGetVersion(&driver));
     snprintf(device->description, sizeof device->description,
-             "%.60s, %.1f GiB, %d SMs, compute capability %d.%d, driver for CUDA %d.%d", gpu.name,
-             static_cast<double>(gpu.totalGlobalMem) * 0x1p-30, gpu.multiProcessorCount, gpu.major,
-             gpu.minor, driver / 1000, driver % 1000 / 10);
+             "%.60s, %.1f GiB, %d SMs, compute capability %d.%d, driver %d.%d, CUDA %d.%d",
+             gpu.name, static_cast<double>(gpu.totalGlobalMem) * 0x1p-30, gpu.multiProcessorCount,
+             gpu.major, gpu.minor, driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000,
+             CUDART_VERSION % 1000 / 10);
     static_assert(sizeof gpu.uuid.bytes == sizeof device->hardware, "a UUID has 16 bytes");
     std::memcpy(device->hardware, gpu.uuid.bytes, sizeof device->hardware);
     return PAL_OK;
@@ -155,9 +157,15 @@ static Status take(int ordinal, const char *description)
     if (error == cudaSuccess) error = cudaFree(nullptr);
     if (error == cudaSuccess) return PAL_OK;
     (void)cudaGetLastError();
+    if (error == cudaErrorMemoryAllocation)
+        PAL_FAIL(PAL_ERROR_UNAVAILABLE,
+                 "GPU %d (%s) has no memory left to begin with; end the processes that fill it "
+                 "(nvidia-smi shows them), or set device.name = cpu",
+                 ordinal, description);
     PAL_FAIL(PAL_ERROR_UNAVAILABLE,
-             "GPU %d (%s) cannot be used: %s (%s); another process may have it (nvidia-smi shows "
-             "them), or set device.name = cpu",
+             "GPU %d (%s) cannot be used: %s (%s); expected one that is free for this process: "
+             "another may have it for itself, or it is in a mode that forbids use (nvidia-smi "
+             "shows both), or set device.name = cpu",
              ordinal, description, cudaGetErrorString(error), cudaGetErrorName(error));
 }
 
@@ -188,6 +196,7 @@ extern "C" Status device_create_cuda(Device **device_result, int local_rank)
     make_streams(context);
     found.op = &cuda_ops;
     found.context = context;
+    found.scratch_bytes = PRODUCT_SCRATCH_BYTES;
     found.threads = 1;
     *device_result = new Device(found);
     return PAL_OK;

@@ -38,48 +38,53 @@ void cuda_add(Device *device, Tensor y, Tensor x)
 
 /* --- copies ----------------------------------------------------------------------------------- */
 
-static __global__ void copy_blocks_kernel(float *to, int64_t to_stride, const float *from,
-                                          int64_t from_stride, int64_t blocks, int64_t length)
-{
-    for (int64_t i = first_element(); i < blocks * length; i += element_stride()) {
-        int64_t block = i / length, at = i % length;
-        to[block * to_stride + at] = from[block * from_stride + at];
+/* Number i of all: four of them stand in one block where `length` is a multiple of four. */
+struct CopyBlocks {
+    float *to;
+    int64_t to_stride;
+    const float *from;
+    int64_t from_stride, length;
+
+    __device__ float *target(int64_t i) const { return to + i / length * to_stride + i % length; }
+    __device__ const float *source(int64_t i) const
+    {
+        return from + i / length * from_stride + i % length;
     }
+    __device__ void one(int64_t i) const { *target(i) = *source(i); }
+    __device__ void four(int64_t i) const { write4(target(i), 0, read4(source(i), 0)); }
+};
+
+static void copy_apart(Device *device, CopyBlocks copy, int64_t blocks)
+{
+    bool strides = blocks == 1 || (copy.to_stride % 4 == 0 && copy.from_stride % 4 == 0);
+    map(device, copy, blocks * copy.length,
+        strides && copy.length % 4 == 0 && is_aligned(copy.to) && is_aligned(copy.from));
 }
 
-static __global__ void copy_blocks_kernel_4(float *to, int64_t to_stride, const float *from,
-                                            int64_t from_stride, int64_t blocks, int64_t length)
+/* Whether a block may be copied onto a part of itself. Where the strides differ the distance does
+ * too from block to block, and then all blocks are looked at as one. */
+static bool may_overlap(CopyBlocks copy, int64_t blocks)
 {
-    int64_t fours = length / 4;
-    for (int64_t i = first_element(); i < blocks * fours; i += element_stride()) {
-        int64_t block = i / fours, at = i % fours * 4;
-        *reinterpret_cast<float4 *>(to + block * to_stride + at) =
-            *reinterpret_cast<const float4 *>(from + block * from_stride + at);
-    }
-}
-
-static void copy_apart(Device *device, float *to, int64_t to_stride, const float *from,
-                       int64_t from_stride, int64_t blocks, int64_t length)
-{
-    bool wide = is_aligned(to) && is_aligned(from) && length % 4 == 0 &&
-                (blocks == 1 || (to_stride % 4 == 0 && from_stride % 4 == 0));
-    launch(device, wide ? copy_blocks_kernel_4 : copy_blocks_kernel,
-           blocks_for_elements(blocks * length / (wide ? 4 : 1)), BLOCK, 0, to, to_stride, from,
-           from_stride, blocks, length);
+    bool alike = copy.to_stride == copy.from_stride;
+    int64_t to_all = alike ? copy.length : (blocks - 1) * copy.to_stride + copy.length;
+    int64_t from_all = alike ? copy.length : (blocks - 1) * copy.from_stride + copy.length;
+    return copy.to < copy.from + from_all && copy.from < copy.to + to_all;
 }
 
 void cuda_copy_blocks(Device *device, Real *to, int64_t to_stride, const Real *from,
                       int64_t from_stride, int64_t blocks, int64_t length)
 {
-    if (blocks == 0 || length == 0 || to == from) return;
-    bool overlap = to < from + length && from < to + length;
-    if (!overlap) {
-        copy_apart(device, to, to_stride, from, from_stride, blocks, length);
+    if (blocks == 0 || length == 0) return;
+    if (blocks == 1) to_stride = from_stride = length;
+    if (to == from && to_stride == from_stride) return;
+    CopyBlocks copy = {to, to_stride, from, from_stride, length};
+    if (!may_overlap(copy, blocks)) {
+        copy_apart(device, copy, blocks);
         return;
     }
     /* Threads come in any order, so what is moved onto itself goes by way of scratch memory. */
     size_t bytes = checked_size(blocks * length) * sizeof(Real);
     Real *apart = static_cast<Real *>(cuda_workspace(device, bytes));
-    copy_apart(device, apart, length, from, from_stride, blocks, length);
-    copy_apart(device, to, to_stride, apart, length, blocks, length);
+    copy_apart(device, {apart, length, from, from_stride, length}, blocks);
+    copy_apart(device, {to, to_stride, apart, length, length}, blocks);
 }

@@ -118,9 +118,23 @@ static __global__ void add_chunks_of_token(float *dtable, const float *sums, con
     }
 }
 
-template <typename T> static const T *sent(Device *device, const std::vector<T> &host)
+/* RowsByToken on the device. */
+struct SentRows {
+    const int32_t *rows, *chunk_begins, *tokens, *token_chunks;
+};
+
+/* As one array: the way to the device is long, not narrow. */
+static SentRows send(Device *device, const RowsByToken &sorted)
 {
-    return cuda_argument_array(device, host.data(), static_cast<int64_t>(host.size()));
+    std::vector<int32_t> all;
+    size_t at[4], part = 0;
+    for (const std::vector<int32_t> *each :
+         {&sorted.rows, &sorted.chunk_begins, &sorted.tokens, &sorted.token_chunks}) {
+        at[part++] = all.size();
+        all.insert(all.end(), each->begin(), each->end());
+    }
+    const int32_t *sent = cuda_argument_array(device, all.data(), static_cast<int64_t>(all.size()));
+    return {sent + at[0], sent + at[1], sent + at[2], sent + at[3]};
 }
 
 void cuda_embedding_backward(Device *device, Tensor dtable, Tensor dy, const int32_t *tokens,
@@ -134,9 +148,10 @@ void cuda_embedding_backward(Device *device, Tensor dtable, Tensor dy, const int
     int64_t chunks = static_cast<int64_t>(sorted.chunk_begins.size()) - 1;
     float *sums =
         static_cast<float *>(cuda_workspace(device, checked_size(chunks * width) * sizeof(float)));
-    launch(device, sum_rows_of_chunk, blocks_for(chunks, 1), BLOCK, 0, sums, dy.data,
-           sent(device, sorted.rows), sent(device, sorted.chunk_begins), width);
+    SentRows sent = send(device, sorted);
+    launch(device, sum_rows_of_chunk, blocks_for(chunks, 1), BLOCK, 0, sums, dy.data, sent.rows,
+           sent.chunk_begins, width);
     launch(device, add_chunks_of_token, blocks_for(static_cast<int64_t>(sorted.tokens.size()), 1),
-           BLOCK, 0, dtable.data, sums, sent(device, sorted.tokens),
-           sent(device, sorted.token_chunks), width, static_cast<float>(factor));
+           BLOCK, 0, dtable.data, sums, sent.tokens, sent.token_chunks, width,
+           static_cast<float>(factor));
 }

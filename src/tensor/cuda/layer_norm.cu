@@ -1,65 +1,162 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A warp has a row, which it finds in the caches when it reads it again.
+ * A warp has a row, or a whole block where the row is wide, and keeps it in registers: it is read
+ * once. Only what is wider than a block can hold is read again.
  */
 #include "src/tensor/cuda/block_sums.cuh"
 #include "src/tensor/cuda/column_sums.cuh"
 #include "src/tensor/cuda/context.cuh"
 #include "src/tensor/cuda/cuda_ops.cuh"
+#include "src/tensor/cuda/vector.cuh"
 
 constexpr double EPSILON = 1e-5;
-constexpr int ROWS_OF_BLOCK = BLOCK / WARP;
 
-static __global__ void layer_norm_forward(float *y, float *mean, float *rstd, const float *x,
-                                          const float *scale, const float *shift, int64_t rows,
-                                          int64_t width)
+/* --- who has a row ---------------------------------------------------------------------------- */
+
+struct WarpOfRow {
+    static constexpr int THREADS = WARP, ROWS_OF_BLOCK = BLOCK / WARP;
+    static constexpr size_t SHARED_BYTES = 0;
+    static __device__ float sum(float x) { return warp_join<Adds>(x); }
+};
+
+struct BlockOfRow {
+    static constexpr int THREADS = BLOCK, ROWS_OF_BLOCK = 1;
+    static constexpr size_t SHARED_BYTES = BLOCK / WARP * sizeof(float);
+    static __device__ float sum(float x) { return block_join<Adds>(x, shared_memory<float>()); }
+};
+
+/* Each thread has PIECES times N neighbouring numbers; PIECES = 0: as many as there are, which are
+ * not kept. */
+template <typename Group, int N_, int PIECES_> struct RowShape : Group {
+    static constexpr int N = N_, PIECES = PIECES_;
+    static __device__ int rank() { return static_cast<int>(threadIdx.x) % Group::THREADS; }
+    static __device__ int64_t row()
+    {
+        return static_cast<int64_t>(blockIdx.x) * Group::ROWS_OF_BLOCK +
+               static_cast<int>(threadIdx.x) / Group::THREADS;
+    }
+    static __device__ int64_t column(int piece)
+    {
+        return (static_cast<int64_t>(piece) * Group::THREADS + rank()) * N;
+    }
+};
+
+/* f(piece, column) for all pieces of a thread. */
+template <typename Shape, typename F>
+static __device__ __forceinline__ void for_pieces(int64_t width, F f)
 {
-    int lane = static_cast<int>(threadIdx.x) % WARP;
-    int64_t row = static_cast<int64_t>(blockIdx.x) * ROWS_OF_BLOCK + threadIdx.x / WARP;
-    if (row >= rows) return; /* the whole warp */
-    x += row * width;
-    y += row * width;
-
-    float sum = 0, squares = 0;
-    for (int64_t j = lane; j < width; j += WARP) sum += x[j];
-    float center = warp_join<Adds>(sum) / static_cast<float>(width);
-    /* A second pass, since the one-pass formula would cancel. */
-    for (int64_t j = lane; j < width; j += WARP) squares += (x[j] - center) * (x[j] - center);
-    float variance = warp_join<Adds>(squares) / static_cast<float>(width);
-    float inverse = static_cast<float>(1.0 / sqrt(static_cast<double>(variance) + EPSILON));
-    for (int64_t j = lane; j < width; j += WARP)
-        y[j] = (x[j] - center) * inverse * scale[j] + shift[j];
-    if (lane == 0) {
-        mean[row] = center;
-        rstd[row] = inverse;
+    if constexpr (Shape::PIECES > 0) {
+#pragma unroll
+        for (int piece = 0; piece < Shape::PIECES; piece++)
+            if (Shape::column(piece) < width) f(piece, Shape::column(piece));
+    } else {
+        for (int piece = 0; Shape::column(piece) < width; piece++) f(piece, Shape::column(piece));
     }
 }
 
+/* A thread's part of a row. */
+template <typename Shape> struct RowPart {
+    const float *row;
+    Vector<Shape::N> kept[Shape::PIECES > 0 ? Shape::PIECES : 1];
+
+    __device__ __forceinline__ RowPart(const float *row_, int64_t width) : row(row_)
+    {
+        if constexpr (Shape::PIECES > 0)
+            for_pieces<Shape>(width, [&](int piece, int64_t column) {
+                kept[piece] = read_vector<Shape::N>(row + column);
+            });
+    }
+
+    __device__ __forceinline__ Vector<Shape::N> at(int piece, int64_t column) const
+    {
+        if constexpr (Shape::PIECES > 0)
+            return kept[piece];
+        else
+            return read_vector<Shape::N>(row + column);
+    }
+};
+
+/* --- forward ---------------------------------------------------------------------------------- */
+
+struct Forward {
+    float *y, *mean, *rstd;
+    const float *x, *scale, *shift;
+    int64_t rows, width;
+};
+
+template <typename Shape> static __global__ void layer_norm_forward(const Forward call)
+{
+    constexpr int N = Shape::N;
+    int64_t row = Shape::row(), width = call.width;
+    if (row >= call.rows) return; /* the whole warp */
+    RowPart<Shape> x(call.x + row * width, width);
+    float *y = call.y + row * width;
+
+    float sum = 0, squares = 0;
+    for_pieces<Shape>(width, [&](int piece, int64_t column) {
+        Vector<N> value = x.at(piece, column);
+        for (int i = 0; i < N; i++) sum += value.v[i];
+    });
+    float center = Shape::sum(sum) / static_cast<float>(width);
+    /* A second pass, since the one-pass formula would cancel. */
+    for_pieces<Shape>(width, [&](int piece, int64_t column) {
+        Vector<N> value = x.at(piece, column);
+        for (int i = 0; i < N; i++) squares += (value.v[i] - center) * (value.v[i] - center);
+    });
+    float variance = Shape::sum(squares) / static_cast<float>(width);
+    float inverse = static_cast<float>(1.0 / sqrt(static_cast<double>(variance) + EPSILON));
+    for_pieces<Shape>(width, [&](int piece, int64_t column) {
+        Vector<N> value = x.at(piece, column), scale = read_vector<N>(call.scale + column),
+                  shift = read_vector<N>(call.shift + column);
+        for (int i = 0; i < N; i++)
+            value.v[i] = (value.v[i] - center) * inverse * scale.v[i] + shift.v[i];
+        write_vector<N>(y + column, value);
+    });
+    if (Shape::rank() == 0) {
+        call.mean[row] = center;
+        call.rstd[row] = inverse;
+    }
+}
+
+/* --- backward --------------------------------------------------------------------------------- */
+
+struct Backward {
+    float *dx;
+    const float *mean, *rstd, *dy, *x, *scale;
+    int64_t rows, width;
+};
+
 /* With z = (x - mean) rstd (the normalised input), forward was y = z scale + shift:
  *   dx += rstd (dz - mean(dz) - z mean(dz z)),   dz = dy scale */
-static __global__ void layer_norm_backward(float *dx, const float *mean, const float *rstd,
-                                           const float *dy, const float *x, const float *scale,
-                                           int64_t rows, int64_t width)
+template <typename Shape> static __global__ void layer_norm_backward(const Backward call)
 {
-    int lane = static_cast<int>(threadIdx.x) % WARP;
-    int64_t row = static_cast<int64_t>(blockIdx.x) * ROWS_OF_BLOCK + threadIdx.x / WARP;
-    if (row >= rows) return; /* the whole warp */
-    x += row * width;
-    dx += row * width;
-    dy += row * width;
+    constexpr int N = Shape::N;
+    int64_t row = Shape::row(), width = call.width;
+    if (row >= call.rows) return; /* the whole warp */
+    RowPart<Shape> x(call.x + row * width, width), dy(call.dy + row * width, width);
+    float *dx = call.dx + row * width;
 
-    float center = mean[row], inverse = rstd[row], sum_dz = 0, sum_dz_z = 0;
-    for (int64_t j = lane; j < width; j += WARP) {
-        float dz = dy[j] * scale[j];
-        sum_dz += dz;
-        sum_dz_z += dz * (x[j] - center) * inverse;
-    }
-    float mean_dz = warp_join<Adds>(sum_dz) / static_cast<float>(width);
-    float mean_dz_z = warp_join<Adds>(sum_dz_z) / static_cast<float>(width);
-    for (int64_t j = lane; j < width; j += WARP) {
-        float z = (x[j] - center) * inverse;
-        dx[j] += inverse * (dy[j] * scale[j] - mean_dz - z * mean_dz_z);
-    }
+    float center = call.mean[row], inverse = call.rstd[row], sum_dz = 0, sum_dz_z = 0;
+    for_pieces<Shape>(width, [&](int piece, int64_t column) {
+        Vector<N> value = x.at(piece, column), gradient = dy.at(piece, column),
+                  scale = read_vector<N>(call.scale + column);
+        for (int i = 0; i < N; i++) {
+            float dz = gradient.v[i] * scale.v[i];
+            sum_dz += dz;
+            sum_dz_z += dz * (value.v[i] - center) * inverse;
+        }
+    });
+    float mean_dz = Shape::sum(sum_dz) / static_cast<float>(width);
+    float mean_dz_z = Shape::sum(sum_dz_z) / static_cast<float>(width);
+    for_pieces<Shape>(width, [&](int piece, int64_t column) {
+        Vector<N> value = x.at(piece, column), gradient = dy.at(piece, column),
+                  scale = read_vector<N>(call.scale + column), result = read_vector<N>(dx + column);
+        for (int i = 0; i < N; i++) {
+            float z = (value.v[i] - center) * inverse;
+            result.v[i] += inverse * (gradient.v[i] * scale.v[i] - mean_dz - z * mean_dz_z);
+        }
+        write_vector<N>(dx + column, result);
+    });
 }
 
 /* dscale += dy z,   dshift += dy */
@@ -75,6 +172,35 @@ struct NormColumn {
     }
 };
 
+/* --- launches --------------------------------------------------------------------------------- */
+
+template <typename Shape> static void begin(Device *device, const Forward &call)
+{
+    launch(device, layer_norm_forward<Shape>, blocks_for(call.rows, Shape::ROWS_OF_BLOCK), BLOCK,
+           Shape::SHARED_BYTES, call);
+}
+
+template <typename Shape> static void begin(Device *device, const Backward &call)
+{
+    launch(device, layer_norm_backward<Shape>, blocks_for(call.rows, Shape::ROWS_OF_BLOCK), BLOCK,
+           Shape::SHARED_BYTES, call);
+}
+
+/* N numbers at a time; of 32 that a thread keeps none goes to memory yet. */
+template <int N, typename Call> static void begin_by_width(Device *device, const Call &call)
+{
+    if (call.width <= 4 * WARP)
+        begin<RowShape<WarpOfRow, N, 4 / N>>(device, call);
+    else if (call.width <= 16 * WARP)
+        begin<RowShape<WarpOfRow, N, 16 / N>>(device, call);
+    else if (call.width <= 32 * WARP)
+        begin<RowShape<WarpOfRow, N, 32 / N>>(device, call);
+    else if (call.width <= 32 * BLOCK)
+        begin<RowShape<BlockOfRow, N, 32 / N>>(device, call);
+    else
+        begin<RowShape<BlockOfRow, N, 0>>(device, call);
+}
+
 void cuda_layer_norm_forward(Device *device, Tensor y, Tensor mean, Tensor rstd, Tensor x,
                              Tensor scale, Tensor shift)
 {
@@ -83,8 +209,12 @@ void cuda_layer_norm_forward(Device *device, Tensor y, Tensor mean, Tensor rstd,
     PAL_ASSERT(tensor_count(y) == rows * width);
     PAL_ASSERT(tensor_count(mean) == rows && tensor_count(rstd) == rows);
     PAL_ASSERT(tensor_count(scale) == width && tensor_count(shift) == width);
-    launch(device, layer_norm_forward, blocks_for(rows, ROWS_OF_BLOCK), BLOCK, 0, y.data, mean.data,
-           rstd.data, x.data, scale.data, shift.data, rows, width);
+    Forward call = {y.data, mean.data, rstd.data, x.data, scale.data, shift.data, rows, width};
+    if (width % 4 == 0 && is_aligned(y.data) && is_aligned(x.data) && is_aligned(scale.data) &&
+        is_aligned(shift.data))
+        begin_by_width<4>(device, call);
+    else
+        begin_by_width<1>(device, call);
 }
 
 void cuda_layer_norm_backward(Device *device, Tensor dx, Tensor dscale, Tensor dshift, Tensor mean,
@@ -97,8 +227,12 @@ void cuda_layer_norm_backward(Device *device, Tensor dx, Tensor dscale, Tensor d
     PAL_ASSERT(tensor_count(scale) == width);
     PAL_ASSERT(tensor_count(dscale) == width && tensor_count(dshift) == width);
     if (rows == 0 || width == 0) return;
-    launch(device, layer_norm_backward, blocks_for(rows, ROWS_OF_BLOCK), BLOCK, 0, dx.data,
-           mean.data, rstd.data, dy.data, x.data, scale.data, rows, width);
+    Backward call = {dx.data, mean.data, rstd.data, dy.data, x.data, scale.data, rows, width};
+    if (width % 4 == 0 && is_aligned(dx.data) && is_aligned(x.data) && is_aligned(dy.data) &&
+        is_aligned(scale.data))
+        begin_by_width<4>(device, call);
+    else
+        begin_by_width<1>(device, call);
     size_t bytes = column_sums_numbers(rows, width, 2) * sizeof(float);
     add_sums_of_columns<2>(device, {{dscale.data, dshift.data}}, rows, width,
                            NormColumn{dy.data, x.data, mean.data, rstd.data, width},

@@ -7,6 +7,7 @@
 #define PAL_TENSOR_CUDA_MAP_CUH
 
 #include "src/tensor/cuda/common.cuh"
+#include "src/tensor/cuda/vector.cuh"
 
 /* An operation has `void one(int64_t i)` and `void four(int64_t i)`, for elements i to i + 3. */
 template <typename Operation>
@@ -17,11 +18,6 @@ static __global__ void map_kernel(Operation operation, int64_t fours, int64_t co
         operation.one(i);
 }
 
-static inline bool is_aligned(const void *address)
-{
-    return reinterpret_cast<uintptr_t>(address) % sizeof(float4) == 0;
-}
-
 /* `aligned`: whether all that the operation touches is. */
 template <typename Operation>
 void map(Device *device, Operation operation, int64_t count, bool aligned)
@@ -29,16 +25,6 @@ void map(Device *device, Operation operation, int64_t count, bool aligned)
     int64_t fours = aligned ? count / 4 : 0, threads = fours + (count - 4 * fours);
     launch(device, map_kernel<Operation>, blocks_for_elements(threads), BLOCK, 0, operation, fours,
            count);
-}
-
-static __device__ __forceinline__ float4 read4(const float *x, int64_t i)
-{
-    return *reinterpret_cast<const float4 *>(x + i);
-}
-
-static __device__ __forceinline__ void write4(float *x, int64_t i, float4 value)
-{
-    *reinterpret_cast<float4 *>(x + i) = value;
 }
 
 /* y = f(x), or with y in place: f has `float operator()(float)`. */

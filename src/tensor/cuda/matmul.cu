@@ -11,8 +11,6 @@
 #include "src/tensor/cuda/cuda_ops.cuh"
 #include "src/tensor/cuda/product_library.cuh"
 
-constexpr size_t WORKSPACE_BYTES = 32u << 20;
-
 /* What an algorithm is chosen for. */
 struct ProductShape {
     int64_t m, n, k;
@@ -65,9 +63,24 @@ static void check(cublasStatus_t status, const ProductShape &shape, const char *
 Status product_cache_create(ProductCache **products)
 {
     PAL_TRY(product_library_load());
-    *products = new ProductCache{};
-    check(product_library.cublasLtCreate(&(*products)->handle), {}, "begin");
-    PAL_CUDA(cudaMalloc(&(*products)->workspace, WORKSPACE_BYTES));
+    cublasLtHandle_t handle;
+    void *workspace;
+    cublasStatus_t status = product_library.cublasLtCreate(&handle);
+    if (status != CUBLAS_STATUS_SUCCESS)
+        PAL_FAIL(PAL_ERROR_UNAVAILABLE,
+                 "cuBLASLt cannot begin on this GPU: %s; another process may have filled it "
+                 "(nvidia-smi shows them), or set device.name = cpu",
+                 product_library.cublasLtGetStatusName(status));
+    cudaError_t error = cudaMalloc(&workspace, PRODUCT_SCRATCH_BYTES);
+    if (error != cudaSuccess) {
+        (void)cudaGetLastError(); /* it is answered here */
+        check(product_library.cublasLtDestroy(handle), {}, "end");
+        PAL_FAIL(PAL_ERROR_UNAVAILABLE,
+                 "the GPU is full: it has no %zu MiB for matrix products (%s); another process may "
+                 "have filled it (nvidia-smi shows them), or set device.name = cpu",
+                 PRODUCT_SCRATCH_BYTES >> 20, cudaGetErrorString(error));
+    }
+    *products = new ProductCache{handle, workspace, {}};
     return PAL_OK;
 }
 
@@ -119,7 +132,7 @@ static cublasLtMatmulAlgo_t choose(const ProductCache *products, const ProductSh
                                                                    sizeof value),
               shape, "say what is preferred");
     };
-    prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(WORKSPACE_BYTES));
+    prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(PRODUCT_SCRATCH_BYTES));
     uint32_t in_order =
         CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
     prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, in_order);
@@ -139,7 +152,8 @@ static cublasLtMatmulAlgo_t choose(const ProductCache *products, const ProductSh
     return best.algo;
 }
 
-static PlannedProduct plan(const ProductCache *products, const ProductShape &shape)
+static PlannedProduct plan(const ProductCache *products, const ProductShape &shape,
+                           const float *bias)
 {
     PlannedProduct product = {};
     check(product_library.cublasLtMatmulDescCreate(&product.operation, CUBLAS_COMPUTE_32F,
@@ -151,6 +165,8 @@ static PlannedProduct plan(const ProductCache *products, const ProductShape &sha
     set(product.operation, CUBLASLT_MATMUL_DESC_TRANSB,
         shape.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, shape);
     set(product.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(shape), shape);
+    /* Later calls set their own; the choice may look at it. */
+    if (shape.bias) set(product.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias, shape);
     product.a =
         shape.transpose_a ? layout_of(shape.k, shape.m, shape) : layout_of(shape.m, shape.k, shape);
     product.b =
@@ -174,14 +190,14 @@ static void multiply(Device *device, const ProductShape &shape, float *c, const 
     ProductCache *products = cuda_context(device)->products;
     auto entry = products->planned.find(shape);
     if (entry == products->planned.end())
-        entry = products->planned.emplace(shape, plan(products, shape)).first;
+        entry = products->planned.emplace(shape, plan(products, shape, bias)).first;
     const PlannedProduct &product = entry->second;
     if (shape.bias) set(product.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias, shape);
     float one = 1.0f, before = shape.accumulate ? 1.0f : 0.0f;
     check(product_library.cublasLtMatmul(products->handle, product.operation, &one, b, product.b, a,
                                          product.a, &before, c, product.c, c, product.c,
-                                         &product.algorithm, products->workspace, WORKSPACE_BYTES,
-                                         cuda_stream(device)),
+                                         &product.algorithm, products->workspace,
+                                         PRODUCT_SCRATCH_BYTES, cuda_stream(device)),
           shape, "multiply");
 }
 

@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #include "mpi/shared_file.h"
+#include "mpi/staging.h"
 #include "src/base/status.h"
 #include "src/tensor/placement.h"
 
@@ -88,6 +89,7 @@ typedef struct WatchdogConfig {
 
 typedef struct DeviceConfig {
     DeviceName name;
+    DeviceMpi mpi;
 } DeviceConfig;
 
 /* How many entries the lists of ModelOptions were given with: 1 or L. */

@@ -149,6 +149,9 @@ const ConfigKey config_keys[] = {
 
     {"device", "name", KEY_CHOICE, AT(device.name), 0, 0, "auto|cpu|cuda", "auto",
      "what computes"},
+    {"device", "mpi", KEY_CHOICE, AT(device.mpi), 0, 0, "auto|direct|staged", "auto",
+     "MPI sends a GPU's numbers from its memory, or through host memory; auto: direct where MPI says "
+     "that it can"},
 };
 /* clang-format on */
 const int num_config_keys = (int)(sizeof config_keys / sizeof *config_keys);

@@ -3,6 +3,9 @@
 
 #include "src/base/checked.h"
 
+/* With so many under way copies and messages overlap, and what is begun waits little for a lane. */
+enum { LANES_WITH_ROOM = 4 };
+
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* Where the bucket that begins at `first` ends. */
@@ -42,6 +45,24 @@ static void divide(Bucket *bucket, const Group *group, Arena *arena, int alignme
         (Range){bucket->flat.first + bucket->firsts[group->rank], bucket->counts[group->rank]};
 }
 
+/* A bucket's numbers are all sent and the own piece received, or the other way round. */
+static void make_lanes(Buckets *buckets, Arena *arena)
+{
+    const Group *group = buckets->group;
+    int64_t most = 0;
+    for (int i = 0; i < buckets->count; i++) {
+        const Bucket *bucket = &buckets->list[i];
+        if (bucket->flat.count + bucket->piece.count > most)
+            most = bucket->flat.count + bucket->piece.count;
+    }
+    int lanes = buckets->count;
+    if (group_needs_room(group) && lanes > LANES_WITH_ROOM) lanes = LANES_WITH_ROOM;
+    buckets->lanes = arena_host(arena, PURPOSE_DATA, checked_size(lanes) * sizeof *buckets->lanes);
+    if (buckets->lanes == NULL) return;
+    buckets->num_lanes = lanes;
+    for (int i = 0; i < lanes; i++) group_reserve(group, arena, &buckets->lanes[i], most);
+}
+
 void buckets_create(Buckets *buckets, const Group *group, Arena *arena, int64_t total,
                     const int64_t *edges, int num_edges, int64_t size, int alignment)
 {
@@ -59,16 +80,25 @@ void buckets_create(Buckets *buckets, const Group *group, Arena *arena, int64_t 
         buckets->owned += bucket->piece.count;
         first = end;
     }
+    make_lanes(buckets, arena);
+}
+
+/* The lane of a bucket, free for it: on all ranks the same bucket is waited for. */
+static Transfer *free_lane(Buckets *buckets, int bucket)
+{
+    Transfer *lane = &buckets->lanes[bucket % buckets->num_lanes];
+    group_wait(lane);
+    return lane;
 }
 
 void buckets_reduce_begin(Buckets *buckets, const Real *flat, Real *owned, int64_t first,
                           int64_t end)
 {
+    for (int i = buckets->num_lanes - 1; i >= 0; i--) group_progress(&buckets->lanes[i]);
     for (int i = buckets->count - 1; i >= 0; i--) {
-        Bucket *bucket = &buckets->list[i];
-        group_progress(&bucket->transfer);
+        const Bucket *bucket = &buckets->list[i];
         if (bucket->flat.first < first || bucket->flat.first >= end) continue;
-        group_reduce_scatter_begin(buckets->group, TRAFFIC_GRADIENTS, &bucket->transfer,
+        group_reduce_scatter_begin(buckets->group, TRAFFIC_GRADIENTS, free_lane(buckets, i),
                                    owned + bucket->owned, flat + bucket->flat.first,
                                    bucket->counts);
     }
@@ -77,8 +107,8 @@ void buckets_reduce_begin(Buckets *buckets, const Real *flat, Real *owned, int64
 void buckets_gather_begin(Buckets *buckets, Real *flat)
 {
     for (int i = 0; i < buckets->count; i++) {
-        Bucket *bucket = &buckets->list[i];
-        group_all_gather_begin(buckets->group, TRAFFIC_WEIGHTS, &bucket->transfer,
+        const Bucket *bucket = &buckets->list[i];
+        group_all_gather_begin(buckets->group, TRAFFIC_WEIGHTS, free_lane(buckets, i),
                                flat + bucket->flat.first, flat + bucket->piece.first,
                                bucket->counts, bucket->firsts);
     }
@@ -86,5 +116,5 @@ void buckets_gather_begin(Buckets *buckets, Real *flat)
 
 void buckets_wait(Buckets *buckets)
 {
-    for (int i = 0; i < buckets->count; i++) group_wait(&buckets->list[i].transfer);
+    for (int i = 0; i < buckets->num_lanes; i++) group_wait(&buckets->lanes[i]);
 }

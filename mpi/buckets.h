@@ -23,18 +23,20 @@ typedef struct Bucket {
     Range piece;          /* this rank's, of the flat buffer */
     int64_t owned;        /* where it begins in this rank's owned buffers */
     int *counts, *firsts; /* (ranks) of every rank's piece, from the bucket's beginning */
-    Transfer transfer;
 } Bucket;
 
 typedef struct Buckets {
     const Group *group; /* the data group, borrowed */
     int count;
-    Bucket *list;  /* (count), in flat order */
-    int64_t owned; /* numbers of this rank's pieces together */
+    Bucket *list;    /* (count), in flat order */
+    int64_t owned;   /* numbers of this rank's pieces together */
+    Transfer *lanes; /* (num_lanes) bucket i goes through lane i % num_lanes */
+    int num_lanes;   /* one for each bucket, or as many as get room in host memory (staging.h) */
 } Buckets;
 
 /* Local. Cuts [0, total) at multiples of `alignment` numbers into buckets of about `size`, none
- * across one of the edges (ascending, multiples of the alignment). Lists come from the arena. */
+ * across one of the edges (ascending, multiples of the alignment). Lists come from the arena, and
+ * room for what is under way. */
 void buckets_create(Buckets *buckets, const Group *group, Arena *arena, int64_t total,
                     const int64_t *edges, int num_edges, int64_t size, int alignment);
 

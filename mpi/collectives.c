@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "mpi/check.h"
+#include "mpi/counted.h"
+#include "mpi/staged.h"
+#include "mpi/staging.h"
 #include "src/base/checked.h"
-#include "src/base/timer.h"
-#include "src/base/whereabouts.h"
 
 /* MPI counts are ints: long buffers go in pieces. */
 enum { PIECE = 1 << 28 };
@@ -15,38 +15,25 @@ enum { PIECE = 1 << 28 };
 /* Messages under way in one exchange. */
 enum { MOST_REQUESTS = 1024 };
 
-#ifdef PAL_DOUBLE
-#define PAL_MPI_REAL MPI_DOUBLE
-#else
-#define PAL_MPI_REAL MPI_FLOAT
-#endif
-
-/* Runs an MPI call that other ranks have to come to, counting its bytes and how long it took. */
-#define PAL_COUNTED(group, kind, sent, call)                            \
-    do {                                                                \
-        double pal_start = timer_seconds();                             \
-        whereabouts_meet(__func__, (group)->name);                      \
-        PAL_MPI(call);                                                  \
-        whereabouts_met();                                              \
-        count_transfer(group, kind, sent, timer_seconds() - pal_start); \
-    } while (0)
-
-static void count_transfer(const Group *group, TrafficKind kind, double bytes, double seconds)
+/* MPI gets the device's own addresses: first comes what the device was asked for. */
+static void come_to_rest(const Group *group)
 {
-    group->traffic->bytes[kind] += bytes;
-    group->traffic->wait_seconds[kind] += seconds;
+    group_hand_over(group);
+    if (group->staging != NULL) group->staging->device->op->synchronize(group->staging->device);
 }
 
-static double all_reduce_bytes(const Group *group, double bytes)
+static bool numbers_are_staged(const Group *group)
 {
-    return 2.0 * (group->size - 1) / group->size * bytes;
+    return group->staging != NULL && !group->staging->direct;
 }
-
-static double real_bytes(int64_t count) { return (double)count * sizeof(Real); }
 
 void group_sum(const Group *group, TrafficKind kind, Real *values, int64_t count)
 {
     if (group->size == 1) return;
+    if (group->staging != NULL) {
+        staged_sum(group, kind, values, count);
+        return;
+    }
     for (int64_t done = 0; done < count; done += PIECE) {
         int piece = count - done < PIECE ? (int)(count - done) : PIECE;
         PAL_COUNTED(
@@ -59,6 +46,11 @@ void group_all_gather(const Group *group, TrafficKind kind, Real *all, const Rea
                       int64_t count)
 {
     if (group->size == 1) return;
+    if (numbers_are_staged(group)) {
+        staged_all_gather(group, kind, all, mine, count);
+        return;
+    }
+    come_to_rest(group);
     bool in_place = mine == all + group->rank * count;
     int n = checked_int(count);
     PAL_COUNTED(group, kind, (group->size - 1) * real_bytes(count),
@@ -76,6 +68,11 @@ void group_exchange(const Group *group, TrafficKind kind, RankBlocks receive, Ra
 {
     int others = group->size - 1, numbers = checked_int(length);
     if (others == 0) return;
+    if (numbers_are_staged(group)) {
+        staged_exchange(group, kind, receive, send, blocks, length);
+        return;
+    }
+    come_to_rest(group);
     PAL_ASSERT(2 * others <= MOST_REQUESTS);
     int at_once = MOST_REQUESTS / (2 * others);
     for (int first = 0; first < blocks; first += at_once) {
@@ -146,70 +143,10 @@ void group_meet(const Group *group, TrafficKind kind)
     if (group->size > 1) PAL_COUNTED(group, kind, 0.0, MPI_Barrier(group->comm));
 }
 
-static void begin(const Group *group, TrafficKind kind, Transfer *transfer, double bytes)
-{
-    PAL_ASSERT(!transfer->active);
-    *transfer = (Transfer){.group = group, .kind = kind, .active = true};
-    group->traffic->bytes[kind] += bytes;
-}
-
-void group_all_gather_begin(const Group *group, TrafficKind kind, Transfer *transfer, Real *all,
-                            const Real *mine, const int *counts, const int *firsts)
-{
-    if (group->size == 1) return;
-    int count = counts[group->rank];
-    bool in_place = mine == all + firsts[group->rank];
-    begin(group, kind, transfer, (group->size - 1) * real_bytes(count));
-    PAL_MPI(MPI_Iallgatherv(in_place ? MPI_IN_PLACE : mine, count, PAL_MPI_REAL, all, counts,
-                            firsts, PAL_MPI_REAL, group->comm, &transfer->request));
-}
-
-void group_reduce_scatter_begin(const Group *group, TrafficKind kind, Transfer *transfer,
-                                Real *mine, const Real *all, const int *counts)
-{
-    if (group->size == 1) return;
-    int64_t total = 0;
-    for (int r = 0; r < group->size; r++) total += counts[r];
-    begin(group, kind, transfer, real_bytes(total - counts[group->rank]));
-    PAL_MPI(MPI_Ireduce_scatter(all, mine, counts, PAL_MPI_REAL, MPI_SUM, group->comm,
-                                &transfer->request));
-}
-
-void group_send_begin(const Group *group, TrafficKind kind, Transfer *transfer, const Real *values,
-                      int64_t count, int to)
-{
-    begin(group, kind, transfer, real_bytes(count));
-    PAL_MPI(MPI_Isend(values, checked_int(count), PAL_MPI_REAL, to, 0, group->comm,
-                      &transfer->request));
-}
-
-void group_receive_begin(const Group *group, TrafficKind kind, Transfer *transfer, Real *values,
-                         int64_t count, int from)
-{
-    begin(group, kind, transfer, 0.0);
-    PAL_MPI(MPI_Irecv(values, checked_int(count), PAL_MPI_REAL, from, 0, group->comm,
-                      &transfer->request));
-}
-
-void group_wait(Transfer *transfer)
-{
-    if (!transfer->active) return;
-    PAL_COUNTED(transfer->group, transfer->kind, 0.0,
-                MPI_Wait(&transfer->request, MPI_STATUS_IGNORE));
-    transfer->active = false;
-}
-
-void group_progress(Transfer *transfer)
-{
-    int done = 0;
-    if (!transfer->active) return;
-    PAL_MPI(MPI_Test(&transfer->request, &done, MPI_STATUS_IGNORE));
-    if (done) transfer->active = false;
-}
-
 bool group_vote_ready(const Group *group, Vote *vote)
 {
     int ready = 1;
+    group_hand_over(group);
     if (group->size > 1 && vote->open) PAL_MPI(MPI_Test(&vote->request, &ready, MPI_STATUS_IGNORE));
     return ready != 0;
 }
@@ -228,6 +165,7 @@ int group_vote(const Group *group, Vote *vote, int mine)
     vote->most = mine;
     vote->open = true;
     if (group->size > 1) {
+        group_hand_over(group);
         count_transfer(group, TRAFFIC_SCALARS, all_reduce_bytes(group, sizeof mine), 0.0);
         PAL_MPI(MPI_Iallreduce(MPI_IN_PLACE, &vote->most, 1, MPI_INT, MPI_MAX, group->comm,
                                &vote->request));

@@ -3,6 +3,10 @@
  * What ranks do together. Every function is collective over its group unless it says otherwise,
  * makes no MPI call in a group of one, gives every rank the same bits, and on equally many ranks
  * the same bits again. `kind` says under what its bytes and its waiting are counted (traffic.h).
+ *
+ * Real * are numbers of the device, wherever its memory is (staging.h); no other memory is passed as
+ * such. What the device was asked for before is in them, and what it is asked for later finds what
+ * was received. Doubles and bytes are in host memory.
  */
 #ifndef PAL_MPI_COLLECTIVES_H
 #define PAL_MPI_COLLECTIVES_H
@@ -12,6 +16,7 @@
 #include <stdint.h>
 
 #include "mpi/grid.h"
+#include "mpi/transfers.h" /* what is begun now and waited for later */
 #include "src/base/status.h"
 #include "src/tensor/dims.h"
 
@@ -64,34 +69,6 @@ int group_vote_end(const Group *group, Vote *vote);
 /* No rank decides alone: when any rank brings a failure, every rank returns the failure of the
  * lowest such rank, with its message. */
 Status group_agree(const Group *group, Status mine);
-
-/* --- begun now, waited for later -------------------------------------------------------------- */
-
-/* A transfer under way; its buffers stay untouched until group_wait. {0}: none. */
-typedef struct Transfer {
-    const Group *group;
-    TrafficKind kind;
-    MPI_Request request;
-    bool active;
-} Transfer;
-
-/* all: the parts of all ranks one after the other, counts[r] numbers from rank r; mine may be its
- * own place in all. */
-void group_all_gather_begin(const Group *group, TrafficKind kind, Transfer *transfer, Real *all,
-                            const Real *mine, const int *counts, const int *firsts);
-void group_reduce_scatter_begin(const Group *group, TrafficKind kind, Transfer *transfer,
-                                Real *mine, const Real *all, const int *counts);
-
-/* Local for the two ranks; the other one calls the counterpart with the same count. */
-void group_send_begin(const Group *group, TrafficKind kind, Transfer *transfer, const Real *values,
-                      int64_t count, int to);
-void group_receive_begin(const Group *group, TrafficKind kind, Transfer *transfer, Real *values,
-                         int64_t count, int from);
-
-/* Local. Accepts a transfer that is not under way. */
-void group_wait(Transfer *transfer);
-/* Local. Lets the MPI library go on with what is under way: it works only inside its own calls. */
-void group_progress(Transfer *transfer);
 
 /* True for the rank that acts and speaks for the group. */
 static inline bool group_is_root(const Group *group) { return group->rank == 0; }

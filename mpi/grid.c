@@ -6,6 +6,7 @@
 
 #include "mpi/check.h"
 #include "mpi/collectives.h"
+#include "mpi/staging.h"
 #include "src/base/fatal.h"
 
 void mpi_failed(int error, const char *call, const char *file, int line)
@@ -39,10 +40,11 @@ void mpi_start(int *argc, char ***argv)
 
 void mpi_stop(void) { PAL_MPI(MPI_Finalize()); }
 
-static void fill_group(Group *group, const char *name, Traffic *traffic)
+static void fill_group(Group *group, const char *name, Traffic *traffic, struct Staging *staging)
 {
     group->name = name;
     group->traffic = traffic;
+    group->staging = staging;
     PAL_MPI(MPI_Comm_set_errhandler(group->comm, MPI_ERRORS_RETURN));
     PAL_MPI(MPI_Comm_rank(group->comm, &group->rank));
     PAL_MPI(MPI_Comm_size(group->comm, &group->size));
@@ -52,7 +54,7 @@ static Group split(const Group *parent, const char *name, int color)
 {
     Group group;
     PAL_MPI(MPI_Comm_split(parent->comm, color, parent->rank, &group.comm));
-    fill_group(&group, name, parent->traffic);
+    fill_group(&group, name, parent->traffic, parent->staging);
     return group;
 }
 
@@ -70,10 +72,10 @@ void grid_create_flat(Grid *grid)
 {
     grid->traffic = (Traffic){0};
     PAL_MPI(MPI_Comm_dup(MPI_COMM_WORLD, &grid->world.comm));
-    fill_group(&grid->world, "world", &grid->traffic);
+    fill_group(&grid->world, "world", &grid->traffic, NULL);
     PAL_MPI(MPI_Comm_split_type(grid->world.comm, MPI_COMM_TYPE_SHARED, grid->world.rank,
                                 MPI_INFO_NULL, &grid->node.comm));
-    fill_group(&grid->node, "node", &grid->traffic);
+    fill_group(&grid->node, "node", &grid->traffic, NULL);
     split_all(grid, (GridShape){grid->world.size, 1, 1});
 }
 
@@ -107,6 +109,7 @@ bool grid_tensor_in_node(const Grid *grid)
 
 void grid_destroy(Grid *grid)
 {
+    grid_forget_device(grid);
     free_split_groups(grid);
     PAL_MPI(MPI_Comm_free(&grid->node.comm));
     PAL_MPI(MPI_Comm_free(&grid->world.comm));

@@ -17,7 +17,8 @@ typedef struct Group {
     const char *name; /* in reports: "world", "data", ... */
     MPI_Comm comm;
     int rank, size;
-    Traffic *traffic; /* of this rank in all its groups; borrowed from the grid */
+    Traffic *traffic;        /* of this rank in all its groups; borrowed from the grid */
+    struct Staging *staging; /* NULL: numbers are in host memory; else staging.h. The grid's */
 } Group;
 
 typedef struct Grid {

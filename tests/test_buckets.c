@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * How the optimiser's state is divided over a data group, on 1, 2, 3 and 4 ranks: who has which
- * piece of which bucket, sums that come to the owners, weights that come back to all.
+ * piece of which bucket, sums that come to the owners, weights that come back to all; with numbers
+ * in host memory and apart from it (apart_device.h).
  */
 #include <math.h>
 #include <setjmp.h>
@@ -19,6 +20,7 @@
 #include "src/base/random.h"
 #include "src/tensor/device.h"
 #include "tests/all_ranks.h"
+#include "tests/apart_device.h"
 
 /* --- how a buffer is cut --------------------------------------------------------------------- */
 
@@ -41,6 +43,8 @@ static const Cut cuts[NUM_CUTS] = {
     {0, {0, 0, 0, 0}, 64, 16},
 };
 
+static Way way; /* that is being tested */
+
 typedef struct Fixture {
     const Cut *cut;
     Device *device;
@@ -51,18 +55,15 @@ typedef struct Fixture {
 static void create(Fixture *f, const Cut *cut)
 {
     f->cut = cut;
-    assert_on_all_ranks(device_create_cpu(&f->device, 1) == PAL_OK);
-    assert_on_all_ranks(arena_create(&f->arena, f->device) == PAL_OK);
+    assert_on_all_ranks(way_begin(way, &grid, &f->device, &f->arena) == PAL_OK);
     buckets_create(&f->buckets, &grid.data, f->arena, cut->total, cut->edges, NUM_EDGES, cut->size,
                    cut->alignment);
-    assert_on_all_ranks(arena_seal(f->arena) == PAL_OK);
+    int lanes = f->buckets.count;
+    if (way != WAY_SHARED && grid.data.size > 1 && lanes > 4) lanes = 4; /* those with room */
+    assert_on_all_ranks(f->buckets.num_lanes == lanes);
 }
 
-static void destroy(Fixture *f)
-{
-    arena_destroy(&f->arena);
-    device_destroy(&f->device);
-}
+static void destroy(Fixture *f) { way_end(&grid, &f->device, &f->arena); }
 
 static bool bucket_is_good(const Fixture *f, const Bucket *bucket)
 {
@@ -126,13 +127,22 @@ static double number(int rank, int64_t i)
     return random_normal(stream, (uint64_t)i);
 }
 
+/* The whole list on the device, one number behind its end included. */
+static Real *there(Fixture *f, const Real *list, int64_t count)
+{
+    return numbers_on(f->device, f->arena, list, count + 1);
+}
+
 /* As backward does: what lies highest is final first. */
-static void reduce_in_two(Fixture *f, const Real *flat, Real *owned)
+static void reduce_in_two(Fixture *f, Real *flat, Real *owned)
 {
     int64_t middle = f->cut->edges[1];
-    buckets_reduce_begin(&f->buckets, flat, owned, middle, f->cut->total);
-    buckets_reduce_begin(&f->buckets, flat, owned, 0, middle);
+    Real *flat_there = there(f, flat, f->cut->total), *own = there(f, owned, f->buckets.owned);
+    buckets_reduce_begin(&f->buckets, flat_there, own, middle, f->cut->total);
+    buckets_reduce_begin(&f->buckets, flat_there, own, 0, middle);
     buckets_wait(&f->buckets);
+    numbers_read(f->device, flat, flat_there, f->cut->total + 1);
+    numbers_read(f->device, owned, own, f->buckets.owned + 1);
 }
 
 static bool owned_is_the_sum(const Fixture *f, const Real *owned)
@@ -197,8 +207,11 @@ static void only_the_range_that_is_final_is_summed(void **state)
     create(&f, cut);
     Real *flat = reals(cut->total), *owned = reals(f.buckets.owned);
     for (int64_t i = 0; i < cut->total; i++) flat[i] = 1;
-    buckets_reduce_begin(&f.buckets, flat, owned, cut->edges[1], cut->edges[2]);
+    Real *own = there(&f, owned, f.buckets.owned);
+    buckets_reduce_begin(&f.buckets, there(&f, flat, cut->total), own, cut->edges[1],
+                         cut->edges[2]);
     buckets_wait(&f.buckets);
+    numbers_read(f.device, owned, own, f.buckets.owned + 1);
     bool good = true;
     for (int b = 0; b < f.buckets.count; b++) {
         const Bucket *bucket = &f.buckets.list[b];
@@ -227,8 +240,10 @@ static void pieces_return_to_all_ranks(void **state)
                 flat[bucket->piece.first + i] = (Real)number(7, bucket->piece.first + i);
         }
         Traffic before = grid.traffic;
-        buckets_gather_begin(&f.buckets, flat);
+        Real *flat_there = there(&f, flat, total);
+        buckets_gather_begin(&f.buckets, flat_there);
         buckets_wait(&f.buckets);
+        numbers_read(f.device, flat, flat_there, total + 1);
         Traffic sent = traffic_difference(&grid.traffic, &before);
         double own = (double)f.buckets.owned * (grid.data.size - 1) * sizeof(Real);
         assert_on_all_ranks(sent.bytes[TRAFFIC_WEIGHTS] == own && traffic_bytes(&sent) == own);
@@ -241,6 +256,44 @@ static void pieces_return_to_all_ranks(void **state)
     }
 }
 
+/* Sums and weights in turn through the same lanes; between them the owners step by an operation of
+ * the device: after three rounds a weight is three times the sum of all ranks' numbers. */
+static void updates_follow_each_other(void **state)
+{
+    (void)state;
+    for (int c = 0; c < NUM_CUTS; c++) {
+        Fixture f;
+        create(&f, &cuts[c]);
+        int64_t total = cuts[c].total;
+        Real *list = reals(total), *zeros = reals(total);
+        Real *weights = there(&f, zeros, total), *gradient = there(&f, zeros, total);
+        Real *own = grid.data.size == 1 ? gradient : there(&f, zeros, f.buckets.owned);
+        for (int64_t i = 0; i < total; i++) list[i] = (Real)(i % 50 + grid.data.rank);
+        Real *fresh = there(&f, list, total);
+        for (int round = 0; round < 3; round++) {
+            f.device->op->copy_blocks(f.device, gradient, 0, fresh, 0, 1, total);
+            buckets_reduce_begin(&f.buckets, gradient, own, 0, total);
+            buckets_wait(&f.buckets);
+            for (int b = 0; b < f.buckets.count; b++) {
+                const Bucket *bucket = &f.buckets.list[b];
+                f.device->op->add(f.device,
+                                  tensor_1d(weights + bucket->piece.first, bucket->piece.count),
+                                  tensor_1d(own + bucket->owned, bucket->piece.count));
+            }
+            buckets_gather_begin(&f.buckets, weights);
+            buckets_wait(&f.buckets);
+        }
+        numbers_read(f.device, list, weights, total);
+        int ranks = grid.data.size;
+        bool good = true;
+        for (int64_t i = 0; i < total; i++)
+            good = good && list[i] == (Real)(3 * (ranks * (i % 50) + ranks * (ranks - 1) / 2));
+        assert_on_all_ranks(good);
+        free(list), free(zeros);
+        destroy(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +301,11 @@ int main(void)
         cmocka_unit_test(owners_receive_the_sums_of_all_ranks),
         cmocka_unit_test(only_the_range_that_is_final_is_summed),
         cmocka_unit_test(pieces_return_to_all_ranks),
+        cmocka_unit_test(updates_follow_each_other),
     };
-    return cmocka_run_group_tests(tests, start_ranks, stop_ranks);
+    int failures = start_ranks(NULL);
+    for (way = WAY_SHARED; way < NUM_WAYS; way++)
+        failures += cmocka_run_group_tests_name(way_names[way], tests, NULL, NULL);
+    (void)stop_ranks(NULL);
+    return failures;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What ranks do together, and the groups of the grid, on 1, 2, 3 and 4 ranks.
+ * What ranks do together, and the groups of the grid, on 1, 2, 3 and 4 ranks; sums also of numbers
+ * that are apart from the host (apart_device.h).
  */
 #include <math.h>
 #include <setjmp.h>
@@ -17,6 +18,7 @@
 #include "mpi/collectives.h"
 #include "src/base/random.h"
 #include "tests/all_ranks.h"
+#include "tests/apart_device.h"
 
 static double number(int rank, int64_t i)
 {
@@ -24,17 +26,23 @@ static double number(int rank, int64_t i)
     return random_normal(stream, (uint64_t)i);
 }
 
-static void sums_are_those_of_all_ranks(void **state)
-{
-    (void)state;
-    enum { COUNT = 1001 };
-    Real sum[COUNT], again[COUNT];
-    for (int i = 0; i < COUNT; i++) sum[i] = again[i] = (Real)number(grid.world.rank, i);
-    group_sum(&grid.world, TRAFFIC_GRADIENTS, sum, COUNT);
-    group_sum(&grid.world, TRAFFIC_GRADIENTS, again, COUNT);
+/* Of the way that is being tested. */
+static Device *device;
+static Arena *arena;
 
+/* The sum over the ranks of their numbers, back on the host. */
+static void sum_there(Real *sum, int64_t count)
+{
+    Real *there = numbers_on(device, arena, sum, count);
+    group_sum(&grid.world, TRAFFIC_GRADIENTS, there, count);
+    numbers_read(device, sum, there, count);
+}
+
+static bool sums_are_right(const Real *sum, int64_t count)
+{
     bool near = true;
-    for (int i = 0; i < COUNT; i++) {
+    int64_t step = count > 2000 ? 97 : 1; /* of many numbers some */
+    for (int64_t i = 0; i < count; i += step) {
         double expected = 0.0, size = 0.0;
         for (int r = 0; r < grid.world.size; r++) {
             expected += number(r, i);
@@ -42,17 +50,40 @@ static void sums_are_those_of_all_ranks(void **state)
         }
         near = near && fabs((double)sum[i] - expected) <= 1e-6 * size; /* single precision */
     }
-    assert_on_all_ranks(near);
-    assert_on_all_ranks(same_bytes(sum, again, sizeof sum));
-    assert_on_all_ranks(same_everywhere(&grid.world, sum, sizeof sum));
+    return near;
+}
+
+/* Few, and more than go at once through host memory. */
+static void sums_are_those_of_all_ranks(void **state)
+{
+    (void)state;
+    static const int64_t counts[] = {1, 1001, 2 * STAGING_NUMBERS + 3};
+    for (size_t n = 0; n < sizeof counts / sizeof *counts; n++) {
+        int64_t count = counts[n];
+        size_t bytes = (size_t)count * sizeof(Real);
+        Real *sum = malloc(bytes), *again = malloc(bytes);
+        if (sum == NULL || again == NULL) abort();
+        for (int64_t i = 0; i < count; i++) {
+            bool looked_at = count <= 2000 || i % 97 == 0;
+            sum[i] = again[i] = looked_at ? (Real)number(grid.world.rank, i) : (Real)(i % 7);
+        }
+        sum_there(sum, count);
+        sum_there(again, count);
+        assert_on_all_ranks(sums_are_right(sum, count));
+        assert_on_all_ranks(same_bytes(sum, again, bytes));
+        assert_on_all_ranks(same_everywhere(&grid.world, sum, bytes));
+        free(sum), free(again);
+    }
 }
 
 static void nothing_is_summed_of_nothing(void **state)
 {
     (void)state;
-    Real value = 3;
-    group_sum(&grid.world, TRAFFIC_GRADIENTS, &value, 0);
-    assert_on_all_ranks(value == (Real)3);
+    const Real three = 3;
+    Real value = 0, *there = numbers_on(device, arena, &three, 1);
+    group_sum(&grid.world, TRAFFIC_GRADIENTS, there, 0);
+    numbers_read(device, &value, there, 1);
+    assert_on_all_ranks(value == three);
 }
 
 static void doubles_are_summed_and_compared(void **state)
@@ -216,9 +247,11 @@ static void shapes_with_the_right_product_are_made(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
+    const struct CMUnitTest of_numbers[] = {
         cmocka_unit_test(sums_are_those_of_all_ranks),
         cmocka_unit_test(nothing_is_summed_of_nothing),
+    };
+    const struct CMUnitTest tests[] = {
         cmocka_unit_test(doubles_are_summed_and_compared),
         cmocka_unit_test(every_rank_can_broadcast),
         cmocka_unit_test(bits_of_all_ranks_are_joined),
@@ -229,5 +262,13 @@ int main(void)
         cmocka_unit_test(a_flat_grid_is_all_data),
         cmocka_unit_test(shapes_with_the_right_product_are_made),
     };
-    return cmocka_run_group_tests(tests, start_ranks, stop_ranks);
+    int failures = start_ranks(NULL);
+    for (Way way = WAY_SHARED; way < NUM_WAYS; way++) {
+        if (way_begin(way, &grid, &device, &arena) != PAL_OK) return EXIT_FAILURE;
+        failures += cmocka_run_group_tests_name(way_names[way], of_numbers, NULL, NULL);
+        way_end(&grid, &device, &arena);
+    }
+    failures += cmocka_run_group_tests(tests, NULL, NULL);
+    (void)stop_ranks(NULL);
+    return failures;
 }

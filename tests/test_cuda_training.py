@@ -4,15 +4,19 @@
 update, evaluation, grids, MPI with and without device addresses, checkpoints that move between
 devices, restarts bit for bit.
 
-    tests/test_cuda_training.py build/tests/palimpsest_emulated [MPIRUN...]
+    tests/test_cuda_training.py build/tests/palimpsest_emulated build/tests/palimpsest_unchecked
+        [MPIRUN...]
 
-With a program for real GPUs and PALIMPSEST_TESTS_GPU=1 the same is run there.
+The first program checks every load and store of the kernels and is slow: it trains for CHECKED
+updates, the other for UPDATES. With the program for real GPUs in place of both the same is run
+there.
 """
 import os
+import sys
 
 import runs
 
-UPDATES = 20
+UPDATES, CHECKED = 20, 2
 LOSS_TOLERANCE = 1e-4
 # Adam divides by the gradient's own size, so rounding can show where a gradient is almost zero.
 WEIGHT_TOLERANCE = 2e-3
@@ -70,6 +74,16 @@ def on_cuda(test, name, changes, ranks, grid, **environment):
     return run
 
 
+def kernels_pass_the_checks(test):
+    """A fault of a kernel ends the program, and this test."""
+    for name, (changes, ranks, grid) in CASES.items():
+        short = {**changes, "train.updates": str(CHECKED), "train.evaluate_every": "0"}
+        cpu = test.train(name + "_checked_cpu", {**SETTINGS, **short, "device.name": "cpu"})
+        cuda = on_cuda(test, name + "_checked", short, ranks, grid)
+        test.check_close(f"{name}, checked: loss", [line["loss"] for line in cuda.metrics("train")],
+                         [line["loss"] for line in cpu.metrics("train")], LOSS_TOLERANCE)
+
+
 def devices_agree(test):
     for name, (changes, ranks, grid) in CASES.items():
         cpu = test.train(name + "_cpu", {**SETTINGS, **changes, "device.name": "cpu"})
@@ -123,11 +137,17 @@ def the_same_run_gives_the_same_bits(test):
 
 
 def main():
+    fast = sys.argv.pop(2)
     test = runs.Test()
+    kernels_pass_the_checks(test)
+    test.binary = fast
     devices_agree(test)
     checkpoints_move_between_devices(test)
     the_same_run_gives_the_same_bits(test)
     return test.finish()
 
 
+if len(sys.argv) < 3:
+    sys.exit(f"use: {sys.argv[0]} CHECKED_PALIMPSEST PALIMPSEST [MPIRUN...]")
+sys.argv[2] = os.path.abspath(sys.argv[2])
 runs.start(main)

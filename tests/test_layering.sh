@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Which folder may include what: the tables below are the rule. Every include of src, mpi and io is
-# held against them; then a violation of each kind is planted in a copy, and the same check has to
-# find it.
+# Which folder may include what, and what may be written where: the tables below are the rule. Every
+# line of src, mpi and io is held against them; then a violation of each kind is planted in a copy,
+# and the same check has to find it.
 #
 #   tests/test_layering.sh [REPOSITORY]
 set -eu
@@ -28,19 +28,21 @@ src/run/          src/base/ src/tensor/ src/layers/ src/optim/ src/memory/ src/m
 # Headers of libraries (everything that begins so), then where they may appear.
 library_headers='
 mpi.h         mpi/ io/h5_
+mpi-ext.h     mpi/
 hdf5          io/
 oneapi/       src/tensor/cpu/
 dnnl          src/tensor/cpu/
 emmintrin     src/tensor/cpu/
 cuda          src/tensor/cuda/
 cublas        src/tensor/cuda/
+nvtx3/        src/tensor/cuda/
 Random123/    src/base/
 ini.h         io/
 xxhash.h      io/
 uthash.h      src/ io/
 hwloc.h       src/run/cores.c
 omp.h         src/tensor/cpu/ src/run/cores.c
-dlfcn.h       src/run/watchdog_calls.c
+dlfcn.h       src/run/watchdog_calls.c src/tensor/cuda/product_library.cu
 execinfo.h    src/run/watchdog_calls.c
 spawn.h       src/run/watchdog_calls.c
 sys/wait.h    src/run/watchdog_calls.c
@@ -50,12 +52,28 @@ sys/wait.h    src/run/watchdog_calls.c
 system_headers='ctype errno fcntl float inttypes limits math pthread setjmp signal stdarg stdatomic stdbool
 stddef stdint stdio stdlib string time unistd dirent sys/resource sys/stat sys/statfs sys/statvfs sys/types sys/mman sys/syscall'
 
+# The C++ library, for the CUDA device alone: what needs no exceptions and is compiled in.
+cuda_headers='cmath cstddef cstdint cstdio cstdlib cstring unordered_map utility vector'
+
+# Words that only some files may have: a pattern (no blanks), where it is looked for, and where alone
+# it may stand (-: nowhere). Kernels are begun by launch() of common.cuh, so that each launch is
+# checked, and ask there for their shared memory; the assembler stands where the emulation of the
+# tests replaces it.
+words='
+(^|[^A-Z_])MPI_COMM_WORLD   src/ mpi/ io/     mpi/grid.h mpi/grid.c
+PAL_ENABLE_CUDA             src/ mpi/ io/     src/tensor/backend.c
+<<<                         src/tensor/cuda/  -
+(^|[^a-z_])asm([^a-z_]|$)   src/tensor/cuda/  src/tensor/cuda/ptx.cuh
+__shared__                  src/tensor/cuda/  src/tensor/cuda/common.cuh
+'
+
 # check_tree ROOT: prints every violation; status 1 if there are any.
 check_tree() {
     (
         cd "$1"
         find src mpi io -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort |
-            OWN=$own_headers LIBRARIES=$library_headers SYSTEM=$system_headers xargs awk '
+            OWN=$own_headers LIBRARIES=$library_headers SYSTEM=$system_headers \
+            CUDA=$cuda_headers WORDS=$words xargs awk '
     function begins(text, start) { return substr(text, 1, length(start)) == start }
     function in_list(path, list,   n, i, word) {
         n = split(list, word, " ")
@@ -87,11 +105,21 @@ check_tree() {
             if (!in_list(FILENAME, places[i])) complain("may not include <" header ">")
             return
         }
+        if (begins(FILENAME, "src/tensor/cuda/") && in_list(header, CUDA)) return
         if (!in_list(substr(header, 1, length(header) - 2), SYSTEM))
             complain("<" header "> is in no table")
     }
+    # Comments may speak of anything.
+    function check_words(text,   i) {
+        sub(/\/\*.*\*\//, "", text)
+        if (text ~ /^[ \t]*(\/?\*|\/\/)/) return
+        for (i = 1; i <= rules; i++)
+            if (text ~ word[i] && in_list(FILENAME, searched[i]) && !in_list(FILENAME, home[i]))
+                complain("may not have " word[i])
+    }
     BEGIN {
         SYSTEM = ENVIRON["SYSTEM"]
+        CUDA = ENVIRON["CUDA"]
         gsub(/\n/, " ", SYSTEM)
         lines = split(ENVIRON["OWN"], line, "\n")
         for (i = 1; i <= lines; i++) {
@@ -107,12 +135,19 @@ check_tree() {
             library[++libraries] = substr(line[i], 1, RSTART - 1)
             places[libraries] = substr(line[i], RSTART + RLENGTH)
         }
+        lines = split(ENVIRON["WORDS"], line, "\n")
+        for (i = 1; i <= lines; i++) {
+            if (line[i] == "") continue
+            n = split(line[i], part, " ")
+            word[++rules] = part[1]
+            for (k = 2; k <= n; k++)
+                if (part[k] ~ /\/$/) searched[rules] = searched[rules] " " part[k]
+                else home[rules] = home[rules] " " part[k]
+        }
     }
     /^[ \t]*#[ \t]*include[ \t]*"/ { split($0, part, "\""); check_own(part[2]); includes++ }
     /^[ \t]*#[ \t]*include[ \t]*</ { split($0, part, /[<>]/); check_foreign(part[2]); includes++ }
-    /(^|[^A-Z_])MPI_COMM_WORLD/ && FILENAME !~ /^mpi\/grid\.[ch]$/ {
-        complain("MPI_COMM_WORLD is for mpi/grid.c")
-    }
+    { check_words($0) }
     END {
         if (includes < 100) {
             print "only " includes + 0 " includes found: is this the project?"
@@ -142,7 +177,7 @@ planted() {
 
 failures=0
 if ! check_tree "$root"; then
-    echo "FAILED: includes against the rule"
+    echo "FAILED: not as the tables say"
     failures=1
 fi
 
@@ -171,6 +206,18 @@ planted io/prepare.c '#include <cuda_runtime.h>'
 planted io/prepare.c 'static MPI_Comm all = MPI_COMM_WORLD;'
 planted src/run/new_file.c '#include <omp.h>'
 planted src/extra.c '#include "src/base/log.h"'
+planted src/tensor/cuda/sums.cu '#include "mpi/collectives.h"'
+planted src/tensor/cuda/sums.cu '#include <string>'
+planted src/tensor/cuda/sums.cu '#include <dlfcn.h>'
+planted src/tensor/cpu/sums.c '#include <cmath>'
+planted src/tensor/cpu/sums.c '#include <cuda_bf16.h>'
+planted src/run/machine.c '#include <nvtx3/nvToolsExt.h>'
+planted src/tensor/arena.c '#include <cublasLt.h>'
+planted src/run/session.c '#ifdef PAL_ENABLE_CUDA'
+planted src/tensor/cuda/device.cu '#ifndef PAL_ENABLE_CUDA'
+planted src/tensor/cuda/sums.cu '    zero<<<1, 1>>>(at);'
+planted src/tensor/cuda/sums.cu '    __shared__ float sums[32];'
+planted src/tensor/cuda/map.cuh '    asm volatile("bar.sync 0;");'
 
-[ $failures = 0 ] && echo "every include is as the tables say"
+[ $failures = 0 ] && echo "all is as the tables say"
 exit $((failures > 0))

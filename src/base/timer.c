@@ -2,6 +2,7 @@
 #include "src/base/timer.h"
 
 #include <stddef.h>
+#include <string.h>
 #include <time.h>
 
 static double read_clock(clockid_t clock)
@@ -25,17 +26,31 @@ const char *phase_name(Phase phase)
     return names[phase];
 }
 
+/* Counts the running phase up to now, and returns now. */
+static double count_running(PhaseTimes *times, const char *next)
+{
+    if (times->change != NULL) times->change(times->context, next);
+    double now = timer_seconds();
+    if (times->since > 0.0) times->seconds[times->current] += now - times->since;
+    return now;
+}
+
 void phase_begin(PhaseTimes *times, Phase phase)
 {
-    if (times == NULL) return;
-    phase_end(times);
+    if (times == NULL || (times->since > 0.0 && times->current == phase)) return;
+    times->since = count_running(times, phase_name(phase));
     times->current = phase;
-    times->since = timer_seconds();
 }
 
 void phase_end(PhaseTimes *times)
 {
     if (times == NULL) return;
-    if (times->since > 0.0) times->seconds[times->current] += timer_seconds() - times->since;
+    count_running(times, NULL);
     times->since = 0.0;
+}
+
+void phase_clear(PhaseTimes *times)
+{
+    memset(times->seconds, 0, sizeof times->seconds);
+    memset(times->operations, 0, sizeof times->operations);
 }

@@ -40,17 +40,25 @@ typedef enum Phase {
 
 const char *phase_name(Phase phase);
 
-/* Seconds and matrix-product operations by phase. Only one phase runs at a time. */
+/* Seconds and matrix-product operations by phase. Only one phase runs at a time. The seconds are the
+ * host's, between one change and the next: what a device computes later is counted where the host
+ * waits for it, unless `change` waits. */
 typedef struct PhaseTimes {
     double seconds[PHASE_COUNT];
     double operations[PHASE_COUNT]; /* filled by the device, see tensor/device.h */
     Phase current;
     double since;
+    /* NULL, or called before the clock is read with the name of the phase that begins; NULL: none
+     * begins. */
+    void (*change)(void *context, const char *name);
+    void *context;
 } PhaseTimes;
 
 /* Ends the running phase and begins this one. Both do nothing with times == NULL. */
 void phase_begin(PhaseTimes *times, Phase phase);
 /* Ends the running phase, so that its seconds are counted. */
 void phase_end(PhaseTimes *times);
+/* Counts from zero again. No phase runs. */
+void phase_clear(PhaseTimes *times);
 
 #endif

@@ -36,6 +36,7 @@ void gather_create(MemoryGather *g, const Group *group, Device *device, Arena *a
     if (parts == 1) return;
     g->send = arena_tensor_1d(arena, PURPOSE_WORKSPACE, sent);
     g->receive = arena_tensor_1d(arena, PURPOSE_WORKSPACE, received);
+    group_reserve(group, arena, &g->transfer, sent + received);
     g->counts = arena_host(arena, PURPOSE_DATA, checked_size(parts) * sizeof(int));
     g->firsts = arena_host(arena, PURPOSE_DATA, checked_size(parts) * sizeof(int));
 }

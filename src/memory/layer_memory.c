@@ -138,6 +138,17 @@ void memory_download(Device *device, const SlotRing *ring, int row, int64_t push
     }
 }
 
+/* All that is kept, from slot `number` on. */
+static void ring_upload(Device *device, const SlotRing *ring, int row, int64_t number,
+                        const Real *from)
+{
+    for (int64_t done = 0; done < ring->kept;) {
+        Tensor in_ring = ring_stretch(ring, row, number + done, ring->kept - done);
+        device->op->upload(device, in_ring, from + done * in_ring.dims[1]);
+        done += in_ring.dims[0];
+    }
+}
+
 /* The windows that fill a ring. */
 static int64_t windows_of(const SlotRing *ring)
 {
@@ -146,17 +157,16 @@ static int64_t windows_of(const SlotRing *ring)
 
 /* Which windows the slots came from is of no account: the rings are entered as if these were the
  * first ones. What is not held stands there as the zeros that it would be read as. */
-void memory_restore_row(Device *device, LayerMemory *memory, int row, Real *recent,
-                        Real *compressed, int valid_recent, int valid_compressed)
+void memory_restore_row(Device *device, LayerMemory *memory, int row, const Real *recent,
+                        const Real *compressed, int valid_recent, int valid_compressed)
 {
     SlotRing *rings[] = {&memory->recent, &memory->compressed};
-    Real *slots[] = {recent, compressed};
+    const Real *slots[] = {recent, compressed};
     int64_t pushed = larger(windows_of(rings[0]), windows_of(rings[1]));
     memory->pushed[row] = pushed;
     for (int i = 0; i < 2; i++) {
         rings[i]->held[row] = (int)rings[i]->order.slots;
-        ring_copy(device, rings[i], row, pushed * rings[i]->entering - rings[i]->kept,
-                  rings[i]->kept, slots[i], true);
+        ring_upload(device, rings[i], row, pushed * rings[i]->entering - rings[i]->kept, slots[i]);
     }
     if (memory->empty == EMPTY_MASKED) memory->recent.held[row] = valid_recent;
     memory->valid_compressed[row] = valid_compressed;

@@ -81,9 +81,10 @@ void memory_download(Device *device, const SlotRing *ring, int row, int64_t push
                      int64_t count, Real *to);
 
 /* Row `row` goes on from a checkpoint: this rank's slots of both rings, oldest first (kept, D),
- * zeros where nothing is held; and how many of the whole memory's newest slots are valid. */
-void memory_restore_row(Device *device, LayerMemory *memory, int row, Real *recent,
-                        Real *compressed, int valid_recent, int valid_compressed);
+ * zeros where nothing is held, on the host; and how many of the whole memory's newest slots are
+ * valid. */
+void memory_restore_row(Device *device, LayerMemory *memory, int row, const Real *recent,
+                        const Real *compressed, int valid_recent, int valid_compressed);
 
 /* Slots of x (B,S,D) older than the newest held[b] become zeros. */
 void memory_clear_unheld(Device *device, Tensor x, const int *held);

@@ -12,7 +12,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "mpi/collectives.h"
 #include "src/base/log.h"
@@ -46,10 +45,11 @@ typedef struct BenchResult {
     double products;       /* 1024^3 products that the same machine does in the time of an update */
     double rate, fraction; /* product rate; operations rate over it */
     double phase_seconds[PHASE_COUNT], phase_operations[PHASE_COUNT]; /* means */
-    Traffic traffic;                                                  /* mean per update and rank */
-    double lockstep;                                                  /* machine_lockstep_gain() */
-    double processor; /* timer_processor_seconds() per update, of the rank where it is most */
-    double idle;      /* share of the pipeline's time in which stages wait, mean over the ranks */
+    double exact_seconds; /* per update of those that the phases are from; median */
+    Traffic traffic;      /* mean per update and rank */
+    double lockstep;      /* machine_lockstep_gain() */
+    double processor;     /* timer_processor_seconds() per update, of the rank where it is most */
+    double idle; /* share of the pipeline's time in which stages wait, mean over the ranks */
 } BenchResult;
 
 /* Updates until every memory is full: only then does every update do all the work. */
@@ -63,6 +63,47 @@ static int64_t warm_up_updates(const Training *training)
         if (windows > most) most = windows;
     }
     return most / training->session->config.train.update_every + 1;
+}
+
+/* To the end of what the device does in it. */
+static Status time_update(Training *training, UpdateReport *report)
+{
+    Device *device = training->session->device;
+    PAL_TRY(skipping_refuse(training, report));
+    double start = timer_seconds();
+    device->op->synchronize(device);
+    report->seconds += timer_seconds() - start;
+    return PAL_OK;
+}
+
+/* The mean over `updates` updates of what has been counted. */
+static void take_phases(PhaseTimes *times, int64_t updates, BenchResult *result)
+{
+    for (int p = 0; p < PHASE_COUNT; p++) {
+        result->phase_seconds[p] = times->seconds[p] / (double)updates;
+        result->phase_operations[p] = times->operations[p] / (double)updates;
+    }
+}
+
+/* Updates of their own for the phases of a device that runs ahead of the host: the host waits for it
+ * at every change of phase. */
+static Status time_phases(Training *training, int64_t updates, BenchResult *result)
+{
+    Session *session = training->session;
+    double seconds[MOST_UPDATES];
+    UpdateReport report;
+    phase_clear(&session->times);
+    session->exact_phases = true;
+    for (int64_t i = 0; i < updates; i++) {
+        PAL_TRY(time_update(training, &report));
+        seconds[i] = report.seconds;
+        log_progress("phases: update %lld of %lld: %.3f s", (long long)i + 1, (long long)updates,
+                     report.seconds);
+    }
+    session->exact_phases = false;
+    result->exact_seconds = statistics_median(seconds, updates);
+    take_phases(&session->times, updates, result);
+    return PAL_OK;
 }
 
 /* Every update is followed by a measurement of the product rate, so that each pair sees the machine
@@ -80,11 +121,11 @@ static Status time_updates(Training *training, int64_t updates, BenchResult *res
         PAL_TRY(skipping_refuse(training, &report));
         log_progress("filling the memory: %lld updates to go", (long long)i);
     }
-    memset(times, 0, sizeof *times);
+    phase_clear(times);
 
     for (int64_t i = 0; i < updates; i++) {
         processor[i] = timer_processor_seconds();
-        PAL_TRY(skipping_refuse(training, &report));
+        PAL_TRY(time_update(training, &report));
         processor[i] = timer_processor_seconds() - processor[i];
         group_max_double(world, &processor[i], 1);
         seconds[i] = report.seconds;
@@ -112,11 +153,10 @@ static Status time_updates(Training *training, int64_t updates, BenchResult *res
     result->processor = statistics_median(processor, updates);
     result->tokens = (double)report.tokens;
     result->operations = report.operations;
-    for (int p = 0; p < PHASE_COUNT; p++) {
-        result->phase_seconds[p] = times->seconds[p] / (double)updates;
-        result->phase_operations[p] = times->operations[p] / (double)updates;
-    }
-    return PAL_OK;
+    take_phases(times, updates, result);
+    result->exact_seconds = result->seconds;
+    return training->session->device->shares_memory ? PAL_OK
+                                                    : time_phases(training, updates, result);
 }
 
 static void print_phases(const Session *session, const BenchResult *result)
@@ -137,6 +177,10 @@ static void print_phases(const Session *session, const BenchResult *result)
             log_info("%-26s %10.2f %6.1f%% %10s", phase_name((Phase)p), 1e3 * seconds,
                      100.0 * seconds / total, "-");
     }
+    if (!session->device->shares_memory)
+        log_info("phases are of updates that wait for the device at every change of phase: %.1f ms "
+                 "each (median)",
+                 1e3 * result->exact_seconds);
 }
 
 /* What an update sends and waits for; nothing with one rank. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/run/machine.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,11 @@
 #include "src/base/statistics.h"
 #include "src/base/timer.h"
 
-enum { PRODUCT_SIZE = 1024, MOST_RUNS = 64 };
+enum { PRODUCT_SIZE = 1024, MOST_RUNS = 64, MOST_PRODUCTS = 200 };
+
+/* As long as a run takes at least, if need be with several products: a GPU does one in less than it
+ * takes to begin it and to hear that it has ended. */
+static const double RUN_SECONDS = 2e-3;
 
 /* Three matrices and what is needed to multiply them outside of any update. */
 typedef struct Products {
@@ -39,17 +44,32 @@ static void products_begin(Products *p, Device *device)
     device->op->fill(device, p->b, 0.25);
 }
 
-static void multiply(const Products *p)
+static void multiply(const Products *p, int times)
 {
     if (p->numbers == NULL) return;
-    p->device->op->matmul(p->device, p->c, p->a, p->b, (MatmulOptions){0});
+    for (int i = 0; i < times; i++)
+        p->device->op->matmul(p->device, p->c, p->a, p->b, (MatmulOptions){0});
     p->device->op->synchronize(p->device);
+}
+
+/* Local. Seconds of so many products one after another. */
+static double time_products(const Products *p, int times)
+{
+    double start = timer_seconds();
+    multiply(p, times);
+    return timer_seconds() - start;
 }
 
 static void products_end(Products *p)
 {
     p->device->times = p->times;
     p->device->op->release(p->device, p->numbers);
+}
+
+static int products_of_a_run(double seconds_of_one)
+{
+    double products = seconds_of_one > 0.0 ? ceil(RUN_SECONDS / seconds_of_one) : 1.0;
+    return products < MOST_PRODUCTS ? (int)products : MOST_PRODUCTS;
 }
 
 double machine_product_rate(Device *device, int runs)
@@ -59,11 +79,10 @@ double machine_product_rate(Device *device, int runs)
     Products products;
     if (runs > MOST_RUNS) runs = MOST_RUNS;
     products_begin(&products, device);
-    multiply(&products);
-    for (int i = 0; i < runs; i++) {
-        double start = timer_seconds();
-        multiply(&products);
-        seconds[i] = timer_seconds() - start;
+    multiply(&products, 1);
+    for (int i = 0, each = 1; i < runs; i++) {
+        seconds[i] = time_products(&products, each) / each;
+        if (i == 0) each = products_of_a_run(seconds[0]);
     }
     bool measured = products.numbers != NULL;
     products_end(&products);
@@ -75,16 +94,16 @@ double machine_lockstep_gain(const Group *group, Device *device, int runs)
     double together = 0.0, alone = 0.0;
     Products products;
     products_begin(&products, device);
-    multiply(&products);
+    multiply(&products, 1);
     for (int i = 0; i < runs; i++) {
         group_barrier(group);
         double start = timer_seconds();
-        multiply(&products);
+        multiply(&products, 1);
         group_barrier(group);
         together += timer_seconds() - start;
         for (int rank = 0; rank < group->size; rank++) {
             start = timer_seconds();
-            if (rank == group->rank) multiply(&products);
+            if (rank == group->rank) multiply(&products, 1);
             if (rank == group->rank) alone += timer_seconds() - start;
             group_barrier(group);
         }

@@ -18,7 +18,8 @@ char *machine_hosts(const Group *group);
 enum { MEBIBYTE = 1 << 20 };
 
 /* Local. Floating-point operations per second of a 1024 x 1024 x 1024 product on this device:
- * the median of `runs` runs after one more. 0 when there is no memory for it. */
+ * the median of `runs` runs after one more, each of one product, or of several where one is too
+ * short for the clock. 0 when there is no memory for it. */
 double machine_product_rate(Device *device, int runs);
 
 /* Collective over the group. How many times the products of one rank alone (the mean of all, one

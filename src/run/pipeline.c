@@ -7,6 +7,22 @@
 static bool is_first(const Pipeline *p) { return p->group->rank == 0; }
 static bool is_last(const Pipeline *p) { return p->group->rank == p->group->size - 1; }
 
+/* For what this stage sends and receives. */
+static void reserve(Pipeline *p, Arena *arena)
+{
+    const Model *model = p->model;
+    const Group *group = p->group;
+    int64_t numbers = (int64_t)model->place.rows *
+                      placement_positions(&model->place, &model->options) * model->options.width;
+    for (int f = 0; f < model->place.flights && !is_last(p) && p->send != NULL; f++)
+        group_reserve_message(group, arena, &p->send[f], numbers);
+    if (!is_first(p)) group_reserve_message(group, arena, &p->receive, numbers);
+    if (!is_first(p) && model->training)
+        group_reserve_message(group, arena, &p->gradient_send, numbers);
+    if (!is_last(p) && model->training)
+        group_reserve_message(group, arena, &p->gradient_receive, numbers);
+}
+
 void pipeline_create(Pipeline *p, const Group *group, Model *model, Arena *arena,
                      int most_micro_batches)
 {
@@ -19,6 +35,7 @@ void pipeline_create(Pipeline *p, const Group *group, Model *model, Arena *arena
         p->actions = arena_host(arena, PURPOSE_DATA,
                                 2 * checked_size(most_micro_batches) * sizeof *p->actions);
     p->send = arena_host(arena, PURPOSE_DATA, flights * sizeof *p->send);
+    reserve(p, arena);
     if (!is_first(p)) p->inbox = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, positions, width);
     if (!is_first(p) && model->training)
         p->gradient_outbox = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, positions, width);
@@ -64,6 +81,7 @@ static void forward(Pipeline *p, int number, const Window *window, int first_row
         if (more) ask_input(p);
     }
     model_forward(model, number, &part, first_row, true);
+    group_hand_over(p->group); /* of the micro-batch before: the device has work again */
     if (!is_last(p))
         group_send_begin(p->group, TRAFFIC_PIPELINE, &p->send[number], flight->last.data,
                          tensor_count(flight->last), p->group->rank + 1);
@@ -86,6 +104,7 @@ static void backward(Pipeline *p, int number, bool more, const PipelineHooks *ho
         phase_begin(model->device->times, PHASE_PIPELINE);
         group_wait(&p->gradient_send);
         device_copy(model->device, p->gradient_outbox, flight->dh);
+        group_hand_over(p->group);
         group_send_begin(p->group, TRAFFIC_PIPELINE, &p->gradient_send, p->gradient_outbox.data,
                          tensor_count(p->gradient_outbox), p->group->rank - 1);
         if (!more) model_finish_layers(model, hooks->after_layer, hooks->context);

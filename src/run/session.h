@@ -19,6 +19,7 @@ typedef struct Session {
     Device *device;
     Arena *arena;
     PhaseTimes times;
+    bool exact_phases;   /* its seconds are the device's too; updates are slower for it */
     double product_rate; /* operations per second per rank, mean over the ranks, see machine.h */
 } Session;
 

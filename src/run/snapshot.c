@@ -65,8 +65,8 @@ void snapshot_copy(const Snapshot *list, int tensor, void *to)
 Status snapshot_load_steps(Checkpoint *checkpoint, const SnapshotParts *parts)
 {
     const Model *model = parts->model;
-    PAL_TRY(
-        snapshot_load_weights(checkpoint, &parts->grid->world, &model->options, model->parameters));
+    PAL_TRY(snapshot_load_weights(checkpoint, &parts->grid->world, model->device, &model->options,
+                                  model->parameters));
     return snapshot_load_moments(checkpoint, parts);
 }
 

@@ -63,7 +63,7 @@ Status snapshot_load(Checkpoint *checkpoint, const SnapshotParts *parts);
 Status snapshot_load_steps(Checkpoint *checkpoint, const SnapshotParts *parts);
 
 /* Collective over the group the checkpoint was opened with. Weights only: each rank its slices. */
-Status snapshot_load_weights(Checkpoint *checkpoint, const Group *group,
+Status snapshot_load_weights(Checkpoint *checkpoint, const Group *group, Device *device,
                              const ModelOptions *options, const Parameters *parameters);
 
 #endif

@@ -134,25 +134,39 @@ void snapshot_append_weights(Snapshot *list)
 
 /* --- loading ---------------------------------------------------------------------------------- */
 
+/* Files are read into host memory: the device's own where it is that. */
+static Status load_tensor(Checkpoint *checkpoint, Device *device, const CheckpointTensor *tensor,
+                          Real *numbers)
+{
+    if (device->shares_memory) return checkpoint_read(checkpoint, tensor, numbers);
+    int64_t count = checkpoint_numbers(tensor);
+    Real *on_host = fatal_calloc(checked_size(count) + 1, sizeof *on_host, "numbers of a tensor");
+    Status status = checkpoint_read(checkpoint, tensor, on_host);
+    if (status == PAL_OK && count > 0)
+        device->op->upload(device, tensor_1d(numbers, count), on_host);
+    free(on_host);
+    return status;
+}
+
 /* Tensors whose numbers stand in memory as in their boxes. */
-static Status load_numbers(Checkpoint *checkpoint, const Snapshot *list)
+static Status load_numbers(Checkpoint *checkpoint, Device *device, const Snapshot *list)
 {
     for (int i = 0; i < list->count; i++) {
         CheckpointTensor tensor = list->tensors[i];
         tensor.type = STORED_REAL;
-        PAL_TRY(checkpoint_read(checkpoint, &tensor, list->sources[i].numbers));
+        PAL_TRY(load_tensor(checkpoint, device, &tensor, list->sources[i].numbers));
     }
     return PAL_OK;
 }
 
-Status snapshot_load_weights(Checkpoint *checkpoint, const Group *group,
+Status snapshot_load_weights(Checkpoint *checkpoint, const Group *group, Device *device,
                              const ModelOptions *options, const Parameters *parameters)
 {
     Snapshot list;
     Parameters whole = describe_whole(options);
     snapshot_list_begin(&list, &(SnapshotParts){0});
     append_weights(&list, &whole, parameters, 1, 0, false);
-    Status status = load_numbers(checkpoint, &list);
+    Status status = load_numbers(checkpoint, device, &list);
     snapshot_destroy(&list);
     free(whole.table);
     return group_agree(group, status);
@@ -164,7 +178,7 @@ Status snapshot_load_moments(Checkpoint *checkpoint, const SnapshotParts *parts)
     Parameters whole = describe_whole(&parts->model->options);
     snapshot_list_begin(&list, parts);
     append_both_moments(&list, &whole, false);
-    Status status = load_numbers(checkpoint, &list);
+    Status status = load_numbers(checkpoint, parts->model->device, &list);
     snapshot_destroy(&list);
     free(whole.table);
     return status;

@@ -164,8 +164,9 @@ Status trained_check_vocabulary(const Trained *trained, const Dataset *dataset, 
 Status trained_load(Trained *trained)
 {
     PAL_TRY(checkpoint_verify(trained->checkpoint, "/weights/", NULL));
-    return snapshot_load_weights(trained->checkpoint, &trained->session.grid->world,
-                                 &trained->session.config.model, &trained->parameters);
+    const Session *session = &trained->session;
+    return snapshot_load_weights(trained->checkpoint, &session->grid->world, session->device,
+                                 &session->config.model, &trained->parameters);
 }
 
 void trained_close(Trained *trained)

@@ -21,6 +21,7 @@ struct Arena {
     Block *blocks;
     size_t num_blocks, max_blocks;
     size_t bytes[PURPOSE_COUNT]; /* asked for, whether or not it was there */
+    size_t device_bytes;         /* of them in the device's own memory */
     bool sealed, failed;
     const char *failed_for; /* what there was no room for */
     size_t failed_bytes;
@@ -91,6 +92,7 @@ static void *take(Arena *arena, Purpose purpose, size_t bytes, Place place)
     if (arena->sealed) status_assert_failed(__FILE__, __LINE__, "an arena that is not sealed");
 
     arena->bytes[purpose] = saturating_add(arena->bytes[purpose], bytes);
+    if (place == ON_DEVICE) arena->device_bytes = saturating_add(arena->device_bytes, bytes);
     void *start = NULL;
     /* After a failure no more numbers are taken: the run ends at arena_seal, only the counts
      * matter. Lists in host memory are small, and without them their owners could not go on
@@ -153,7 +155,8 @@ Tensor arena_tensor_3d(Arena *arena, Purpose purpose, int64_t a, int64_t b, int6
 
 void *arena_host(Arena *arena, Purpose purpose, size_t bytes)
 {
-    return take(arena, purpose, bytes, purpose == PURPOSE_STAGING ? FOR_COPIES : ON_HOST);
+    bool copied = purpose == PURPOSE_STAGING || purpose == PURPOSE_EXCHANGE;
+    return take(arena, purpose, bytes, copied ? FOR_COPIES : ON_HOST);
 }
 
 /* "weights 1.25 GiB, gradients 1.25 GiB, ..." without the purposes that nothing was asked for. */
@@ -170,21 +173,33 @@ static void describe_bytes(const Arena *arena, char *text, size_t size)
     }
 }
 
+/* Others may have memory of a GPU too. */
+static void describe_free(const Device *device, char *text, size_t size)
+{
+    text[0] = '\0';
+    if (device->free_bytes > 0)
+        snprintf(text, size, "; its %s had %.3f GiB free at the start", device->description,
+                 (double)device->free_bytes * 0x1p-30);
+}
+
 Status arena_seal(Arena *arena)
 {
-    char parts[768];
+    char parts[768], free_before[256];
     arena->sealed = true;
     if (!arena->failed) return PAL_OK;
     describe_bytes(arena, parts, sizeof parts);
+    describe_free(arena->device, free_before, sizeof free_before);
     PAL_FAIL(PAL_ERROR_UNAVAILABLE,
              "out of memory on the %s device: %zu bytes are missing for %s; the run needs %.3f GiB "
-             "on this rank (%s); try more ranks (parallel.tensor, parallel.pipeline, "
+             "on this rank (%s)%s; try more ranks (parallel.tensor, parallel.pipeline, "
              "parallel.data), train.recompute, fewer rows, a shorter window or memory",
              arena->device->op->name, arena->failed_bytes, arena->failed_for,
-             (double)arena_total_bytes(arena) * 0x1p-30, parts);
+             (double)arena_total_bytes(arena) * 0x1p-30, parts, free_before);
 }
 
 size_t arena_bytes(const Arena *arena, Purpose purpose) { return arena->bytes[purpose]; }
+
+size_t arena_device_bytes(const Arena *arena) { return arena->device_bytes; }
 
 size_t arena_total_bytes(const Arena *arena)
 {

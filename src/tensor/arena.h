@@ -23,6 +23,7 @@ struct Device;
     X(PURPOSE_POSITIONS, "position tables")           \
     X(PURPOSE_WORKSPACE, "workspace")                 \
     X(PURPOSE_STAGING, "staging of checkpoints")      \
+    X(PURPOSE_EXCHANGE, "staging of messages")        \
     X(PURPOSE_DATA, "tokens and counters")
 
 typedef enum Purpose {
@@ -58,6 +59,8 @@ void arena_lacks(Arena *arena, size_t bytes, const char *what);
 
 size_t arena_bytes(const Arena *arena, Purpose purpose);
 size_t arena_total_bytes(const Arena *arena);
+/* Of them in the device's own memory. */
+size_t arena_device_bytes(const Arena *arena);
 const char *purpose_name(Purpose purpose);
 
 #endif

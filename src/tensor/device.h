@@ -77,6 +77,8 @@ typedef struct DeviceOps {
     void (*wait)(Device *, int64_t mark);
     /* Waits for everything: after it others than this device may read and write its numbers. */
     void (*synchronize)(Device *);
+    /* For profilers: what is asked for from here on belongs to this phase; NULL: to none. */
+    void (*enter_phase)(Device *, const char *name);
 
     /* --- products -------------------------------------------------------------------------- */
     /* c (m,n) = [c +] op(a) (m,k) op(b) (k,n) [+ bias], then relu if asked */
@@ -177,6 +179,7 @@ struct Device {
     int threads;          /* that operations of this device use */
     PhaseTimes *times;    /* borrowed; matmul and attention add 2mnk to times->operations */
     size_t scratch_bytes; /* that operations hold for themselves */
+    size_t free_bytes;    /* of the device's own memory when it was created; 0: it has none */
     void *context;        /* the implementation's own */
 };
 

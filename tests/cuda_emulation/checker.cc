@@ -302,4 +302,22 @@ void __tsan_vptr_update(void **, void *);
 void __tsan_vptr_update(void **, void *) {}
 void __tsan_vptr_read(void **);
 void __tsan_vptr_read(void **) {}
+/* -fsanitize=alignment: a vector's address, seen before the compiler takes the vector apart. */
+struct MismatchedAddress {
+    const char *file;
+    uint32_t line, column;
+};
+void __ubsan_handle_type_mismatch_v1_abort(const MismatchedAddress *place, uintptr_t);
+void __ubsan_handle_type_mismatch_v1_abort(const MismatchedAddress *place, uintptr_t)
+{
+    emulation::fault({nullptr, place->file, static_cast<int>(place->line)},
+                     "unaligned: an address is not a multiple of the size of what is there");
+}
+
+/* Of the flags that guard local statics of host code. */
+char __tsan_atomic8_load(const volatile char *address, int);
+char __tsan_atomic8_load(const volatile char *address, int)
+{
+    return __atomic_load_n(address, __ATOMIC_ACQUIRE);
+}
 }

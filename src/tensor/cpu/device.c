@@ -64,6 +64,13 @@ static void cpu_wait(Device *device, int64_t mark)
 
 static void cpu_synchronize(Device *device) { (void)device; }
 
+/* Profilers see its functions. */
+static void cpu_enter_phase(Device *device, const char *name)
+{
+    (void)device;
+    (void)name;
+}
+
 static void cpu_destroy(Device *device)
 {
     cpu_product_cache_destroy(&cpu_context(device)->matmul_cache);
@@ -85,6 +92,7 @@ static const DeviceOps cpu_ops = {
     .mark = cpu_mark,
     .wait = cpu_wait,
     .synchronize = cpu_synchronize,
+    .enter_phase = cpu_enter_phase,
     .matmul = cpu_matmul,
     .reserve_attention = cpu_reserve_attention,
     .attention_forward = cpu_attention_forward,

@@ -40,6 +40,7 @@ struct CudaContext {
     ArgumentRing arguments;
     double *sums_on_host; /* pinned; results of sums */
     ProductCache *products;
+    bool in_phase; /* a profiler's range is open */
 };
 
 static inline CudaContext *cuda_context(Device *device)

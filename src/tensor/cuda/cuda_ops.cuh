@@ -18,6 +18,9 @@ int64_t cuda_mark(Device *device);
 void cuda_wait(Device *device, int64_t mark);
 void cuda_synchronize(Device *device);
 
+/* ranges.cu */
+void cuda_enter_phase(Device *device, const char *name);
+
 /* matmul.cu */
 void cuda_matmul(Device *device, Tensor c, Tensor a, Tensor b, MatmulOptions options);
 

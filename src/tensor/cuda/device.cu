@@ -54,6 +54,7 @@ static const DeviceOps cuda_ops = {
     .mark = cuda_mark,
     .wait = cuda_wait,
     .synchronize = cuda_synchronize,
+    .enter_phase = cuda_enter_phase,
     .matmul = cuda_matmul,
     .reserve_attention = cuda_reserve_attention,
     .attention_forward = cuda_attention_forward,
@@ -188,6 +189,8 @@ extern "C" Status device_create_cuda(Device **device_result, int local_rank)
     PAL_TRY(look_at(ordinal, &found));
     PAL_TRY(take(ordinal, found.description));
 
+    size_t of_all;
+    PAL_CUDA(cudaMemGetInfo(&found.free_bytes, &of_all));
     ProductCache *products;
     PAL_TRY(product_cache_create(&products));
     CudaContext *context = new CudaContext{};

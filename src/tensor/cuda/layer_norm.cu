@@ -57,7 +57,7 @@ static __device__ __forceinline__ void for_pieces(int64_t width, F f)
 /* A thread's part of a row. */
 template <typename Shape> struct RowPart {
     const float *row;
-    Vector<Shape::N> kept[Shape::PIECES > 0 ? Shape::PIECES : 1];
+    Vector<Shape::N> kept[Shape::PIECES > 0 ? Shape::PIECES : 1] = {}; /* also behind the row */
 
     __device__ __forceinline__ RowPart(const float *row_, int64_t width) : row(row_)
     {

@@ -21,8 +21,8 @@ LOSS_TOLERANCE = 1e-4
 # Adam divides by the gradient's own size, so rounding can show where a gradient is almost zero.
 WEIGHT_TOLERANCE = 2e-3
 
-SETTINGS = {"train.updates": str(UPDATES), "train.evaluate_every": "10", "train.warmup": "5",
-            "batch.rows": "2"}
+SETTINGS = {"train.updates": str(UPDATES), "train.decay": str(UPDATES),
+            "train.evaluate_every": "10", "train.warmup": "5", "batch.rows": "2"}
 
 # Configurations that between them go through every operation; ranks and grid of the CUDA run.
 CASES = {

@@ -49,11 +49,7 @@ static __global__ void __launch_bounds__(Shape<Element, SIZE>::THREADS, 1)
     load_values<Element, S>(values, call, source, tile, row, head);
     for (int first = begin / S::TILE * S::TILE; first < visible.last_query; first += S::TILE) {
         __syncthreads(); /* nobody reads the last queries any more */
-        load_queries<Element, S>(buffers.content_queries, call, row, head, call.content_bias, first,
-                                 1);
-        if (source.r != nullptr)
-            load_queries<Element, S>(buffers.position_queries, call, row, head,
-                                     source.position_bias, first, 1);
+        load_both_queries<Element, S>(buffers, call, source, row, head, first);
         load_rows<S::TILE, S>(dout, dout_rows, first, 1, call.head_size);
         load_keys<Element, S>(buffers, call, source, tile, row, head, first);
         ptx::copy_async_commit();

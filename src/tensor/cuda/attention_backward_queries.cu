@@ -35,21 +35,16 @@ static __device__ __forceinline__ void finish_term(const AttentionCall &call, in
 /* The gradients of a warp's logits by position: row i, column i + stride (used - 1 - c) instead of
  * column c, zeros elsewhere. */
 template <typename Element, typename S>
-static __device__ __forceinline__ void store_skewed(Element *to, const Fragment<S::TILE> &x,
-                                                    int stride, int used)
+static __device__ __forceinline__ void store_skewed(Element *to, Fragment<S::TILE> &x, int stride,
+                                                    int used)
 {
     for (int at = lane_number(); at < FRAGMENT_ROWS * S::SKEWED; at += WARP)
         to[at / S::SKEWED * S::SKEWED_ROW + at % S::SKEWED] = to_element<Element>(0.0f);
     __syncwarp();
-#pragma unroll
-    for (int n = 0; n < S::TILE / 8; n++)
-#pragma unroll
-        for (int k = 0; k < 4; k++) {
-            int i = fragment_row(k), c = fragment_column(n, k);
-            if (c < used)
-                to[i * S::SKEWED_ROW + i + stride * (used - 1 - c)] =
-                    to_element<Element>(x.x[n][k]);
-        }
+    each(x, [&](float gradient, int i, int c) {
+        if (c < used)
+            to[i * S::SKEWED_ROW + i + stride * (used - 1 - c)] = to_element<Element>(gradient);
+    });
     __syncwarp();
 }
 

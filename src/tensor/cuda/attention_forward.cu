@@ -95,24 +95,16 @@ static __global__ void __launch_bounds__(Shape<Element, SIZE>::THREADS, 1)
 
         Visibility visible = visibility(call, source, row);
         visible.end = min(tile.first + tile.used, tile.end);
-#pragma unroll
-        for (int n = 0; n < S::TILE / 8; n++)
-#pragma unroll
-            for (int k = 0; k < 4; k++) {
-                int i = first + warp_number() * FRAGMENT_ROWS + fragment_row(k);
-                bool seen = visible.sees(i, tile.first + fragment_column(n, k));
-                s.x[n][k] = seen ? s.x[n][k] * call.scale * LOG2_E : -INFINITY;
-            }
+        int warp_first = first + warp_number() * FRAGMENT_ROWS;
+        each(s, [&](float &x, int i, int c) {
+            bool seen = visible.sees(warp_first + i, tile.first + c);
+            x = seen ? x * call.scale * LOG2_E : -INFINITY;
+        });
         softmax_step<SIZE, S>(s, out, highest, sum);
-        if (call.kept > 0) {
-#pragma unroll
-            for (int n = 0; n < S::TILE / 8; n++)
-#pragma unroll
-                for (int k = 0; k < 4; k++) {
-                    int i = first + warp_number() * FRAGMENT_ROWS + fragment_row(k);
-                    s.x[n][k] *= dropout.factor(source, i, tile.first + fragment_column(n, k));
-                }
-        }
+        if (call.kept > 0)
+            each(s, [&](float &x, int i, int c) {
+                x *= dropout.factor(source, warp_first + i, tile.first + c);
+            });
         Element *weights = reinterpret_cast<Element *>(buffers.own);
         store_fragment(weights, S::WEIGHT_ROW, s);
         ptx::copy_async_wait<1>();

@@ -184,13 +184,9 @@ static __device__ __forceinline__ void add_skewed(Fragment<S::TILE> &s, const El
         store_fragment(own + first, S::SCORE_ROW, part);
     }
     __syncwarp();
-#pragma unroll
-    for (int n = 0; n < S::TILE / 8; n++)
-#pragma unroll
-        for (int k = 0; k < 4; k++) {
-            int i = fragment_row(k), c = fragment_column(n, k);
-            if (c < used) s.x[n][k] += own[i * S::SCORE_ROW + i + stride * (used - 1 - c)];
-        }
+    each(s, [&](float &x, int i, int c) {
+        if (c < used) x += own[i * S::SCORE_ROW + i + stride * (used - 1 - c)];
+    });
     __syncwarp();
 }
 
@@ -201,6 +197,20 @@ template <typename Element> struct TileBuffers {
     Element *positions;                          /* (SPAN, SIZE), the lowest first */
     float *own;                                  /* of this warp */
 };
+
+/* A tile of queries, with the content bias, and for a source that has positions with its position
+ * bias. */
+template <typename Element, typename S>
+static __device__ __forceinline__ void load_both_queries(const TileBuffers<Element> &buffers,
+                                                         const AttentionCall &call,
+                                                         const SourceCall &source, int row,
+                                                         int head, int first)
+{
+    load_queries<Element, S>(buffers.content_queries, call, row, head, call.content_bias, first, 1);
+    if (source.r != nullptr)
+        load_queries<Element, S>(buffers.position_queries, call, row, head, source.position_bias,
+                                 first, 1);
+}
 
 /* The keys of a tile, and the positions that it has for queries from `query` on. */
 template <typename Element, typename S>

@@ -45,6 +45,15 @@ static __device__ __forceinline__ int fragment_column(int n, int k)
     return 8 * n + lane_number() % 4 * 2 + k % 2;
 }
 
+/* f(number, row, column) for every number that this lane has; rows are the warp's 16. */
+template <int N, typename F> static __device__ __forceinline__ void each(Fragment<N> &x, F f)
+{
+#pragma unroll
+    for (int n = 0; n < N / 8; n++)
+#pragma unroll
+        for (int k = 0; k < 4; k++) f(x.x[n][k], fragment_row(k), fragment_column(n, k));
+}
+
 /* Behind a row: with it the same column of eight rows lies in different banks. */
 template <typename Element> constexpr int ROW_PADDING = 16 / static_cast<int>(sizeof(Element));
 

@@ -5,6 +5,7 @@
 #include <cublasLt.h>
 #include <cuda_bf16.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "emulation.h"
@@ -65,11 +66,23 @@ struct Product {
     float alpha, beta;
 };
 
+static void check_apart(const Product &p, const void *x, const Layout &layout)
+{
+    auto end = [](const void *start, const Layout &of) {
+        return static_cast<const unsigned char *>(start) +
+               of.columns * static_cast<size_t>(of.leading) * bytes_of(of.type);
+    };
+    if (x < end(p.at_d, p.d) && p.at_d < end(x, layout))
+        fault({}, "a matrix product: the result overlaps an operand");
+}
+
 static void multiply(const Product &p)
 {
     size_t m = p.d.rows, n = p.d.columns;
     size_t k = p.description.transpose_a == CUBLAS_OP_T ? p.a.rows : p.a.columns;
     bool bias = (p.description.epilogue & 4) != 0, relu = (p.description.epilogue & 2) != 0;
+    check_apart(p, p.at_a, p.a);
+    check_apart(p, p.at_b, p.b);
     check_matrix(p.at_a, p.a, true, false);
     check_matrix(p.at_b, p.b, true, false);
     if (p.beta != 0.0f) check_matrix(p.at_c, p.c, true, false);
@@ -105,9 +118,17 @@ static bool fits(const cublasLtMatmulDescOpaque_t &description, const Layout &a,
            a.type == b.type && c.type == d.type && !(a.type == CUDA_R_32F && d.type != CUDA_R_32F);
 }
 
-static bool is_aligned_for(const void *address, const Layout &layout)
+/* What an algorithm was chosen for: the library may choose one that needs all that is promised. */
+struct Promise {
+    uint64_t workspace_bytes;
+    uint32_t alignments[4];
+};
+
+static bool is_kept(const Promise &promise, const void *const (&matrices)[4], size_t workspace)
 {
-    return reinterpret_cast<uintptr_t>(address) % bytes_of(layout.type) == 0;
+    for (int i = 0; i < 4; i++)
+        if (reinterpret_cast<uintptr_t>(matrices[i]) % promise.alignments[i] != 0) return false;
+    return workspace >= promise.workspace_bytes;
 }
 
 } // namespace emulation
@@ -189,7 +210,7 @@ cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout)
 
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *preference)
 {
-    *preference = new cublasLtMatmulPreferenceOpaque_t{};
+    *preference = new cublasLtMatmulPreferenceOpaque_t{0, {256, 256, 256, 256}};
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -205,18 +226,27 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
 {
     if (attribute == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES)
         return set(preference->workspace_bytes, value, bytes);
+    if (attribute >= CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES &&
+        attribute <= CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES)
+        return set(preference->alignments[attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES],
+                   value, bytes);
     return bytes == sizeof(uint32_t) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
 }
 
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t description,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
-                                              cublasLtMatmulPreference_t, int wanted,
+                                              cublasLtMatmulPreference_t preference, int wanted,
                                               cublasLtMatmulHeuristicResult_t results[], int *found)
 {
     *found = 0;
     if (wanted < 1 || !fits(*description, *a, *b, *c, *d)) return CUBLAS_STATUS_NOT_SUPPORTED;
+    Promise promise = {preference->workspace_bytes, {}};
+    for (int i = 0; i < 4; i++) promise.alignments[i] = std::max(preference->alignments[i], 1u);
     results[0] = {};
+    results[0].workspaceSize = promise.workspace_bytes;
+    static_assert(sizeof promise <= sizeof results[0].algo);
+    memcpy(&results[0].algo, &promise, sizeof promise);
     *found = 1;
     return CUBLAS_STATUS_SUCCESS;
 }
@@ -225,14 +255,19 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
                               const void *a, cublasLtMatrixLayout_t a_layout, const void *b,
                               cublasLtMatrixLayout_t b_layout, const void *beta, const void *c,
                               cublasLtMatrixLayout_t c_layout, void *d,
-                              cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t *,
-                              void *workspace, size_t workspace_bytes, cudaStream_t stream)
+                              cublasLtMatrixLayout_t d_layout,
+                              const cublasLtMatmulAlgo_t *algorithm, void *workspace,
+                              size_t workspace_bytes, cudaStream_t stream)
 {
     if (!fits(*description, *a_layout, *b_layout, *c_layout, *d_layout))
         return CUBLAS_STATUS_INVALID_VALUE;
-    if (!is_aligned_for(a, *a_layout) || !is_aligned_for(b, *b_layout) ||
-        !is_aligned_for(c, *c_layout) || !is_aligned_for(d, *d_layout))
-        return CUBLAS_STATUS_NOT_SUPPORTED;
+    /* Without an algorithm the library looks at the addresses itself. */
+    Promise promise = {};
+    cublasLtMatrixLayout_t layouts[4] = {a_layout, b_layout, c_layout, d_layout};
+    for (int i = 0; i < 4; i++)
+        promise.alignments[i] = static_cast<uint32_t>(bytes_of(layouts[i]->type));
+    if (algorithm != nullptr) memcpy(&promise, algorithm, sizeof promise);
+    if (!is_kept(promise, {a, b, c, d}, workspace_bytes)) return CUBLAS_STATUS_NOT_SUPPORTED;
     Product product = {*description,
                        *a_layout,
                        *b_layout,

@@ -10,6 +10,7 @@
 #include <boost/context/detail/fcontext.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <random>
 #include <string>
@@ -25,7 +26,7 @@ namespace emulation {
 using namespace boost::context::detail;
 
 constexpr unsigned MOST_THREADS = 1024, WARP = 32;
-constexpr size_t STACK_BYTES = 256 * 1024;
+constexpr size_t STACK_BYTES = 256 * 1024, GUARD_BYTES = 64 * 1024;
 
 enum class State { NEW, RUNNING, READY, AT_BLOCK_BARRIER, AT_WARP_BARRIER, DONE };
 
@@ -44,11 +45,14 @@ struct Fibre {
 };
 
 Current current;
+thread_local constinit bool runs_kernel = false;
 
 static Thread threads[MOST_THREADS];
 static uint32_t warp_epochs[MOST_THREADS / WARP];
 static unsigned char boxes[MOST_THREADS / WARP][2][WARP][64];
 static std::vector<Fibre> fibres;
+static std::vector<Fibre *> idle;
+static Fibre *fibre_of[MOST_THREADS]; /* that waits with the thread */
 static Fibre *running;
 static fcontext_t scheduler;
 static std::vector<unsigned> order; /* in which threads are begun and go on */
@@ -87,11 +91,18 @@ static void run_threads(transfer_t from)
 
 static Fibre make_fibre()
 {
-    void *stack = mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE,
+    void *stack = mmap(nullptr, GUARD_BYTES + STACK_BYTES, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (stack == MAP_FAILED) fault({}, "no memory for the stack of a fibre");
-    auto *bytes = static_cast<unsigned char *>(stack);
+    if (stack == MAP_FAILED || mprotect(stack, GUARD_BYTES, PROT_NONE) != 0)
+        fault({}, "no memory for the stack of a fibre");
+    auto *bytes = static_cast<unsigned char *>(stack) + GUARD_BYTES;
     return {make_fcontext(bytes + STACK_BYTES, STACK_BYTES, run_threads), bytes, -1};
+}
+
+bool is_stack_guard(const void *address)
+{
+    auto *at = static_cast<const unsigned char *>(address);
+    return at < current.stack && at >= current.stack - GUARD_BYTES;
 }
 
 static void resume(Fibre *fibre)
@@ -99,6 +110,10 @@ static void resume(Fibre *fibre)
     running = fibre;
     if (fibre->thread >= 0) enter_thread(static_cast<unsigned>(fibre->thread));
     fibre->context = jump_fcontext(fibre->context, nullptr).fctx;
+    if (fibre->thread >= 0)
+        fibre_of[fibre->thread] = fibre;
+    else
+        idle.push_back(fibre);
 }
 
 static void wait(State state, const char *what, bool orders_memory, const char *file, int line)
@@ -114,13 +129,21 @@ static void wait(State state, const char *what, bool orders_memory, const char *
 
 static unsigned lanes_of(unsigned warp) { return std::min(WARP, current.threads - warp * WARP); }
 
+static bool same_text(const char *a, const char *b) { return a == b || strcmp(a, b) == 0; }
+
+/* Both wait, at one place for the same thing. */
+static bool wait_together(const Thread &a, const Thread &b)
+{
+    return a.state == b.state && a.state != State::DONE && a.line == b.line &&
+           same_text(a.file, b.file) && same_text(a.what, b.what);
+}
+
 /* All threads [first, first + count) wait there, at one place. */
 static bool all_wait(unsigned first, unsigned count, State state)
 {
-    for (unsigned t = first; t < first + count; t++)
-        if (threads[t].state != state || threads[t].line != threads[first].line ||
-            threads[t].file != threads[first].file)
-            return false;
+    if (threads[first].state != state) return false;
+    for (unsigned t = first + 1; t < first + count; t++)
+        if (!wait_together(threads[t], threads[first])) return false;
     return true;
 }
 
@@ -150,9 +173,7 @@ static void release_who_can_go_on()
     bool of_warp = threads[a].state == State::AT_WARP_BARRIER;
     unsigned first = of_warp ? a / WARP * WARP : 0;
     unsigned end = of_warp ? first + lanes_of(a / WARP) : current.threads, b = first;
-    while (b + 1 < end && threads[b].state == threads[a].state &&
-           threads[b].file == threads[a].file && threads[b].line == threads[a].line)
-        b++;
+    while (b + 1 < end && wait_together(threads[b], threads[a])) b++;
     char other[512];
     if (threads[b].state == State::DONE)
         snprintf(other, sizeof other, "has left the kernel");
@@ -195,14 +216,39 @@ const unsigned char *exchange(unsigned mask, const void *mine, int bytes, const 
     return boxes[warp][set][0];
 }
 
+int lane() { return static_cast<int>(current.thread % WARP); }
+
+int lanes() { return static_cast<int>(lanes_of(current.thread / WARP)); }
+
+void no_such_lane(int lane, const char *file, int line)
+{
+    fault({nullptr, file, line}, "a shuffle reads lane %d of a warp of %d lanes", lane, lanes());
+}
+
+template <typename T> static bool lies_within(const void *address, const T &object)
+{
+    auto at = reinterpret_cast<uintptr_t>(address), start = reinterpret_cast<uintptr_t>(&object);
+    return at - start < sizeof object;
+}
+
+bool is_of_thread(const void *address)
+{
+    return lies_within(address, threadIdx) || lies_within(address, blockIdx) ||
+           lies_within(address, blockDim) || lies_within(address, gridDim) ||
+           lies_within(address, boxes);
+}
+
 /* --- a block, a grid -------------------------------------------------------------------------- */
 
 static Fibre *idle_fibre()
 {
-    for (Fibre &fibre : fibres)
-        if (fibre.thread < 0) return &fibre;
-    fibres.push_back(make_fibre());
-    return &fibres.back();
+    if (idle.empty()) {
+        fibres.push_back(make_fibre());
+        return &fibres.back();
+    }
+    Fibre *fibre = idle.back();
+    idle.pop_back();
+    return fibre;
 }
 
 static bool all_done()
@@ -210,14 +256,6 @@ static bool all_done()
     for (unsigned t = 0; t < current.threads; t++)
         if (threads[t].state != State::DONE) return false;
     return true;
-}
-
-/* The fibre that has each thread that waits. */
-static Fibre *fibre_of(unsigned thread)
-{
-    for (Fibre &fibre : fibres)
-        if (fibre.thread == static_cast<int>(thread)) return &fibre;
-    return nullptr;
 }
 
 static void run_block()
@@ -228,14 +266,12 @@ static void run_block()
     for (uint32_t &epoch : warp_epochs) epoch = 1;
     begin_block();
     while (begun < current.threads) resume(idle_fibre());
-    std::vector<Fibre *> of_thread(current.threads);
     while (!all_done()) {
         release_who_can_go_on();
         bool moved = false;
         for (unsigned t : order)
             if (threads[t].state == State::READY) {
-                if (of_thread[t] == nullptr) of_thread[t] = fibre_of(t);
-                resume(of_thread[t]);
+                resume(fibre_of[t]);
                 moved = true;
             }
         if (!moved && !all_done()) report_divergence();
@@ -265,6 +301,7 @@ void run_kernel(const Launch &launch)
     gridDim = config.gridDim;
     blockDim = config.blockDim;
     current.launch = &launch;
+    runs_kernel = true;
     current.launch_number = ++launches;
     current.threads = blockDim.x * blockDim.y * blockDim.z;
     current.warp_epochs = warp_epochs;
@@ -276,6 +313,7 @@ void run_kernel(const Launch &launch)
         run_block();
     }
     current.launch = nullptr;
+    runs_kernel = false;
 }
 
 /* --- launches --------------------------------------------------------------------------------- */
@@ -297,9 +335,10 @@ static bool fits(const cudaLaunchConfig_t &config, const void *kernel, size_t pa
 cudaError_t launch(const cudaLaunchConfig_t &config, const void *kernel, void *parameters,
                    size_t bytes, void (*call)(const void *, void *), void (*release)(void *))
 {
+    std::lock_guard guard(lock);
     if (!fits(config, kernel, bytes)) {
         release(parameters);
-        return cudaErrorInvalidConfiguration;
+        return failing(cudaErrorInvalidConfiguration);
     }
     Launch begun_launch = {config, kernel, parameters, bytes, call};
     return enqueue(config.stream, [begun_launch, release] {
@@ -315,7 +354,9 @@ using namespace emulation;
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value)
 {
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
-    if (value < 0 || static_cast<size_t>(value) > most_shared_bytes()) return cudaErrorInvalidValue;
+    std::lock_guard guard(lock);
+    if (value < 0 || static_cast<size_t>(value) > most_shared_bytes())
+        return failing(cudaErrorInvalidValue);
     allowed_shared[kernel] = static_cast<size_t>(value);
     return cudaSuccess;
 }

@@ -20,6 +20,7 @@ namespace emulation {
 
 constexpr uint16_t MANY = 0xffff;
 constexpr uint32_t MANY_BLOCKS = 0xffffffffu;
+constexpr uint32_t UNDER_WAY = 0xfffffffeu; /* instead of a block: an asynchronous copy writes */
 constexpr unsigned WARP = 32;
 
 /* Sources that are compiled without the checks are run as they are: what they write is not known. */
@@ -61,6 +62,9 @@ static void note_read(Access &read, const Access &now)
         read.block = MANY_BLOCKS;
         return;
     }
+    /* Behind a barrier of its warp alone, this read stands for the warp's earlier ones: what comes
+     * after it comes after them. */
+    if (read.warp == now.warp && read.warp_epoch != now.warp_epoch) same_time = false;
     Access noted = now;
     if (same_time && read.thread != now.thread) noted.thread = MANY;
     if (same_time && read.warp != now.warp) noted.warp = MANY;
@@ -110,6 +114,15 @@ static void access_shared(size_t offset, size_t bytes, bool write, Place place)
         fault(place, "out of range: %s %zu bytes at %zu of %zu bytes of shared memory",
               write ? "writes" : "reads", bytes, offset, size);
     for (size_t cell = offset / 2; cell <= (offset + bytes - 1) / 2; cell++) {
+        const Access &last = shared_cells[cell].write;
+        if (last.block == UNDER_WAY && write)
+            fault(place, "race: writes byte %zu of shared memory, which thread %u copies to",
+                  2 * cell, last.thread);
+        if (last.block == UNDER_WAY)
+            fault(place,
+                  "reads never-written shared memory: byte %zu of %zu, which thread %u copies to, "
+                  "without having waited",
+                  2 * cell, size, last.thread);
         if (!write && shared_cells[cell].write.block != current.block_number)
             fault(place, "reads never-written shared memory: byte %zu of %zu", 2 * cell, size);
         check_order(shared_cells[cell], write, true, "shared memory", 2 * cell, place);
@@ -119,7 +132,7 @@ static void access_shared(size_t offset, size_t bytes, bool write, Place place)
 static void access_device(const unsigned char *at, size_t bytes, bool write, Place place)
 {
     Allocation *a = allocation_near(at);
-    if (a == nullptr || at + bytes > a->start + a->bytes)
+    if (!lies_in(at, bytes, a))
         fault(place, "out of range: %s %zu bytes at byte %td of %zu bytes of device memory",
               write ? "writes" : "reads", bytes, a == nullptr ? 0 : at - a->start,
               a == nullptr ? 0 : a->bytes);
@@ -133,19 +146,20 @@ static void access_device(const unsigned char *at, size_t bytes, bool write, Pla
         check_order(a->cells[cell], write, false, "device memory", 2 * cell, place);
 }
 
-/* Constants and tables lie in the program and its libraries. */
-static bool is_in_program(const void *address)
+/* Constants and tables lie in the parts of the program and its libraries that nobody writes. */
+static bool is_constant(const void *address)
 {
     static const std::vector<std::pair<uintptr_t, uintptr_t>> ranges = [] {
         std::vector<std::pair<uintptr_t, uintptr_t>> found;
         dl_iterate_phdr(
             [](dl_phdr_info *info, size_t, void *into) {
-                for (int i = 0; i < info->dlpi_phnum; i++)
-                    if (info->dlpi_phdr[i].p_type == PT_LOAD) {
-                        uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
-                        static_cast<decltype(found) *>(into)->emplace_back(
-                            start, start + info->dlpi_phdr[i].p_memsz);
-                    }
+                for (int i = 0; i < info->dlpi_phnum; i++) {
+                    const ElfW(Phdr) &part = info->dlpi_phdr[i];
+                    bool constant = part.p_type == PT_LOAD && (part.p_flags & PF_W) == 0;
+                    if (!constant && part.p_type != PT_GNU_RELRO) continue;
+                    uintptr_t start = info->dlpi_addr + part.p_vaddr;
+                    static_cast<decltype(found) *>(into)->emplace_back(start, start + part.p_memsz);
+                }
                 return 0;
             },
             &found);
@@ -166,14 +180,14 @@ static bool is_own(const unsigned char *at)
 
 static void access(const void *address, size_t bytes, bool write, bool aligned, Place place)
 {
-    if (current.launch == nullptr || bytes == 0 || !checks_are_compiled_in) return;
+    if (!runs_kernel || bytes == 0 || !checks_are_compiled_in) return;
     auto *at = static_cast<const unsigned char *>(address);
     if (is_own(at)) return;
     auto offset = static_cast<size_t>(at - pal_shared_bytes);
     bool in_shared = at >= pal_shared_bytes && offset < sizeof pal_shared_bytes;
     bool on_device = !in_shared && is_device_address(at);
     if (!in_shared && !on_device) {
-        if (is_in_program(address)) return;
+        if (!write && (is_of_thread(address) || is_constant(address))) return;
         fault(place, "a kernel %s host memory at %p", write ? "writes" : "reads", address);
     }
     if (aligned && reinterpret_cast<uintptr_t>(address) % bytes != 0)
@@ -185,8 +199,16 @@ static void access(const void *address, size_t bytes, bool write, bool aligned, 
         access_device(at, bytes, write, place);
 }
 
+static void check_shared(const void *address, const char *what, Place place)
+{
+    auto *at = static_cast<const unsigned char *>(address);
+    if (at < pal_shared_bytes || at >= pal_shared_bytes + sizeof pal_shared_bytes)
+        fault(place, "%s is given %p, which is not in shared memory", what, address);
+}
+
 void check_shared_read(const void *address, int bytes, const char *file, int line)
 {
+    check_shared(address, "ldmatrix", {nullptr, file, line});
     access(address, static_cast<size_t>(bytes), false, true, {nullptr, file, line});
 }
 
@@ -206,9 +228,19 @@ struct Copies {
 
 static Copies copies[1024];
 
+/* Of bytes that a copy of this thread is for; block 0 has never been. */
+static void set_writer(size_t offset, size_t bytes, uint32_t block)
+{
+    for (size_t cell = offset / 2; cell < (offset + bytes) / 2; cell++) {
+        shared_cells[cell].write.block = block;
+        shared_cells[cell].write.thread = static_cast<uint16_t>(current.thread);
+    }
+}
+
 void copy_async(void *shared, const void *global, int bytes, bool there, const char *file, int line)
 {
     Place place = {nullptr, file, line};
+    check_shared(shared, "an asynchronous copy", place);
     Copy copy = {static_cast<unsigned char *>(shared), {}, static_cast<size_t>(bytes), place};
     access(shared, copy.count, true, true, place);
     if (there) {
@@ -218,8 +250,7 @@ void copy_async(void *shared, const void *global, int bytes, bool there, const c
         memcpy(copy.bytes, global, copy.count);
     }
     auto offset = static_cast<size_t>(copy.to - pal_shared_bytes);
-    for (size_t cell = offset / 2; cell < (offset + copy.count) / 2; cell++)
-        shared_cells[cell].write.block = 0; /* nothing is there yet */
+    set_writer(offset, copy.count, UNDER_WAY);
     copies[current.thread].begun.push_back(copy);
 }
 
@@ -236,6 +267,7 @@ void copy_async_wait(int pending)
     while (own.groups.size() > static_cast<size_t>(pending)) {
         for (const Copy &copy : own.groups.front()) {
             auto offset = static_cast<size_t>(copy.to - pal_shared_bytes);
+            set_writer(offset, copy.count, 0);
             if (checks_are_compiled_in) access_shared(offset, copy.count, true, copy.place);
             memcpy(copy.to, copy.bytes, copy.count);
         }
@@ -314,10 +346,29 @@ void __ubsan_handle_type_mismatch_v1_abort(const MismatchedAddress *place, uintp
                      "unaligned: an address is not a multiple of the size of what is there");
 }
 
-/* Of the flags that guard local statics of host code. */
-char __tsan_atomic8_load(const volatile char *address, int);
-char __tsan_atomic8_load(const volatile char *address, int)
-{
-    return __atomic_load_n(address, __ATOMIC_ACQUIRE);
-}
+/* Of host code: flags that guard local statics, counts of references. Kernels use none. */
+#define CUDA_EMULATION_ATOMICS(bits, T)                              \
+    T __tsan_atomic##bits##_load(const volatile T *at, int);         \
+    T __tsan_atomic##bits##_load(const volatile T *at, int)          \
+    {                                                                \
+        return __atomic_load_n(at, __ATOMIC_SEQ_CST);                \
+    }                                                                \
+    void __tsan_atomic##bits##_store(volatile T *at, T value, int);  \
+    void __tsan_atomic##bits##_store(volatile T *at, T value, int)   \
+    {                                                                \
+        __atomic_store_n(at, value, __ATOMIC_SEQ_CST);               \
+    }                                                                \
+    T __tsan_atomic##bits##_fetch_add(volatile T *at, T value, int); \
+    T __tsan_atomic##bits##_fetch_add(volatile T *at, T value, int)  \
+    {                                                                \
+        return __atomic_fetch_add(at, value, __ATOMIC_SEQ_CST);      \
+    }                                                                \
+    T __tsan_atomic##bits##_fetch_sub(volatile T *at, T value, int); \
+    T __tsan_atomic##bits##_fetch_sub(volatile T *at, T value, int)  \
+    {                                                                \
+        return __atomic_fetch_sub(at, value, __ATOMIC_SEQ_CST);      \
+    }
+CUDA_EMULATION_ATOMICS(8, char)
+CUDA_EMULATION_ATOMICS(32, int)
+CUDA_EMULATION_ATOMICS(64, long)
 }

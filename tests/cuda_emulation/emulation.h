@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <mutex>
 
 namespace emulation {
 
@@ -48,8 +49,9 @@ struct Allocation {
 
 /* Whether the address is in the range that device memory is taken from. */
 bool is_device_address(const void *address);
-/* The live or freed allocation that the address lies in, or the last before it; may be NULL. */
+/* The live or freed allocation that the address lies in, or the nearest; may be NULL. */
 Allocation *allocation_near(const void *address);
+bool lies_in(const void *address, size_t bytes, const Allocation *a);
 bool is_pinned(const void *address, size_t bytes);
 
 /* An operation's bytes must lie in one allocation that lives, and have been written where they are
@@ -60,7 +62,16 @@ void check_operand(const void *address, size_t bytes, bool reads, bool writes, c
 void open_device_memory();
 void close_device_memory();
 
+/* Whether the address is behind the end of the fibre's stack. */
+bool is_stack_guard(const void *address);
+
 /* --- runtime.cc: streams ---------------------------------------------------------------------- */
+
+/* Held by every call of the runtime: a program may have threads beside its main one. */
+extern std::recursive_mutex lock;
+
+/* Keeps the error for cudaGetLastError, as the runtime does, and returns it. */
+cudaError_t failing(cudaError_t error);
 
 /* All that was begun on any stream has ended after it. */
 void run_everything();
@@ -93,6 +104,13 @@ struct Current {
 };
 
 extern Current current;
+
+/* This thread of the program runs a kernel; what others do meanwhile is host code. */
+extern thread_local constinit bool runs_kernel;
+
+/* Whether the address is of what a kernel may read though it is in host memory: threadIdx and its
+ * like, and what lanes exchange. */
+bool is_of_thread(const void *address);
 
 /* --- checker.cc ------------------------------------------------------------------------------- */
 

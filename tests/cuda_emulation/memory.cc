@@ -32,6 +32,7 @@ struct DeviceMemory {
 static bool host_access_allowed() { return setting("CUDA_EMULATION_HOST_ACCESS", 0) != 0; }
 
 static void say_who_touched(int, siginfo_t *info, void *);
+static void report_leaks();
 
 static void *reserve(size_t bytes)
 {
@@ -50,9 +51,17 @@ static DeviceMemory &memory()
         auto *made = new DeviceMemory{};
         made->base = static_cast<unsigned char *>(reserve(RANGE));
         made->open = host_access_allowed();
+        made->used = GAP;
+        if (setting("CUDA_EMULATION_LEAKS", 0) != 0) atexit(report_leaks);
         return made;
     }();
     return *memory;
+}
+
+static void report_leaks()
+{
+    for (auto &[start, a] : memory().allocations)
+        if (a.live) fault({}, "%zu bytes of device memory are never freed", a.bytes);
 }
 
 bool is_device_address(const void *address)
@@ -67,9 +76,20 @@ Allocation *allocation_near(const void *address)
     static Allocation *last; /* most accesses are where the one before was */
     auto *at = static_cast<const unsigned char *>(address);
     if (last != nullptr && at >= last->start && at < last->start + last->bytes) return last;
+    if (all.empty()) return nullptr;
     auto after = all.upper_bound(at);
-    if (after == all.begin()) return nullptr;
-    return last = &std::prev(after)->second;
+    if (after == all.begin()) return &after->second;
+    Allocation *before = &std::prev(after)->second;
+    if (at < before->start + before->bytes) return last = before;
+    bool nearer_after =
+        after != all.end() && after->first - at < at - (before->start + before->bytes);
+    return nearer_after ? &after->second : before;
+}
+
+bool lies_in(const void *address, size_t bytes, const Allocation *a)
+{
+    auto *at = static_cast<const unsigned char *>(address);
+    return a != nullptr && at >= a->start && at + bytes <= a->start + a->bytes;
 }
 
 bool is_pinned(const void *address, size_t bytes)
@@ -87,48 +107,61 @@ void check_operand(const void *address, size_t bytes, bool reads, bool writes, c
     if (bytes == 0) return;
     Allocation *a = is_device_address(address) ? allocation_near(address) : nullptr;
     auto *at = static_cast<const unsigned char *>(address);
-    if (a == nullptr || at + bytes > a->start + a->bytes)
+    if (!lies_in(address, bytes, a))
         fault({}, "%s: %zu bytes at %p are not within one allocation of device memory", what, bytes,
               address);
     if (!a->live) fault({}, "%s: freed device memory", what);
     size_t first = static_cast<size_t>(at - a->start);
-    for (size_t i = first; reads && is_checked() && i < first + bytes; i++)
-        if (!a->written[i])
-            fault({}, "%s reads never-written device memory: byte %zu of %zu", what, i, a->bytes);
+    if (reads && is_checked()) {
+        const void *unwritten = memchr(a->written + first, 0, bytes);
+        if (unwritten != nullptr)
+            fault({}, "%s reads never-written device memory: byte %td of %zu", what,
+                  static_cast<const uint8_t *>(unwritten) - a->written, a->bytes);
+    }
     if (writes) memset(a->written + first, 1, bytes);
 }
 
 /* --- the host and device memory --------------------------------------------------------------- */
 
-void open_device_memory()
-{
-    DeviceMemory &m = memory();
-    if (m.open || m.used == 0) return;
-    mprotect(m.base, m.used, PROT_READ | PROT_WRITE);
-    m.open = true;
-}
-
 /* Again and again: test frameworks have handlers of their own. */
 static void listen_for_touches()
 {
+    /* Where a stack overflows, nothing can be called on it. */
+    constexpr size_t BYTES = 64 * 1024;
+    static thread_local stack_t other = {};
+    if (other.ss_sp == nullptr) {
+        other.ss_sp = malloc(BYTES);
+        other.ss_size = BYTES;
+        sigaltstack(&other, nullptr);
+    }
     struct sigaction action = {};
     action.sa_sigaction = say_who_touched;
-    action.sa_flags = SA_SIGINFO | SA_RESETHAND;
+    action.sa_flags = SA_SIGINFO | SA_RESETHAND | SA_ONSTACK;
     sigaction(SIGSEGV, &action, nullptr);
+}
+
+void open_device_memory()
+{
+    DeviceMemory &m = memory();
+    listen_for_touches();
+    if (m.open) return;
+    mprotect(m.base, m.used, PROT_READ | PROT_WRITE);
+    m.open = true;
 }
 
 void close_device_memory()
 {
     DeviceMemory &m = memory();
-    if (!m.open || m.used == 0 || host_access_allowed()) return;
+    if (!m.open || host_access_allowed()) return;
     mprotect(m.base, m.used, PROT_NONE);
     m.open = false;
-    listen_for_touches();
 }
 
 static void say_who_touched(int, siginfo_t *info, void *)
 {
     void *calls[16];
+    if (runs_kernel && is_stack_guard(info->si_addr))
+        fault({}, "the stack of a thread overflows: it has more than 256 KiB of local variables");
     if (!is_device_address(info->si_addr)) return; /* comes again, with the usual end */
     Allocation *a = allocation_near(info->si_addr);
     fprintf(stderr, "cuda emulation: host code touched device memory at %p", info->si_addr);
@@ -174,16 +207,18 @@ using namespace emulation;
 
 cudaError_t cudaMalloc(void **start, size_t bytes)
 {
+    std::lock_guard guard(lock);
     *start = nullptr;
     if (bytes == 0) return cudaSuccess;
     Allocation *a = bytes < RANGE ? take(bytes) : nullptr;
-    if (a == nullptr) return cudaErrorMemoryAllocation;
+    if (a == nullptr) return failing(cudaErrorMemoryAllocation);
     *start = a->start;
     return cudaSuccess;
 }
 
 cudaError_t cudaFree(void *start)
 {
+    std::lock_guard guard(lock);
     run_everything();
     if (start == nullptr) return cudaSuccess;
     Allocation *a = is_device_address(start) ? allocation_near(start) : nullptr;
@@ -195,17 +230,15 @@ cudaError_t cudaFree(void *start)
     free(a->cells);
     a->written = nullptr;
     a->cells = nullptr;
-    /* Mapped anew, the pages are gone with their tables, which protecting would walk over. */
-    mmap(a->start, (a->bytes + PAGE - 1) / PAGE * PAGE,
-         memory().open ? PROT_READ | PROT_WRITE : PROT_NONE,
-         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    madvise(a->start, (a->bytes + PAGE - 1) / PAGE * PAGE, MADV_DONTNEED);
     return cudaSuccess;
 }
 
 cudaError_t cudaMallocHost(void **start, size_t bytes)
 {
+    std::lock_guard guard(lock);
     *start = malloc(bytes > 0 ? bytes : 1);
-    if (*start == nullptr) return cudaErrorMemoryAllocation;
+    if (*start == nullptr) return failing(cudaErrorMemoryAllocation);
     memset(*start, 0xff, bytes);
     memory().pinned[static_cast<unsigned char *>(*start)] = bytes;
     return cudaSuccess;
@@ -213,6 +246,7 @@ cudaError_t cudaMallocHost(void **start, size_t bytes)
 
 cudaError_t cudaFreeHost(void *start)
 {
+    std::lock_guard guard(lock);
     run_everything();
     if (start == nullptr) return cudaSuccess;
     if (memory().pinned.erase(static_cast<unsigned char *>(start)) == 0)
@@ -223,6 +257,7 @@ cudaError_t cudaFreeHost(void *start)
 
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
 {
+    std::lock_guard guard(lock);
     *total = setting("CUDA_EMULATION_MEMORY", 4ull << 30);
     *free_bytes = *total - memory().live;
     return cudaSuccess;

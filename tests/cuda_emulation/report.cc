@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <dlfcn.h>
-#include <unistd.h>
 
 #include <cstdarg>
 #include <cstdio>
@@ -23,8 +22,8 @@ static void print_symbol(const void *address, const char *options)
     char command[512], line[512];
     if (address == nullptr || dladdr(address, &found) == 0) return;
     auto offset = static_cast<const char *>(address) - static_cast<const char *>(found.dli_fbase);
-    snprintf(command, sizeof command, "addr2line -C -p %s -e /proc/%d/exe 0x%lx 2>/dev/null",
-             options, static_cast<int>(getpid()), static_cast<unsigned long>(offset));
+    snprintf(command, sizeof command, "addr2line -C -p %s -e '%s' 0x%lx 2>/dev/null", options,
+             found.dli_fname, static_cast<unsigned long>(offset));
     FILE *pipe = popen(command, "r");
     if (pipe == nullptr) return;
     while (fgets(line, sizeof line, pipe) != nullptr) fprintf(stderr, "    %s", line);
@@ -49,9 +48,8 @@ void fault(Place place, const char *format, ...)
     vfprintf(stderr, format, arguments);
     fprintf(stderr, "\n");
     va_end(arguments);
-    const Launch *launch = current.launch;
-    if (launch != nullptr) print_thread();
-    current.launch = nullptr;
+    if (runs_kernel) print_thread();
+    runs_kernel = false;
     if (place.file != nullptr) fprintf(stderr, "  at %s:%d\n", place.file, place.line);
     if (place.address != nullptr) {
         fprintf(stderr, "  at\n");

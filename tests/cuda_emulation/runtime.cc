@@ -23,6 +23,7 @@ struct Step {
 struct CUstream_st {
     std::deque<Step> steps;
     uint64_t begun, done;
+    bool destroyed; /* and kept: events that were recorded on it may still be asked */
 };
 
 struct CUevent_st {
@@ -35,11 +36,11 @@ namespace emulation {
 
 constexpr size_t MOST_STEPS = 4096;
 
-static std::recursive_mutex lock; /* a program may have threads beside its main one */
+std::recursive_mutex lock;
 static std::vector<cudaStream_t> streams;
-static cudaError_t last_error = cudaSuccess;
+static thread_local cudaError_t last_error = cudaSuccess;
 
-static cudaError_t failing(cudaError_t error)
+cudaError_t failing(cudaError_t error)
 {
     if (error != cudaSuccess) last_error = error;
     return error;
@@ -75,6 +76,7 @@ void run_everything()
 static cudaError_t add_step(cudaStream_t stream, Step step)
 {
     if (stream == nullptr) fault({}, "the default stream is used; every call names its stream");
+    if (stream->destroyed) fault({}, "a destroyed stream is used");
     stream->steps.push_back(std::move(step));
     stream->begun++;
     if (stream->steps.size() > MOST_STEPS) run_until(stream, stream->begun);
@@ -217,8 +219,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
     std::lock_guard guard(lock);
     run_until(stream, stream->begun);
-    std::erase(streams, stream);
-    delete stream;
+    stream->destroyed = true;
     return cudaSuccess;
 }
 
@@ -284,6 +285,10 @@ static void copy(void *to, const void *from, size_t bytes)
 {
     if (is_device_address(from)) check_operand(from, bytes, true, false, "a copy");
     if (is_device_address(to)) check_operand(to, bytes, false, true, "a copy");
+    auto *first = static_cast<const unsigned char *>(to);
+    auto *second = static_cast<const unsigned char *>(from);
+    if (first < second + bytes && second < first + bytes)
+        fault({}, "a copy's ranges overlap: %zu bytes, %td apart", bytes, first - second);
     memcpy(to, from, bytes);
 }
 

@@ -66,6 +66,7 @@ struct cublasLtMatrixLayoutOpaque_t {
 };
 struct cublasLtMatmulPreferenceOpaque_t {
     uint64_t workspace_bytes;
+    uint32_t alignments[4]; /* of a, b, c, d */
 };
 typedef cublasLtContext *cublasLtHandle_t;
 typedef cublasLtMatmulDescOpaque_t *cublasLtMatmulDesc_t;

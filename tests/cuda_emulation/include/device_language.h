@@ -104,7 +104,17 @@ template <typename T> T from_lane(const unsigned char *brought, int lane)
     return value;
 }
 
-inline int lane() { return static_cast<int>(threadIdx.x % warpSize); }
+int lane();
+int lanes(); /* of this thread's warp: fewer than 32 in a block's last one */
+[[noreturn]] void no_such_lane(int lane, const char *file, int line);
+
+/* What every lane may read of what lane `from` brought. */
+template <typename T> T shuffled(unsigned mask, T value, int from, const char *file, int line)
+{
+    const unsigned char *all = exchange(mask, &value, sizeof value, "shuffle", file, line);
+    if (from >= lanes()) no_such_lane(from, file, line);
+    return from_lane<T>(all, from);
+}
 
 } // namespace emulation
 
@@ -114,40 +124,36 @@ inline void __syncwarp(unsigned mask = 0xffffffffu, CUDA_EMULATION_HERE)
     emulation::wait_for_warp(mask, file, line);
 }
 
+/* A lane whose partner lies outside of its `width` lanes, a power of two, gets its own value. */
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int lane, int width = warpSize, CUDA_EMULATION_HERE)
 {
-    const unsigned char *all =
-        emulation::exchange(mask, &value, sizeof value, "shuffle", file, line);
     int first = emulation::lane() / width * width;
-    return emulation::from_lane<T>(all, first + lane % width);
+    return emulation::shuffled(mask, value, first + (lane & (width - 1)), file, line);
 }
 
 template <typename T>
 T __shfl_xor_sync(unsigned mask, T value, int bits, int width = warpSize, CUDA_EMULATION_HERE)
 {
-    const unsigned char *all =
-        emulation::exchange(mask, &value, sizeof value, "shuffle", file, line);
     int own = emulation::lane(), other = own ^ bits;
-    return emulation::from_lane<T>(all, other / width > own / width ? own : other);
+    bool outside = other / width > own / width;
+    return emulation::shuffled(mask, value, outside ? own : other, file, line);
 }
 
 template <typename T>
 T __shfl_down_sync(unsigned mask, T value, unsigned step, int width = warpSize, CUDA_EMULATION_HERE)
 {
-    const unsigned char *all =
-        emulation::exchange(mask, &value, sizeof value, "shuffle", file, line);
     int own = emulation::lane(), other = own + static_cast<int>(step);
-    return emulation::from_lane<T>(all, other / width > own / width ? own : other);
+    bool outside = other / width > own / width;
+    return emulation::shuffled(mask, value, outside ? own : other, file, line);
 }
 
 template <typename T>
 T __shfl_up_sync(unsigned mask, T value, unsigned step, int width = warpSize, CUDA_EMULATION_HERE)
 {
-    const unsigned char *all =
-        emulation::exchange(mask, &value, sizeof value, "shuffle", file, line);
     int own = emulation::lane(), other = own - static_cast<int>(step);
-    return emulation::from_lane<T>(all, other < own / width * width ? own : other);
+    bool outside = other < own / width * width;
+    return emulation::shuffled(mask, value, outside ? own : other, file, line);
 }
 
 inline unsigned __ballot_sync(unsigned mask, int predicate, CUDA_EMULATION_HERE)
@@ -155,7 +161,7 @@ inline unsigned __ballot_sync(unsigned mask, int predicate, CUDA_EMULATION_HERE)
     int mine = predicate != 0;
     const unsigned char *all = emulation::exchange(mask, &mine, sizeof mine, "ballot", file, line);
     unsigned votes = 0;
-    for (int lane = 0; lane < warpSize; lane++)
+    for (int lane = 0; lane < emulation::lanes(); lane++)
         votes |= static_cast<unsigned>(emulation::from_lane<int>(all, lane)) << lane;
     return votes;
 }

@@ -90,7 +90,7 @@ static __device__ __forceinline__ void product_nt(Fragment<N> &c, const float *a
 {
     const float *a0 = a + fragment_row(0) * a_row, *a1 = a + fragment_row(2) * a_row;
     b += fragment_column(0, 0) * b_row;
-#pragma unroll 2
+#pragma unroll 1
     for (int k = 0; k < K; k += 4) {
         float4 upper = load_four(a0 + k), lower = load_four(a1 + k);
 #pragma unroll
@@ -126,7 +126,7 @@ static __device__ __forceinline__ void product_nn(Fragment<N> &c, const float *a
 {
     const float *a0 = a + fragment_row(0) * a_row, *a1 = a + fragment_row(2) * a_row;
     b += fragment_column(0, 0);
-#pragma unroll 2
+#pragma unroll 1
     for (int k = 0; k < K; k += 4) {
         float4 upper = load_four(a0 + k), lower = load_four(a1 + k);
         add_outer<N>(c, upper.x, lower.x, b + k * b_row);

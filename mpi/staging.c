@@ -66,19 +66,6 @@ static Status choose(const Group *world, const Device *device, DeviceMpi wish, b
     return PAL_OK;
 }
 
-/* Whether the device shares its memory; the same on every rank, or nothing would fit together. */
-static Status agree_on_kind(const Group *world, const Device *device)
-{
-    unsigned char kinds[2] = {device->shares_memory, !device->shares_memory};
-    group_or(world, kinds, 2);
-    if (kinds[0] == 0 || kinds[1] == 0) return PAL_OK;
-    PAL_FAIL(
-        PAL_ERROR_CONFIG,
-        "some ranks compute on CPUs and others not (here: %s); set device.name = cpu, or start "
-        "ranks only where there is a GPU",
-        device->op->name);
-}
-
 static void point_to(Grid *grid, Staging *staging)
 {
     Group *const groups[] = {&grid->world,  &grid->data, &grid->pipeline,
@@ -100,7 +87,6 @@ Status grid_use_device(Grid *grid, Device *device, Arena *arena, DeviceMpi wish)
 {
     bool direct;
     grid_forget_device(grid);
-    PAL_TRY(agree_on_kind(&grid->world, device));
     if (device->shares_memory) return PAL_OK;
     PAL_TRY(choose(&grid->world, device, wish, &direct));
     device->mpi_reaches_it = direct;
@@ -134,15 +120,15 @@ void staging_wait(Staging *staging, int64_t mark)
     staging->ended = mark;
 }
 
+/* Copies are done in the order in which they were begun: when the numbers of this piece are there,
+ * those of the last one that lay in `receive` have left it. */
 static void move_piece(Staging *staging, const PieceWork *work, const void *context, int64_t piece,
                        int64_t downloaded)
 {
     int slot = (int)(piece % STAGING_SLOTS);
     staging_wait(staging, downloaded);
-    staging_wait(staging, staging->uploaded[slot]);
     work->move(context, piece, staging->receive[slot], staging->send[slot]);
     work->upload(context, staging->device, piece, staging->receive[slot]);
-    staging->uploaded[slot] = staging_mark(staging);
 }
 
 void staging_run(Staging *staging, const PieceWork *work, const void *context)

@@ -35,8 +35,8 @@ typedef enum DeviceMpi { DEVICE_MPI_AUTO, DEVICE_MPI_DIRECT, DEVICE_MPI_STAGED }
 /* Collective over all ranks, once the device is there and before anything is created for its
  * numbers; holds for the groups of the grid now and after grid_create(). Takes the memory for
  * pieces from the arena and says in the log what was chosen; sets device->mpi_reaches_it. The
- * device outlives the use. Errors (configuration): `direct` where MPI does not say that it can, or
- * ranks with different kinds of devices. */
+ * device, of one kind on all ranks, outlives the use. Error (configuration): `direct` where MPI does
+ * not say that it can. */
 Status grid_use_device(Grid *grid, Device *device, Arena *arena, DeviceMpi wish);
 
 /* Local. Back to numbers in host memory; before the arena and the device are destroyed. */
@@ -52,9 +52,8 @@ typedef struct Staging {
     Device *device; /* borrowed */
     bool direct;
     Real *send[STAGING_SLOTS], *receive[STAGING_SLOTS]; /* (STAGING_NUMBERS) each, the arena's */
-    int64_t uploaded[STAGING_SLOTS]; /* marks: from then on `receive` may be written again */
-    int64_t newest, ended;           /* marks: set last; known to have been reached */
-    Transfer *first, *last;          /* begun, not yet handed over to MPI (transfers.h) */
+    int64_t newest, ended;  /* marks: set last; known to have been reached */
+    Transfer *first, *last; /* begun, not yet handed over to MPI (transfers.h) */
 } Staging;
 
 /* What has been begun so far, and the wait for it. */

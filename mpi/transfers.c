@@ -20,7 +20,6 @@ void group_reserve(const Group *group, Arena *arena, Transfer *transfer, int64_t
     if (!group_needs_room(group)) return;
     transfer->room = arena_host(arena, PURPOSE_EXCHANGE, checked_size(numbers) * sizeof(Real));
     transfer->numbers_of_room = numbers;
-    transfer->arrives = transfer->room;
 }
 
 void group_reserve_message(const Group *group, Arena *arena, Transfer *transfer, int64_t numbers)
@@ -38,13 +37,15 @@ static bool goes_through_host(const Transfer *t)
     return !(staging->direct && message);
 }
 
+static Real *arrivals(const Transfer *t) { return t->room + t->sent; }
+
 /* --- to MPI ----------------------------------------------------------------------------------- */
 
 static void ask_mpi(Transfer *t)
 {
     bool host = goes_through_host(t);
     const Real *from = host ? t->room : t->from;
-    Real *to = host ? t->arrives : t->to;
+    Real *to = host ? arrivals(t) : t->to;
     int sent = checked_int(t->sent), received = checked_int(t->received);
     MPI_Comm comm = t->group->comm;
     switch (t->call) {
@@ -86,14 +87,12 @@ static void queue(Staging *staging, Transfer *t)
     staging->last = t;
 }
 
-/* What is sent lies at the beginning of the room and what arrives at its end, so that a transfer
- * that is like the one before need not wait for the copy of what had arrived. */
+/* Copies are done in the order in which they were begun, so what had arrived in the room before has
+ * left it when what is sent is there. */
 static void begin_download(Staging *staging, Transfer *t)
 {
     if (t->sent + t->received > t->numbers_of_room)
         status_assert_failed(__FILE__, __LINE__, "room that was reserved for a transfer");
-    if (t->room + t->sent > t->arrives) staging_wait(staging, t->uploaded);
-    t->arrives = t->room + (t->numbers_of_room - t->received);
     t->ready = t->uploaded;
     if (t->sent == 0) return;
     staging->device->op->download_begin(staging->device, t->room, numbers_at(t->from, t->sent));
@@ -181,7 +180,7 @@ static void end(Transfer *t)
     t->active = false;
     if (!goes_through_host(t) || t->received == 0) return;
     Staging *staging = t->group->staging;
-    staging->device->op->upload_begin(staging->device, numbers_at(t->to, t->received), t->arrives);
+    staging->device->op->upload_begin(staging->device, numbers_at(t->to, t->received), arrivals(t));
     t->uploaded = staging_mark(staging);
 }
 

@@ -42,9 +42,8 @@ struct Transfer {
     int peer;
 
     /* Of a device that is apart from MPI. */
-    Real *room; /* (numbers_of_room) host memory, the arena's */
+    Real *room; /* (numbers_of_room) host memory, the arena's: what is sent, then what arrives */
     int64_t numbers_of_room;
-    Real *arrives;    /* in it: where MPI writes, or has written */
     int64_t ready;    /* mark: from then on MPI may read and write */
     int64_t uploaded; /* mark: from then on what has arrived may be written over */
     Transfer *next;   /* in the queue */

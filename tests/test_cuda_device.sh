@@ -38,14 +38,25 @@ only_rank_1_has() {
 }
 ranks_are_equal() { palimpsest=$program; }
 
-wants_gpu=(train "$inputs/tiny.ini" --run refused --set device.name=cuda)
+# ends_with STATUS WORDS... -- SETTINGS...: a training on $on ranks, with a message that has the words.
+ends_with() {
+    local expected=$1 words ranks
+    shift
+    take_words "$@"
+    shift $((${#words[@]} + 1))
+    for ranks in ${on:-1}; do
+        run "$ranks" train "$inputs/tiny.ini" --run ended "$@"
+        ended "$expected" "$ranks ranks" "$@"
+    done
+}
 
 # no_gpu WORDS... -- ASSIGNMENTS...: with a device asked for it is an error; auto goes on.
 no_gpu() {
     local words ranks name=auto-$checks
     take_words "$@"
     shift $((${#words[@]} + 1))
-    with "$@" -- eval 'on="1 2" refused 69 "${words[@]}" "set device.name = cpu" -- "${wants_gpu[@]}"'
+    with on=2 "$@" -- ends_with 69 "rank 0 on $(hostname): " "${words[@]}" \
+        "set device.name = cpu" -- --set device.name=cuda
     with "$@" -- train 2 "$name"
     file_says "$name/log.txt" "no GPU is used: rank 0 on $(hostname)" "${words[@]}" \
         "device: cpu (auto: no GPU can be used), 2 ranks x 1 thread"
@@ -66,6 +77,8 @@ takes_the_gpu() {
 }
 
 where_there_is_none() {
+    with CUDA_EMULATION_DEVICES=nodriver -- ends_with 69 "there is no NVIDIA driver" \
+        "set device.name = cpu" -- --set device.name=cuda
     no_gpu "there is no NVIDIA driver" -- CUDA_EMULATION_DEVICES=nodriver
     no_gpu "the NVIDIA driver is there, but no GPU;" -- CUDA_EMULATION_DEVICES=0
     no_gpu "no GPU (CUDA_VISIBLE_DEVICES is \"7\")" -- CUDA_EMULATION_DEVICES=0 \
@@ -93,19 +106,18 @@ several_ranks() {
     train 2 one-without
     file_says one-without/log.txt "no GPU is used: rank 1 on $(hostname): the NVIDIA driver is" \
         "device: cpu (auto: no GPU can be used), 2 ranks x 1 thread"
-    on=2 refused 69 "rank 1 on $(hostname)" "no GPU" -- "${wants_gpu[@]}"
+    on=2 ends_with 69 "rank 1 on $(hostname): " "no GPU" -- --set device.name=cuda
     ranks_are_equal
 }
 
 # Room for the library of products, not for the model; then for all but one rank's.
 out_of_memory() {
-    local larger=(--set model.width=512 --set model.feed_forward=2048)
-    local words=("out of memory on the cuda device" "bytes are missing for" "the run needs"
-        "emulated GPU" "GiB free at the start" "try more ranks")
-    with CUDA_EMULATION_MEMORY=60000000 -- eval \
-        'on="1 2" refused 69 "${words[@]}" -- "${wants_gpu[@]}" "${larger[@]}"'
+    local larger=(--set model.width=512 --set model.heads=8 --set model.feed_forward=2048)
+    local message=("out of memory on the cuda device" "bytes are missing for" "the run needs"
+        "0.056 GiB of the GPU were free at the start" "try more ranks")
+    with on="1 2" CUDA_EMULATION_MEMORY=60000000 -- ends_with 69 "${message[@]}" -- "${larger[@]}"
     only_rank_1_has CUDA_EMULATION_MEMORY=60000000
-    on=2 refused 69 "${words[@]}" -- "${wants_gpu[@]}" "${larger[@]}"
+    on=2 ends_with 69 "${message[@]}" -- "${larger[@]}"
     ranks_are_equal
 }
 
@@ -126,10 +138,17 @@ bench_is_exact() {
         'BEGIN { exit !(forward > 0.02 * all && backward > 0.04 * all) }'
 }
 
+heads_too_wide() {
+    on=2 ends_with 78 "heads of up to 128 channels, here they have 256" "set more heads" -- \
+        --set model.width=512 --set model.heads=2
+    train 1 wide --set model.width=512 --set model.heads=2 --set device.name=cpu
+}
+
 prepare_inputs
 takes_the_gpu
 where_there_is_none
 several_ranks
 out_of_memory
+heads_too_wide
 bench_is_exact
 finish

@@ -329,6 +329,69 @@ static void transfers_come_between_operations(void **state)
     assert_on_all_ranks(good);
 }
 
+/* Without anything that makes the device come to rest: calls that wait find what the device was
+ * asked for, and it finds what they have received. */
+static void calls_come_between_operations(void **state)
+{
+    (void)state;
+    enum { COUNT = 64 };
+    int ranks = grid.world.size, rank = grid.world.rank;
+    const int64_t all = (int64_t)ranks * COUNT;
+    const Group *world = &grid.world;
+    Real numbers[MOST_RANKS * COUNT] = {0};
+    if (ranks == 1) return;
+    Real *part = on_device(numbers, COUNT), *gathered = on_device(numbers, all);
+    Real *exchanged = on_device(numbers, all), *sum = on_device(numbers, COUNT);
+    fill(numbers, COUNT, rank);
+    const Real *fresh = on_device(numbers, COUNT);
+    copy(part, fresh, COUNT);
+    group_all_gather(world, TRAFFIC_MEMORY, gathered, part, COUNT);
+    copy(part, gathered, COUNT); /* of rank 0 */
+    group_exchange(world, TRAFFIC_ACTIVATIONS, (RankBlocks){exchanged, COUNT, COUNT},
+                   (RankBlocks){part, 0, COUNT}, 1, COUNT);
+    int other = rank == 0 ? 1 : 0;
+    copy(sum, exchanged + (int64_t)other * COUNT, COUNT);
+    group_sum(world, TRAFFIC_GRADIENTS, sum, COUNT);
+    copy(part, sum, COUNT);
+    group_all_gather(world, TRAFFIC_MEMORY, gathered, part, COUNT);
+    read_back(numbers, gathered, all);
+    bool good = true;
+    for (int i = 0; i < all; i++)
+        good = good && numbers[i] == (Real)ranks * whole_number(0, i % COUNT);
+    assert_on_all_ranks(good);
+}
+
+/* Through the same room, of a rank that only receives: what has arrived first is on its way up. */
+static void messages_follow_each_other(void **state)
+{
+    (void)state;
+    enum { COUNT = 30, MESSAGES = 3 };
+    int rank = grid.world.rank;
+    const Real zeros[COUNT] = {0};
+    Transfer transfer = {0};
+    if (grid.world.size == 1) return;
+    group_reserve_message(&grid.world, arena, &transfer, COUNT);
+    Real *there[MESSAGES], numbers[COUNT];
+    for (int n = 0; n < MESSAGES; n++) {
+        fill(numbers, COUNT, n);
+        there[n] = on_device(rank == 0 ? numbers : zeros, COUNT);
+    }
+    for (int n = 0; n < MESSAGES && rank < 2; n++) {
+        if (rank == 0)
+            group_send_begin(&grid.world, TRAFFIC_PIPELINE, &transfer, there[n], COUNT, 1);
+        else
+            group_receive_begin(&grid.world, TRAFFIC_PIPELINE, &transfer, there[n], COUNT, 0);
+        group_wait(&transfer);
+    }
+    bool good = true;
+    for (int n = 0; n < MESSAGES; n++) {
+        read_back(numbers, there[n], COUNT);
+        for (int i = 0; i < COUNT; i++)
+            good = good && numbers[i] == (rank < 2 ? whole_number(n, i) : 0);
+    }
+    assert_on_all_ranks(good);
+}
+
 /* A rank waits for a message that the other sends only when it has what both have begun: nothing
  * that was begun may stay behind. */
 static void what_is_begun_does_not_wait_for_others(void **state)
@@ -502,6 +565,8 @@ int main(void)
         cmocka_unit_test(a_begun_gather_takes_its_part_from_anywhere),
         cmocka_unit_test(neighbours_send_and_receive),
         cmocka_unit_test(transfers_come_between_operations),
+        cmocka_unit_test(calls_come_between_operations),
+        cmocka_unit_test(messages_follow_each_other),
         cmocka_unit_test(what_is_begun_does_not_wait_for_others),
         cmocka_unit_test(bytes_are_those_of_the_formulas),
         cmocka_unit_test(a_message_counts_for_its_sender),

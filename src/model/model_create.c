@@ -156,7 +156,8 @@ Status model_create(Model *model, Device *device, Arena *arena, const ModelOptio
     create_workspaces(model, arena);
     for (int l = 0; l < place->layers; l++) create_layer(model, arena, l);
     if (place->has_output) output_create(&model->output, arena, parameters, options, place, tensor);
-    if (reserve_scratch(model) != PAL_OK)
-        arena_lacks(arena, device->scratch_bytes, "attention's scratch");
+    Status status = reserve_scratch(model);
+    if (status != PAL_ERROR_UNAVAILABLE) return status;
+    arena_lacks(arena, device->scratch_bytes, "attention's scratch");
     return PAL_OK;
 }

@@ -178,13 +178,13 @@ static void describe_free(const Device *device, char *text, size_t size)
 {
     text[0] = '\0';
     if (device->free_bytes > 0)
-        snprintf(text, size, "; its %s had %.3f GiB free at the start", device->description,
+        snprintf(text, size, "; %.3f GiB of the GPU were free at the start",
                  (double)device->free_bytes * 0x1p-30);
 }
 
 Status arena_seal(Arena *arena)
 {
-    char parts[768], free_before[256];
+    char parts[768], free_before[64];
     arena->sealed = true;
     if (!arena->failed) return PAL_OK;
     describe_bytes(arena, parts, sizeof parts);

@@ -86,7 +86,8 @@ typedef struct DeviceOps {
 
     /* --- attention (attention_types.h; Rae et al. 2019 over Dai et al. 2019) --------------- */
     /* Takes the scratch that the three below need for these shapes (numbers are not looked at), so
-     * that later calls allocate nothing. Adds to device->scratch_bytes. Error: out of memory. */
+     * that later calls allocate nothing. Adds to device->scratch_bytes. Errors: out of memory (69);
+     * heads that this device cannot compute (78, for the same model on every rank). */
     Status (*reserve_attention)(Device *, const AttentionQueries *, const AttentionSource *,
                                 int num_sources);
     /* o = softmax(logits) v; lse: log of the sum of exp(logits), saved for backward.

@@ -26,7 +26,6 @@ enum {
 };
 
 typedef enum ResetMemory { RESET_DOCUMENT, RESET_NEVER } ResetMemory;
-typedef enum NumberType { NUMBER_FLOAT32, NUMBER_BFLOAT16 } NumberType;
 
 typedef enum DeviceName { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA } DeviceName;
 

@@ -92,22 +92,6 @@ static Status check_model(const ModelOptions *model)
     return PAL_OK;
 }
 
-/* Keys that are known, with the value that this version can do. */
-static Status check_supported(const Config *config)
-{
-    const struct {
-        bool lacking;
-        const char *asked, *instead;
-    } wishes[] = {
-        {config->train.type != NUMBER_FLOAT32, "train.type = bfloat16", "set train.type = float32"},
-    };
-    for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++)
-        if (wishes[i].lacking)
-            PAL_FAIL(PAL_ERROR_CONFIG, "%s is not in this version of palimpsest; %s",
-                     wishes[i].asked, wishes[i].instead);
-    return PAL_OK;
-}
-
 Status config_check(Config *config)
 {
     ModelOptions *model = &config->model;
@@ -119,7 +103,6 @@ Status config_check(Config *config)
     PAL_TRY(spread(model->compressed_memory, &config->counts.compressed_memory, model->layers,
                    "compressed_memory"));
     if (compresses(model)) PAL_TRY(check_compression(config));
-    PAL_TRY(check_supported(config));
 
     if (config->train.decay == 0) config->train.decay = config->train.updates;
     return PAL_OK;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "src/base/fatal.h"
+#include "src/tensor/bfloat16.h"
 
 size_t stored_size(StoredType type)
 {
@@ -18,23 +19,6 @@ size_t stored_size(StoredType type)
     case STORED_UINT16: return 2;
     }
     return 0;
-}
-
-static uint16_t bfloat16_of(float number)
-{
-    uint32_t bits;
-    memcpy(&bits, &number, sizeof bits);
-    bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
-    if (is_nan) return (uint16_t)(bits >> 16 | 0x40u);
-    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
-}
-
-static float of_bfloat16(uint16_t stored)
-{
-    uint32_t bits = (uint32_t)stored << 16;
-    float number;
-    memcpy(&number, &bits, sizeof number);
-    return number;
 }
 
 void stored_pack(StoredType type, void *bytes, const Real *numbers, int64_t count)
@@ -56,7 +40,7 @@ void stored_unpack(StoredType type, Real *numbers, const void *bytes, int64_t co
     const float *floats = bytes;
     const uint16_t *halves = bytes;
     if (type == STORED_BFLOAT16)
-        for (int64_t i = 0; i < count; i++) numbers[i] = of_bfloat16(halves[i]);
+        for (int64_t i = 0; i < count; i++) numbers[i] = float_of_bfloat16(halves[i]);
     else
         for (int64_t i = 0; i < count; i++) numbers[i] = floats[i];
 }

@@ -200,11 +200,11 @@ static void apart_download(Device *device, Real *to, Tensor from)
     protect(apart(device), PROT_NONE);
 }
 
-static void apart_copy_blocks(Device *device, Real *to, int64_t to_stride, const Real *from,
+static void apart_copy_blocks(Device *device, Tensor to, int64_t to_stride, Tensor from,
                               int64_t from_stride, int64_t blocks, int64_t length)
 {
     write_down(&apart(device)->operations,
-               (Task){TASK_COPY, to, from, to_stride, from_stride, blocks, length});
+               (Task){TASK_COPY, to.data, from.data, to_stride, from_stride, blocks, length});
 }
 
 static void apart_add(Device *device, Tensor y, Tensor x)

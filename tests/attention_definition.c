@@ -58,7 +58,7 @@ static void make_source(Problem *p, int number)
         return;
     }
     to->r = random_tensor(seed + 12, table_rows, width, 1);
-    to->r = tensor_2d(to->r.data, table_rows, width);
+    to->r = tensor_2d(tensor_reals(to->r), table_rows, width);
     add_input(p, &to->r, &to->dr);
     to->position_bias = random_tensor(seed + 13, c->heads, c->head_size, 1);
     add_input(p, &to->position_bias, &to->dposition_bias);
@@ -94,7 +94,7 @@ static void take_columns(Tensor part, Tensor whole, int64_t column)
 {
     int64_t n = part.dims[part.num_dims - 1], all = whole.dims[whole.num_dims - 1];
     for (int64_t i = 0; i < tensor_count(part); i++)
-        part.data[i] = whole.data[i / n * all + column + i % n];
+        tensor_reals(part)[i] = tensor_reals(whole)[i / n * all + column + i % n];
 }
 
 /* Rows from `row` on of a bias (H,E). */
@@ -102,7 +102,7 @@ static void take_rows(Tensor part, Tensor whole, int64_t row)
 {
     if (part.data == NULL) return;
     for (int64_t i = 0; i < tensor_count(part); i++)
-        part.data[i] = whole.data[row * whole.dims[1] + i];
+        tensor_reals(part)[i] = tensor_reals(whole)[row * whole.dims[1] + i];
 }
 
 Problem *problem_slice(const Problem *p, int first, int heads, AttentionCase *c)
@@ -132,9 +132,9 @@ void problem_destroy(Problem *p)
         free(p->inputs[i]->data);
         free(p->gradients[i]->data);
     }
-    free(p->o.data);
-    free(p->lse.data);
-    free(p->dout.data);
+    free(tensor_reals(p->o));
+    free(tensor_reals(p->lse));
+    free(tensor_reals(p->dout));
     free(p);
 }
 
@@ -170,17 +170,21 @@ static int64_t position_at(const AttentionSource *s, const Query *query, int64_t
     return table_row * s->r.dims[1] + query->column;
 }
 
-static double bias_at(Tensor bias, int64_t at) { return bias.data == NULL ? 0 : bias.data[at]; }
+static double bias_at(Tensor bias, int64_t at)
+{
+    return bias.data == NULL ? 0 : tensor_reals(bias)[at];
+}
 
 static double logit(const Problem *p, const Query *query, const AttentionSource *s, int64_t j)
 {
     int64_t size = p->c->head_size, column = query->column;
-    const Real *q = p->queries.q.data + query->at, *k = s->k.data + key_at(s, query, j);
+    const Real *q = tensor_reals(p->queries.q) + query->at,
+               *k = tensor_reals(s->k) + key_at(s, query, j);
     double sum = 0;
     for (int64_t e = 0; e < size; e++)
         sum += (q[e] + bias_at(p->queries.content_bias, column + e)) * (double)k[e];
-    if (s->r.data != NULL) {
-        const Real *r = s->r.data + position_at(s, query, j);
+    if (tensor_reals(s->r) != NULL) {
+        const Real *r = tensor_reals(s->r) + position_at(s, query, j);
         for (int64_t e = 0; e < size; e++)
             sum += (q[e] + bias_at(s->position_bias, column + e)) * (double)r[e];
     }
@@ -227,10 +231,10 @@ static void expect_output(const Problem *p, Expected *x, Query *query)
         const AttentionSource *s = &p->sources[n];
         for (int64_t j = 0; j < c->sources[n].slots; j++, slot++) {
             double kept = query->weights[slot] * dropout_factor(p, query, slot);
-            const Real *v = s->v.data + key_at(s, query, j);
+            const Real *v = tensor_reals(s->v) + key_at(s, query, j);
             for (int64_t e = 0; e < c->head_size; e++) {
                 x->o[query->at + e] += kept * v[e];
-                query->delta += kept * v[e] * p->dout.data[query->at + e];
+                query->delta += kept * v[e] * tensor_reals(p->dout)[query->at + e];
             }
             x->usage[n][query->row * s->k.dims[1] + j] +=
                 query->weights[slot] / c->heads / (c->counted[query->row] - c->first_query);
@@ -250,12 +254,14 @@ static void expect_source_gradients(const Problem *p, const Expected *x, const Q
 {
     const AttentionSource *s = &p->sources[n];
     Tensor content_bias = p->queries.content_bias;
-    const Real *q = p->queries.q.data + query->at, *dout = p->dout.data + query->at;
-    double *dq = expected_gradient(p, x, p->queries.q.data) + query->at;
-    double *dcontent_bias = expected_gradient(p, x, content_bias.data);
-    double *dposition_bias = expected_gradient(p, x, s->position_bias.data);
-    double *dk = expected_gradient(p, x, s->k.data), *dv = expected_gradient(p, x, s->v.data);
-    double *dr = expected_gradient(p, x, s->r.data);
+    const Real *q = tensor_reals(p->queries.q) + query->at,
+               *dout = tensor_reals(p->dout) + query->at;
+    double *dq = expected_gradient(p, x, tensor_reals(p->queries.q)) + query->at;
+    double *dcontent_bias = expected_gradient(p, x, tensor_reals(content_bias));
+    double *dposition_bias = expected_gradient(p, x, tensor_reals(s->position_bias));
+    double *dk = expected_gradient(p, x, tensor_reals(s->k)),
+           *dv = expected_gradient(p, x, tensor_reals(s->v));
+    double *dr = expected_gradient(p, x, tensor_reals(s->r));
     int64_t size = p->c->head_size, column = query->column;
 
     for (int64_t j = 0; j < p->c->sources[n].slots; j++, slot++) {
@@ -264,21 +270,22 @@ static void expect_source_gradients(const Problem *p, const Expected *x, const Q
         double keep = dropout_factor(p, query, slot);
         int64_t key = key_at(s, query, j);
         for (int64_t e = 0; e < size; e++) {
-            dp += keep * dout[e] * (double)s->v.data[key + e];
+            dp += keep * dout[e] * (double)tensor_reals(s->v)[key + e];
             dv[key + e] += weight * keep * dout[e];
         }
         double dsum = weight * (dp - query->delta) * p->queries.scale; /* of logit() */
         for (int64_t e = 0; e < size; e++) {
-            dq[e] += dsum * s->k.data[key + e];
+            dq[e] += dsum * tensor_reals(s->k)[key + e];
             dk[key + e] += dsum * (q[e] + bias_at(content_bias, column + e));
-            if (dcontent_bias != NULL) dcontent_bias[column + e] += dsum * s->k.data[key + e];
+            if (dcontent_bias != NULL)
+                dcontent_bias[column + e] += dsum * tensor_reals(s->k)[key + e];
         }
         if (dr == NULL) continue; /* by content alone */
         int64_t position = position_at(s, query, j);
         for (int64_t e = 0; e < size; e++) {
-            dq[e] += dsum * s->r.data[position + e];
+            dq[e] += dsum * tensor_reals(s->r)[position + e];
             dr[position + e] += dsum * (q[e] + bias_at(s->position_bias, column + e));
-            dposition_bias[column + e] += dsum * s->r.data[position + e];
+            dposition_bias[column + e] += dsum * tensor_reals(s->r)[position + e];
         }
     }
 }

@@ -26,7 +26,7 @@ static Tensor random_tensor(uint64_t seed, int64_t a, int64_t b, int64_t c)
         tensor_3d(aligned_alloc(64, (size_t)(a * b * c + 16) / 16 * 16 * sizeof(Real)), a, b, c);
     RandomStream stream = random_stream(seed, "bench");
     for (int64_t i = 0; i < a * b * c; i++)
-        x.data[i] = (Real)random_uniform(stream, (uint64_t)i) - (Real)0.5;
+        tensor_reals(x)[i] = (Real)random_uniform(stream, (uint64_t)i) - (Real)0.5;
     return x;
 }
 

@@ -60,8 +60,8 @@ static inline Tensor numbers_3d(int64_t a, int64_t b, int64_t c, uint64_t seed)
 static inline Tensor copy_of(Tensor x)
 {
     Tensor copy = numbers(1, tensor_count(x), 0);
-    memcpy(copy.data, x.data, (size_t)tensor_count(x) * sizeof(Real));
-    Real *data = copy.data;
+    memcpy(tensor_reals(copy), tensor_reals(x), (size_t)tensor_count(x) * sizeof(Real));
+    Real *data = tensor_reals(copy);
     copy = x;
     copy.data = data;
     return copy;
@@ -76,27 +76,27 @@ typedef struct Span {
 static inline Tensor part_of(Tensor x, Span of_a, Span of_b, Span of_c)
 {
     Tensor part = numbers_3d(of_a.count, of_b.count, of_c.count, 0);
-    Real *to = part.data;
+    Real *to = tensor_reals(part);
     for (int64_t i = of_a.first; i < of_a.first + of_a.count; i++)
         for (int64_t j = of_b.first; j < of_b.first + of_b.count; j++)
             for (int64_t k = of_c.first; k < of_c.first + of_c.count; k++)
-                *to++ = x.data[(i * x.dims[1] + j) * x.dims[2] + k];
+                *to++ = tensor_reals(x)[(i * x.dims[1] + j) * x.dims[2] + k];
     return part;
 }
 
 static inline Tensor columns_of(Tensor x /* (a,b) */, Span columns)
 {
     const Span one = {0, 1}, all = {0, x.dims[0]};
-    Tensor part = part_of(tensor_3d(x.data, 1, x.dims[0], x.dims[1]), one, all, columns);
-    return tensor_2d(part.data, x.dims[0], columns.count);
+    Tensor part = part_of(tensor_3d(tensor_reals(x), 1, x.dims[0], x.dims[1]), one, all, columns);
+    return tensor_2d(tensor_reals(part), x.dims[0], columns.count);
 }
 
 /* Frees the numbers after a look at what stands behind them. */
 static inline void release(Tensor x)
 {
-    const Real *behind = x.data + tensor_count(x);
+    const Real *behind = tensor_reals(x) + tensor_count(x);
     for (int i = 0; i < GUARD_NUMBERS; i++) assert_true(behind[i] == guard_value);
-    free(x.data);
+    free(tensor_reals(x));
 }
 
 static inline bool near(double found, double expected, double tolerance)
@@ -115,7 +115,7 @@ static inline bool near(double found, double expected, double tolerance)
 static inline void assert_same_bits(Tensor a, Tensor b)
 {
     assert_int_equal(tensor_count(a), tensor_count(b));
-    assert_memory_equal(a.data, b.data, (size_t)tensor_count(a) * sizeof(Real));
+    assert_memory_equal(tensor_reals(a), tensor_reals(b), (size_t)tensor_count(a) * sizeof(Real));
 }
 
 #endif

@@ -51,7 +51,7 @@ static void draw_weights(Parameters *parameters)
         const Parameter *row = &parameters->table[i];
         Tensor value = parameter_view(row, parameters->value);
         int64_t count = tensor_count(value);
-        fixture_draw(value.data, count, row->name);
+        fixture_draw(tensor_reals(value), count, row->name);
         Initializer initializer = row->initializer;
         double size = 0.4;
         if (initializer == INITIAL_NORMAL) size = 1.0 / sqrt((double)row->dims[0]);
@@ -61,7 +61,7 @@ static void draw_weights(Parameters *parameters)
             bool tap = initializer == INITIAL_MEAN_OF_GROUP &&
                        e / row->dims[1] % row->dims[1] == e % row->dims[1];
             double base = one ? 1.0 : tap ? 1.0 / parameters->compression_rate : 0.0;
-            value.data[e] = (Real)(base + size * (double)value.data[e]);
+            tensor_reals(value)[e] = (Real)(base + size * (double)tensor_reals(value)[e]);
         }
     }
 }
@@ -250,15 +250,16 @@ void fixture_set_recent(Fixture *fixture, int layer, Tensor recent)
         ring->held[row] = (int)slots;
         for (int64_t j = 0; j < slots; j++) {
             int64_t number = memory->pushed[row] * memory->window - slots + j;
-            memcpy(ring->slots.data + (row * length + number % length) * width,
-                   recent.data + (row * slots + j) * width, checked_size(width) * sizeof(Real));
+            memcpy(tensor_reals(ring->slots) + (row * length + number % length) * width,
+                   tensor_reals(recent) + (row * slots + j) * width,
+                   checked_size(width) * sizeof(Real));
         }
     }
 }
 
 static void copy_ring(SlotRing *to, const SlotRing *from)
 {
-    memcpy(to->slots.data, from->slots.data,
+    memcpy(tensor_reals(to->slots), tensor_reals(from->slots),
            checked_size(tensor_count(from->slots)) * sizeof(Real));
     memcpy(to->held, from->held, checked_size(from->slots.dims[0]) * sizeof(int));
 }

@@ -17,10 +17,10 @@ static void tensors_are_zero_aligned_and_counted(void **state)
         Tensor x = arena_tensor_3d(arena, PURPOSE_MEMORY, 2, 3, i);
         assert_true(tensor_exists(x)); /* also the empty one */
         assert_int_equal(tensor_count(x), 6 * i);
-        assert_int_equal((uintptr_t)x.data % 64, 0);
+        assert_int_equal((uintptr_t)tensor_reals(x) % 64, 0);
         for (int64_t j = 0; j < 6 * i; j++) {
-            assert_true(x.data[j] == 0);
-            x.data[j] = 1;
+            assert_true(tensor_reals(x)[j] == 0);
+            tensor_reals(x)[j] = 1;
         }
     }
     const char *host = arena_host(arena, PURPOSE_DATA, 17);

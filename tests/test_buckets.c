@@ -271,7 +271,8 @@ static void updates_follow_each_other(void **state)
         for (int64_t i = 0; i < total; i++) list[i] = (Real)(i % 50 + grid.data.rank);
         Real *fresh = there(&f, list, total);
         for (int round = 0; round < 3; round++) {
-            f.device->op->copy_blocks(f.device, gradient, 0, fresh, 0, 1, total);
+            f.device->op->copy_blocks(f.device, tensor_1d(gradient, total), 0,
+                                      tensor_1d(fresh, total), 0, 1, total);
             buckets_reduce_begin(&f.buckets, gradient, own, 0, total);
             buckets_wait(&f.buckets);
             for (int b = 0; b < f.buckets.count; b++) {

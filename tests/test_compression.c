@@ -45,13 +45,13 @@ static void most_used_keeps_order_and_prefers_the_older(void **state)
     const Compressor *compressor = &fixture.model.compressors[0];
     CompressionWorkspace *work = compressor->work;
     int64_t width = fixture.options.width;
-    memcpy(work->usage.data, usage, sizeof usage);
-    fixture_draw(work->evicted.data, tensor_count(work->evicted), "evicted");
+    memcpy(tensor_reals(work->usage), usage, sizeof usage);
+    fixture_draw(tensor_reals(work->evicted), tensor_count(work->evicted), "evicted");
     compressor->kind->forward(fixture.device, compressor, work->evicted);
     for (int b = 0; b < FIXTURE_ROWS; b++) {
         for (int i = 0; i < KEPT; i++) {
-            const Real *found = work->fresh.data + (b * KEPT + i) * width;
-            const Real *expected = work->evicted.data + (b * SLOTS + kept[b][i]) * width;
+            const Real *found = tensor_reals(work->fresh) + (b * KEPT + i) * width;
+            const Real *expected = tensor_reals(work->evicted) + (b * SLOTS + kept[b][i]) * width;
             assert_memory_equal(found, expected, checked_size(width) * sizeof(Real));
         }
     }
@@ -76,20 +76,20 @@ static double content_weight(const Fixture *fixture, const Real *slot)
     double logit = 0.0;
     for (int i = 0; i < width; i++)
         for (int j = 0; j < width; j++)
-            logit += (double)slot[i] * (double)layer->key.value.data[i * width + j] *
-                     (double)layer->content_bias.value.data[j];
+            logit += (double)slot[i] * (double)tensor_reals(layer->key.value)[i * width + j] *
+                     (double)tensor_reals(layer->content_bias.value)[j];
     return exp(logit / sqrt(width));
 }
 
 /* Adds the mean weight on every slot: of full memory, then (M < T) of the window itself. */
 static void expected_usage(const Fixture *fixture, Tensor held, int row, int counted, double *usage)
 {
-    const Real *a = fixture->model.flights[0].layers[0].a.data;
+    const Real *a = tensor_reals(fixture->model.flights[0].layers[0].a);
     int64_t width = fixture->options.width;
     int length = fixture->options.window, slots = fixture->options.memory[0], all = slots + length;
     double weight[2 * FIXTURE_WINDOW] = {0}, memory = 0.0;
     for (int j = 0; j < all; j++) {
-        const Real *recent = held.data + (row * slots + j) * width;
+        const Real *recent = tensor_reals(held) + (row * slots + j) * width;
         const Real *window = a + (row * length + j - slots) * width;
         weight[j] = content_weight(fixture, j < slots ? recent : window);
         if (j < slots) memory += weight[j];
@@ -137,13 +137,15 @@ static void check_measured_usage(int slots)
         int kept = 0;
         for (int j = 0; j < SLOTS; j++) {
             if (rank(usage, SLOTS, j) >= KEPT) continue;
-            const Real *fresh = model->compression_work.fresh.data + (b * KEPT + kept++) * width;
-            const Real *evicted = model->compression_work.evicted.data + (b * SLOTS + j) * width;
+            const Real *fresh =
+                tensor_reals(model->compression_work.fresh) + (b * KEPT + kept++) * width;
+            const Real *evicted =
+                tensor_reals(model->compression_work.evicted) + (b * SLOTS + j) * width;
             assert_memory_equal(fresh, evicted, checked_size(width) * sizeof(Real));
         }
         assert_int_equal(kept, KEPT);
     }
-    free(recent.data);
+    free(tensor_reals(recent));
     fixture_destroy(&fixture);
 }
 
@@ -182,14 +184,14 @@ static void autoencoding_of_one_group_by_hand(void **state)
     fixture_create(&fixture, &setting);
     fixture_window(&fixture, &window, 1);
     Model *model = &fixture.model;
-    memcpy(model->compressors[0].conv.value.data, conv, sizeof conv);
-    memcpy(model->decoders[0].value.data, decoder, sizeof decoder);
+    memcpy(tensor_reals(model->compressors[0].conv.value), conv, sizeof conv);
+    memcpy(tensor_reals(model->decoders[0].value), decoder, sizeof decoder);
     fixture_set_recent(&fixture, 0, tensor_3d(evicted, 1, 2, 2));
     fixture_run_window(&fixture, &window.view);
     assert_true(model->compression_sums[0].sum == 47.25);
     assert_true(model->compression_sums[0].count == 4.0);
-    assert_memory_equal(model->decoders[0].gradient.data, ddecoder, sizeof ddecoder);
-    assert_memory_equal(model->compressors[0].conv.gradient.data, dconv, sizeof dconv);
+    assert_memory_equal(tensor_reals(model->decoders[0].gradient), ddecoder, sizeof ddecoder);
+    assert_memory_equal(tensor_reals(model->compressors[0].conv.gradient), dconv, sizeof dconv);
     fixture_destroy(&fixture);
 }
 
@@ -210,9 +212,9 @@ static void attention_loss_vanishes_where_groups_are_equal(void **state)
         Tensor conv = model->compressors[0].conv.value, recent = draw_recent(&fixture);
         int64_t width = conv.dims[1];
         for (int64_t i = 0; i < tensor_count(conv); i++)
-            conv.data[i] = (Real)(i / width % width == i % width ? 0.5 : 0.0);
+            tensor_reals(conv)[i] = (Real)(i / width % width == i % width ? 0.5 : 0.0);
         for (int j = 1; j < 3 * 8 && equal; j += 2)
-            memcpy(recent.data + j * width, recent.data + (j - 1) * width,
+            memcpy(tensor_reals(recent) + j * width, tensor_reals(recent) + (j - 1) * width,
                    checked_size(width) * sizeof(Real));
         fixture_set_recent(&fixture, 0, recent);
         fixture_window(&fixture, &window, 1);
@@ -221,7 +223,7 @@ static void attention_loss_vanishes_where_groups_are_equal(void **state)
         assert_true(loss.count == 3.0 * 4.0 * (double)width);
         /* 144 squares of a few roundings of numbers of a size of 1 */
         assert_true(equal ? loss.sum <= 1e-10 : loss.sum >= 1e-2);
-        free(recent.data);
+        free(tensor_reals(recent));
         fixture_destroy(&fixture);
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Attention of the CUDA device against the plain loops of attention_definition.h: the cases of
- * every device, and drawn ones. The seed is printed; PALIMPSEST_TEST_SEED sets it, and
+ * every device, and drawn ones, in both number types. The seed is printed; PALIMPSEST_TEST_SEED sets it, and
  * PALIMPSEST_TEST_CASES the number of drawn cases.
  */
 #include <math.h>
@@ -17,11 +17,15 @@
 #include <cmocka.h>
 
 #include "src/base/random.h"
+#include "src/tensor/bfloat16.h"
 #include "src/tensor/device.h"
 #include "tests/attention_cases.h"
 
-/* As on the CPU: some 10 roundings relative to the largest numbers of a tensor. */
-static const double tolerance = 2e-5;
+/* float32, as on the CPU: some 10 roundings relative to the largest numbers of a tensor. bfloat16:
+ * queries with their bias, weights and gradients of logits are rounded to 2^-9 of themselves on
+ * their way into a product, and what comes out once more. */
+static const double tolerances[] = {[NUMBER_FLOAT32] = 2e-5, [NUMBER_BFLOAT16] = 0x1p-6};
+static NumberType number_type;
 
 static uint64_t seed;
 static Device *device;
@@ -37,27 +41,26 @@ typedef struct Twin {
     AttentionSource sources[PAL_MAX_SOURCES];
     Tensor o, lse, dout;
     struct {
-        const Real *host;
-        Real *device;
+        const void *host;
+        Tensor device;
     } pairs[MOST_TENSORS]; /* sources may share a tensor */
     int num_pairs;
 } Twin;
 
-static Tensor twin_of(Twin *twin, Tensor x)
+static Tensor twin_of(Twin *twin, Tensor x, NumberType type)
 {
-    Tensor y = x;
     if (x.data == NULL) return x;
-    for (int i = 0; i < twin->num_pairs; i++) {
-        y.data = twin->pairs[i].device;
-        if (twin->pairs[i].host == x.data) return y;
-    }
+    for (int i = 0; i < twin->num_pairs; i++)
+        if (twin->pairs[i].host == x.data) return twin->pairs[i].device;
     assert_true(twin->num_pairs < MOST_TENSORS);
-    size_t bytes = (size_t)tensor_count(x) * sizeof(Real);
+    Tensor y = x;
+    y.type = type;
+    size_t bytes = (size_t)tensor_count(x) * number_size(type);
     y.data = device->op->allocate(device, bytes > 0 ? bytes : 1);
     assert_non_null(y.data);
-    device->op->upload(device, y, x.data);
+    device->op->upload(device, y, tensor_reals(x));
     twin->pairs[twin->num_pairs].host = x.data;
-    twin->pairs[twin->num_pairs++].device = y.data;
+    twin->pairs[twin->num_pairs++].device = y;
     return y;
 }
 
@@ -67,25 +70,29 @@ static Twin *twin_create(const Problem *p)
     assert_non_null(twin);
     twin->host = p;
     twin->queries = p->queries;
-    Tensor *of_queries[] = {&twin->queries.q, &twin->queries.content_bias, &twin->queries.dq,
-                            &twin->queries.dcontent_bias};
-    for (int i = 0; i < 4; i++) *of_queries[i] = twin_of(twin, *of_queries[i]);
+    AttentionQueries *q = &twin->queries;
+    q->q = twin_of(twin, q->q, number_type);
+    q->dq = twin_of(twin, q->dq, number_type);
+    q->content_bias = twin_of(twin, q->content_bias, NUMBER_FLOAT32);
+    q->dcontent_bias = twin_of(twin, q->dcontent_bias, NUMBER_FLOAT32);
     for (int n = 0; n < p->c->num_sources; n++) {
         AttentionSource *s = &twin->sources[n];
         *s = p->sources[n];
-        Tensor *of_source[] = {&s->k,  &s->v,  &s->r,  &s->position_bias,
-                               &s->dk, &s->dv, &s->dr, &s->dposition_bias};
-        for (int i = 0; i < 8; i++) *of_source[i] = twin_of(twin, *of_source[i]);
+        Tensor *typed[] = {&s->k, &s->v, &s->r, &s->dk, &s->dv};
+        Tensor *float32[] = {&s->position_bias, &s->dr, &s->dposition_bias};
+        for (int i = 0; i < 5; i++) *typed[i] = twin_of(twin, *typed[i], number_type);
+        for (int i = 0; i < 3; i++) *float32[i] = twin_of(twin, *float32[i], NUMBER_FLOAT32);
     }
-    twin->o = twin_of(twin, p->o);
-    twin->lse = twin_of(twin, p->lse);
-    twin->dout = twin_of(twin, p->dout);
+    twin->o = twin_of(twin, p->o, number_type);
+    twin->lse = twin_of(twin, p->lse, NUMBER_FLOAT32);
+    twin->dout = twin_of(twin, p->dout, number_type);
     return twin;
 }
 
 static void twin_destroy(Twin *twin)
 {
-    for (int i = 0; i < twin->num_pairs; i++) device->op->release(device, twin->pairs[i].device);
+    for (int i = 0; i < twin->num_pairs; i++)
+        device->op->release(device, twin->pairs[i].device.data);
     free(twin);
 }
 
@@ -94,14 +101,11 @@ static Real *numbers_of(const Twin *twin, Tensor of_host)
 {
     Real *numbers = malloc((size_t)tensor_count(of_host) * sizeof *numbers + 1);
     assert_non_null(numbers);
-    for (int i = 0; i < twin->num_pairs; i++) {
-        Tensor on_device = of_host;
-        on_device.data = twin->pairs[i].device;
+    for (int i = 0; i < twin->num_pairs; i++)
         if (twin->pairs[i].host == of_host.data) {
-            device->op->download(device, numbers, on_device);
+            device->op->download(device, numbers, twin->pairs[i].device);
             return numbers;
         }
-    }
     fail_msg("the tensor has no twin");
     return NULL;
 }
@@ -115,7 +119,7 @@ static void forward(const Twin *twin)
 static void backward(Twin *twin, double begin_with)
 {
     for (int n = 0; n < twin->host->num_inputs; n++)
-        device->op->fill(device, twin_of(twin, *twin->host->gradients[n]), begin_with);
+        device->op->fill(device, twin_of(twin, *twin->host->gradients[n], number_type), begin_with);
     device->op->attention_backward(device, &twin->queries, twin->sources,
                                    twin->host->c->num_sources, twin->o, twin->lse, twin->dout);
 }
@@ -125,7 +129,7 @@ static void backward(Twin *twin, double begin_with)
 static void assert_numbers(const AttentionCase *c, const char *what, int number, const Real *found,
                            int64_t count, const double *expected, double offset)
 {
-    double largest = 1;
+    double largest = 1, tolerance = tolerances[number_type];
     for (int64_t i = 0; i < count; i++) largest = fmax(largest, fabs(expected[i]));
     for (int64_t i = 0; i < count; i++)
         if (!(fabs((double)found[i] - offset - expected[i]) <= tolerance * largest))
@@ -154,13 +158,35 @@ static void check_usage(const Twin *twin, const Expected *x)
         device->op->download(device, found, usage);
         assert_numbers(c, "usage of source", n, found, count, x->usage[n], 0);
         free(found);
-        device->op->release(device, usage.data);
+        device->op->release(device, tensor_reals(usage));
     }
+}
+
+/* So that the definition begins with the numbers that the device gets. */
+static void round_numbers(Tensor x)
+{
+    if (number_type != NUMBER_BFLOAT16 || x.data == NULL) return;
+    Real *numbers = tensor_reals(x);
+    for (int64_t i = 0; i < tensor_count(x); i++)
+        numbers[i] = float_of_bfloat16(bfloat16_of((float)numbers[i]));
+}
+
+static Problem *problem_of_type(const AttentionCase *c)
+{
+    Problem *p = problem_create(c);
+    round_numbers(p->queries.q);
+    round_numbers(p->dout);
+    for (int n = 0; n < c->num_sources; n++) {
+        round_numbers(p->sources[n].k);
+        round_numbers(p->sources[n].v);
+        round_numbers(p->sources[n].r);
+    }
+    return p;
 }
 
 static void check_case(const AttentionCase *c, int first_head)
 {
-    Problem *p = problem_create(c);
+    Problem *p = problem_of_type(c);
     p->queries.first_head = first_head;
     Expected *x = expected_create(p);
     Twin *twin = twin_create(p);
@@ -244,8 +270,9 @@ static void drawn_cases_agree_with_the_definition(void **state)
     int count = wanted != NULL ? atoi(wanted) : 12;
     for (int number = 0; number < count; number++) {
         char name[96];
-        AttentionCase c = drawn_case(number, name);
-        check_case(&c, up_to(number, 30, 3));
+        int of_type = number + 100 * (int)number_type;
+        AttentionCase c = drawn_case(of_type, name);
+        check_case(&c, up_to(of_type, 30, 3));
     }
 }
 
@@ -253,7 +280,7 @@ static void the_same_call_gives_the_same_bits(void **state)
 {
     (void)state;
     for (int i = 2; i < 6; i++) {
-        Problem *p = problem_create(&cases[i]);
+        Problem *p = problem_of_type(&cases[i]);
         Twin *twins[2] = {twin_create(p), twin_create(p)};
         for (int run = 0; run < 2; run++) {
             forward(twins[run]);
@@ -276,7 +303,7 @@ static void gradients_that_are_not_wanted_are_left_out(void **state)
 {
     (void)state;
     const AttentionCase *c = &cases[3];
-    Problem *p = problem_create(c);
+    Problem *p = problem_of_type(c);
     Expected *x = expected_create(p);
     Twin *twin = twin_create(p);
     forward(twin);
@@ -294,7 +321,7 @@ static void gradients_that_are_not_wanted_are_left_out(void **state)
     device->op->attention_backward(device, &queries, sources, c->num_sources, twin->o, twin->lse,
                                    twin->dout);
     assert_tensor(twin, "dv of source", 1, p->sources[1].dv,
-                  expected_gradient(p, x, p->sources[1].v.data), 0);
+                  expected_gradient(p, x, tensor_reals(p->sources[1].v)), 0);
     twin_destroy(twin);
     expected_destroy(x);
     problem_destroy(p);
@@ -306,7 +333,7 @@ static void visible_operations_are_counted(void **state)
     (void)state;
     const AttentionCase *c = &cases[2];
     PhaseTimes times = {0};
-    Problem *p = problem_create(c);
+    Problem *p = problem_of_type(c);
     Twin *twin = twin_create(p);
     device->times = &times;
     double pairs = 70 * 37 + 70 * 5 + 2 * (70 * 71 / 2.0), product = 2 * pairs * 5 * c->heads;
@@ -327,6 +354,13 @@ static void wider_heads_than_the_kernels_have_are_refused(void **state)
     assert_non_null(strstr(status_message(), "heads of up to 128 channels, here they have 129"));
 }
 
+static int in_bfloat16(void **state)
+{
+    (void)state;
+    number_type = NUMBER_BFLOAT16;
+    return 0;
+}
+
 int main(void)
 {
     const char *given = getenv("PALIMPSEST_TEST_SEED");
@@ -344,7 +378,8 @@ int main(void)
         cmocka_unit_test(visible_operations_are_counted),
         cmocka_unit_test(wider_heads_than_the_kernels_have_are_refused),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("float32", tests, NULL, NULL);
+    failed += cmocka_run_group_tests_name("bfloat16", tests, in_bfloat16, NULL);
     device_destroy(&device);
     return failed;
 }

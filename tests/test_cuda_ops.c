@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Every operation of the CUDA device but attention against the CPU device: the same numbers go to
- * both, through odd and even sizes, all options, and results are compared. The seed is printed;
+ * both, through odd and even sizes, all options and both number types, and results are compared. The seed is printed;
  * PALIMPSEST_TEST_SEED sets it.
  */
 #include <setjmp.h>
@@ -21,7 +21,10 @@
 
 static void check_product(int64_t m, int64_t n, int64_t k, MatmulOptions options, bool with_bias)
 {
-    Pair c = pair_2d(m, n), bias = pair_1d(n);
+    /* What bfloat16 is multiplied to is of either type, the bias of the same. */
+    NumberType type = draw(2) == 0 ? NUMBER_FLOAT32 : pairs_type;
+    Pair c = pair_of_shape(type, tensor_2d(NULL, m, n));
+    Pair bias = pair_of_shape(type, tensor_1d(NULL, n));
     Pair a = options.transpose_a ? pair_2d(k, m) : pair_2d(m, k);
     Pair b = options.transpose_b ? pair_2d(n, k) : pair_2d(k, n);
     MatmulOptions on_cpu = options, on_cuda = options;
@@ -59,9 +62,10 @@ static void layer_norm(void **state)
     (void)state;
     for (int i = 0; i < NUM_SIZES; i++) {
         int64_t rows = any_size(), n = sizes[i];
-        Pair x = pair_2d(rows, n), y = pair_2d(rows, n), scale = pair_1d(n), shift = pair_1d(n);
-        Pair mean = pair_1d(rows), rstd = pair_1d(rows), dx = pair_2d(rows, n);
-        Pair dscale = pair_1d(n), dshift = pair_1d(n), dy = pair_2d(rows, n);
+        Pair y = pair_2d(rows, n), x = real_pair_2d(rows, n), mean = real_pair_1d(rows);
+        Pair scale = real_pair_1d(n), shift = real_pair_1d(n), rstd = real_pair_1d(rows);
+        Pair dx = real_pair_2d(rows, n), dscale = real_pair_1d(n), dshift = real_pair_1d(n);
+        Pair dy = real_pair_2d(rows, n);
         ON_BOTH(layer_norm_forward, (cpu, y.cpu, mean.cpu, rstd.cpu, x.cpu, scale.cpu, shift.cpu),
                 (cuda, y.cuda, mean.cuda, rstd.cuda, x.cuda, scale.cuda, shift.cuda));
         assert_close("layer norm y", y, tolerance);
@@ -138,11 +142,9 @@ static void cross_entropy_in_slices(void **state)
         Pair parts = pair_3d(SLICES, rows, 3), nats = pair_1d(rows), logits[SLICES];
         for (int s = 0; s < SLICES; s++) {
             logits[s] = pair_2d(rows, n);
-            ON_BOTH(
-                cross_entropy_slice,
-                (cpu, tensor_1d(parts.cpu.data + s * part, part), logits[s].cpu, targets, s * n),
-                (cuda, tensor_1d(parts.cuda.data + s * part, part), logits[s].cuda, targets,
-                 s * n));
+            Pair of_slice = pair_part(parts, s * part, part);
+            ON_BOTH(cross_entropy_slice, (cpu, of_slice.cpu, logits[s].cpu, targets, s * n),
+                    (cuda, of_slice.cuda, logits[s].cuda, targets, s * n));
         }
         assert_close("cross entropy of slices", parts, tolerance);
         for (int s = 0; s < SLICES; s++) {
@@ -210,9 +212,8 @@ static void elementwise(void **state)
         ON_BOTH(add, (cpu, y.cpu, x.cpu), (cuda, y.cuda, x.cuda));
         assert_same("add", y);
         /* A part that is not aligned. */
-        Tensor on_cpu = tensor_1d(x.cpu.data + 1, sizes[i] - 1);
-        Tensor on_cuda = tensor_1d(x.cuda.data + 1, sizes[i] - 1);
-        ON_BOTH(fill, (cpu, on_cpu, 2.5), (cuda, on_cuda, 2.5));
+        Pair part = pair_part(x, 1, sizes[i] - 1);
+        ON_BOTH(fill, (cpu, part.cpu, 2.5), (cuda, part.cuda, 2.5));
         assert_same("fill", x);
         pair_free(x);
         pair_free(y);
@@ -224,22 +225,23 @@ static void copies(void **state)
     (void)state;
     for (int i = 0; i < 40; i++) {
         int64_t blocks = 1 + (int64_t)draw(5), length = any_size(), gap = (int64_t)draw(6);
-        Pair from = pair_1d(blocks * (length + gap)), to = pair_1d(blocks * (length + 2 * gap));
-        ON_BOTH(
-            copy_blocks,
-            (cpu, to.cpu.data, length + 2 * gap, from.cpu.data, length + gap, blocks, length),
-            (cuda, to.cuda.data, length + 2 * gap, from.cuda.data, length + gap, blocks, length));
+        /* Also from one number type to the other, both ways. */
+        NumberType types[] = {draw(2) == 0 ? NUMBER_FLOAT32 : pairs_type,
+                              draw(2) == 0 ? NUMBER_FLOAT32 : pairs_type};
+        Pair from = pair_of_shape(types[0], tensor_1d(NULL, blocks * (length + gap)));
+        Pair to = pair_of_shape(types[1], tensor_1d(NULL, blocks * (length + 2 * gap)));
+        ON_BOTH(copy_blocks,
+                (cpu, to.cpu, length + 2 * gap, from.cpu, length + gap, blocks, length),
+                (cuda, to.cuda, length + 2 * gap, from.cuda, length + gap, blocks, length));
         assert_same("copied blocks", to);
         /* Onto itself, both ways; each block within its own range. */
         int64_t step = 1 + (int64_t)draw(3), moved = length - step;
         if (moved > 0) {
-            Real *a = to.cpu.data, *b = to.cuda.data;
             bool up = i % 2 == 0;
+            Pair a = pair_part(to, up ? step : 0, 1), b = pair_part(to, up ? 0 : step, 1);
             ON_BOTH(copy_blocks,
-                    (cpu, a + (up ? step : 0), length + 2 * gap, a + (up ? 0 : step),
-                     length + 2 * gap, blocks, moved),
-                    (cuda, b + (up ? step : 0), length + 2 * gap, b + (up ? 0 : step),
-                     length + 2 * gap, blocks, moved));
+                    (cpu, a.cpu, length + 2 * gap, b.cpu, length + 2 * gap, blocks, moved),
+                    (cuda, a.cuda, length + 2 * gap, b.cuda, length + 2 * gap, blocks, moved));
             assert_same("moved blocks", to);
         }
         pair_free(from);
@@ -252,12 +254,13 @@ static void sums(void **state)
     (void)state;
     for (int i = 0; i < NUM_SIZES; i++) {
         int64_t rows = sizes[i], n = small_size();
-        Pair x = pair_2d(rows, n), y = pair_2d(rows, n), dy = pair_2d(rows, n), bias = pair_1d(n);
+        Pair x = pair_2d(rows, n), y = pair_2d(rows, n), dy = pair_2d(rows, n);
+        Pair z = real_pair_2d(rows, n), bias = real_pair_1d(n);
         bool *mask = malloc((size_t)rows);
         for (int64_t r = 0; r < rows; r++) mask[r] = draw(3) > 0;
         assert_number("sum", cuda->op->sum(cuda, x.cuda), cpu->op->sum(cpu, x.cpu));
-        assert_number("sum of squares", cuda->op->sum_of_squares(cuda, x.cuda),
-                      cpu->op->sum_of_squares(cpu, x.cpu));
+        assert_number("sum of squares", cuda->op->sum_of_squares(cuda, z.cuda),
+                      cpu->op->sum_of_squares(cpu, z.cpu));
         ON_BOTH(add_column_sums, (cpu, bias.cpu, x.cpu), (cuda, bias.cuda, x.cuda));
         assert_close("column sums", bias, tolerance);
         assert_number("squared error without gradient",
@@ -274,6 +277,7 @@ static void sums(void **state)
         pair_free(x);
         pair_free(y);
         pair_free(dy);
+        pair_free(z);
         pair_free(bias);
     }
     assert_true(cuda->op->sum(cuda, tensor_1d(NULL, 0)) == 0.0);
@@ -383,7 +387,7 @@ static void copies_beside_the_operations(void **state)
     cuda->op->synchronize(cuda);
     cuda->op->release_host(cuda, first);
     cuda->op->release_host(cuda, second);
-    cuda->op->release(cuda, x.data);
+    cuda->op->release(cuda, tensor_reals(x));
 }
 
 static void memory_that_is_not_there_is_not_given(void **state)
@@ -392,12 +396,19 @@ static void memory_that_is_not_there_is_not_given(void **state)
     assert_null(cuda->op->allocate(cuda, (size_t)1 << 50));
     Real *zeros = calloc(300, sizeof *zeros), *found = malloc(300 * sizeof *found);
     Tensor x = tensor_1d(cuda->op->allocate(cuda, 300 * sizeof(Real)), 300);
-    assert_int_equal((uintptr_t)x.data % 64, 0);
+    assert_int_equal((uintptr_t)tensor_reals(x) % 64, 0);
     cuda->op->download(cuda, found, x);
     assert_memory_equal(found, zeros, 300 * sizeof(Real));
-    cuda->op->release(cuda, x.data);
+    cuda->op->release(cuda, tensor_reals(x));
     free(zeros);
     free(found);
+}
+
+static int in_bfloat16(void **state)
+{
+    (void)state;
+    pairs_type = NUMBER_BFLOAT16;
+    return 0;
 }
 
 int main(void)
@@ -410,12 +421,17 @@ int main(void)
         return 77;
     }
     printf("%s\n", cuda->description);
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(products),
-        cmocka_unit_test(layer_norm),
+    const struct CMUnitTest float32_alone[] = {
         cmocka_unit_test(embedding),
         cmocka_unit_test(cross_entropy),
         cmocka_unit_test(cross_entropy_in_slices),
+        cmocka_unit_test(adam),
+        cmocka_unit_test(copies_beside_the_operations),
+        cmocka_unit_test(memory_that_is_not_there_is_not_given),
+    };
+    const struct CMUnitTest either_type[] = {
+        cmocka_unit_test(products),
+        cmocka_unit_test(layer_norm),
         cmocka_unit_test(activations),
         cmocka_unit_test(dropout),
         cmocka_unit_test(elementwise),
@@ -424,11 +440,10 @@ int main(void)
         cmocka_unit_test(pooling),
         cmocka_unit_test(pairs_with_earlier),
         cmocka_unit_test(chosen_rows),
-        cmocka_unit_test(adam),
-        cmocka_unit_test(copies_beside_the_operations),
-        cmocka_unit_test(memory_that_is_not_there_is_not_given),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("float32 alone", float32_alone, NULL, NULL);
+    failed += cmocka_run_group_tests_name("float32", either_type, NULL, NULL);
+    failed += cmocka_run_group_tests_name("bfloat16", either_type, in_bfloat16, NULL);
     device_destroy(&cuda);
     device_destroy(&cpu);
     return failed;

@@ -34,9 +34,9 @@ static void assert_near(const AttentionCase *c, const char *what, int number, Te
     double largest = 1;
     for (int64_t i = 0; i < count; i++) largest = fmax(largest, fabs(expected[i]));
     for (int64_t i = 0; i < count; i++)
-        if (!(fabs(found.data[i] - offset - expected[i]) <= tolerance * largest))
+        if (!(fabs(tensor_reals(found)[i] - offset - expected[i]) <= tolerance * largest))
             fail_msg("%s, %s %d: element %lld is %.9g, expected %.9g", c->name, what, number,
-                     (long long)i, (double)found.data[i] - offset, expected[i]);
+                     (long long)i, (double)tensor_reals(found)[i] - offset, expected[i]);
 }
 
 static void check_usage(Device *device, const Problem *p, const Expected *x)
@@ -46,7 +46,7 @@ static void check_usage(Device *device, const Problem *p, const Expected *x)
         usage.data = malloc((size_t)(tensor_count(usage) + 1) * sizeof(Real));
         device->op->attention_usage(device, usage, &p->queries, &p->sources[n], p->lse);
         assert_near(p->c, "usage of source", n, usage, x->usage[n], 0);
-        free(usage.data);
+        free(tensor_reals(usage));
     }
 }
 
@@ -54,7 +54,7 @@ static void run_backward(Device *device, const Problem *p, Real begin_with)
 {
     for (int n = 0; n < p->num_inputs; n++)
         for (int64_t i = 0; i < tensor_count(*p->gradients[n]); i++)
-            p->gradients[n]->data[i] = begin_with;
+            tensor_reals(*p->gradients[n])[i] = begin_with;
     device->op->attention_backward(device, &p->queries, p->sources, p->c->num_sources, p->o, p->lse,
                                    p->dout);
 }
@@ -119,7 +119,7 @@ static void the_same_call_gives_the_same_bits(void **state)
                                           cases[i].num_sources);
             run_backward(device, p, 0);
         }
-        assert_memory_equal(first->o.data, second->o.data,
+        assert_memory_equal(tensor_reals(first->o), tensor_reals(second->o),
                             (size_t)tensor_count(first->o) * sizeof(Real));
         for (int n = 0; n < first->num_inputs; n++)
             assert_memory_equal(first->gradients[n]->data, second->gradients[n]->data,
@@ -152,7 +152,7 @@ static void gradients_that_are_not_wanted_are_left_out(void **state)
     device->op->attention_backward(device, &queries, sources, c->num_sources, p->o, p->lse,
                                    p->dout);
     assert_near(c, "dv of source", 1, p->sources[1].dv,
-                expected_gradient(p, x, p->sources[1].v.data), 0);
+                expected_gradient(p, x, tensor_reals(p->sources[1].v)), 0);
     expected_destroy(x);
     problem_destroy(p);
     device_destroy(&device);
@@ -186,10 +186,11 @@ static void assert_columns(const AttentionCase *c, const char *what, Tensor slic
 {
     int64_t n = slice.dims[slice.num_dims - 1], all = whole.dims[whole.num_dims - 1];
     for (int64_t i = 0; i < tensor_count(slice); i++)
-        if (slice.data[i] != whole.data[i / n * all + column + i % n])
+        if (tensor_reals(slice)[i] != tensor_reals(whole)[i / n * all + column + i % n])
             fail_msg("%s, %s: element %lld of the heads from %d on is %.9g, with all heads %.9g",
                      c->name, what, (long long)i, (int)(column / c->head_size),
-                     (double)slice.data[i], (double)whole.data[i / n * all + column + i % n]);
+                     (double)tensor_reals(slice)[i],
+                     (double)tensor_reals(whole)[i / n * all + column + i % n]);
 }
 
 /* The same of whole head rows: a bias (H,E). */
@@ -197,8 +198,8 @@ static void assert_rows(const AttentionCase *c, const char *what, Tensor slice, 
                         int64_t first)
 {
     if (slice.data == NULL) return;
-    Tensor flat = tensor_2d(slice.data, 1, tensor_count(slice));
-    Tensor flat_whole = tensor_2d(whole.data, 1, tensor_count(whole));
+    Tensor flat = tensor_2d(tensor_reals(slice), 1, tensor_count(slice));
+    Tensor flat_whole = tensor_2d(tensor_reals(whole), 1, tensor_count(whole));
     assert_columns(c, what, flat, flat_whole, first * slice.dims[1]);
 }
 
@@ -259,7 +260,7 @@ static double weighted_output(const Problem *p)
 {
     Expected *x = expected_create(p);
     double sum = 0;
-    for (int64_t i = 0; i < tensor_count(p->o); i++) sum += x->o[i] * p->dout.data[i];
+    for (int64_t i = 0; i < tensor_count(p->o); i++) sum += x->o[i] * tensor_reals(p->dout)[i];
     expected_destroy(x);
     return sum;
 }
@@ -277,7 +278,7 @@ static void the_definition_agrees_with_finite_differences(void **state)
     Expected *x = expected_create(p);
     for (int n = 0; n < p->num_inputs; n++)
         for (int64_t i = 0; i < tensor_count(*p->inputs[n]); i++) {
-            Real *at = &p->inputs[n]->data[i], kept = *at;
+            Real *at = &tensor_reals(*p->inputs[n])[i], kept = *at;
             *at = kept + (Real)0.01;
             double above = *at, value_above = weighted_output(p);
             *at = kept - (Real)0.01;

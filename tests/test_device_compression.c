@@ -10,18 +10,18 @@ static void check_pools(Device *device, int64_t batch, int64_t length, int64_t r
     int64_t groups = length / rate;
     Tensor x = numbers(batch * length, width, 1), y = numbers(batch * groups, width, 2);
     Tensor highest = copy_of(y);
-    Tensor x3 = tensor_3d(x.data, batch, length, width);
-    device->op->pool_mean(device, tensor_3d(y.data, batch, groups, width), x3);
-    device->op->pool_max(device, tensor_3d(highest.data, batch, groups, width), x3);
+    Tensor x3 = tensor_3d(tensor_reals(x), batch, length, width);
+    device->op->pool_mean(device, tensor_3d(tensor_reals(y), batch, groups, width), x3);
+    device->op->pool_max(device, tensor_3d(tensor_reals(highest), batch, groups, width), x3);
     for (int64_t i = 0; i < batch * groups * width; i++) {
         double sum = 0, largest = -INFINITY;
         for (int64_t r = 0; r < rate; r++) {
-            double value = (double)x.data[(i / width * rate + r) * width + i % width];
+            double value = (double)tensor_reals(x)[(i / width * rate + r) * width + i % width];
             sum += value;
             largest = fmax(largest, value);
         }
-        assert_near(y.data[i], sum / (double)rate, 4 * rounding);
-        assert_true((double)highest.data[i] == largest);
+        assert_near(tensor_reals(y)[i], sum / (double)rate, 4 * rounding);
+        assert_true((double)tensor_reals(highest)[i] == largest);
     }
     release(x), release(y), release(highest);
 }
@@ -30,26 +30,28 @@ static void check_pairs(Device *device, int64_t batch, int64_t length, int64_t w
 {
     int64_t rows = batch * length;
     Tensor x = numbers(rows, width, 1), y = numbers(rows, 2 * width, 2);
-    Tensor x3 = tensor_3d(x.data, batch, length, width);
-    device->op->pair_with_earlier(device, tensor_3d(y.data, batch, length, 2 * width), x3,
+    Tensor x3 = tensor_3d(tensor_reals(x), batch, length, width);
+    device->op->pair_with_earlier(device, tensor_3d(tensor_reals(y), batch, length, 2 * width), x3,
                                   distance);
     for (int64_t i = 0; i < rows * 2 * width; i++) {
         int64_t row = i / (2 * width), column = i % (2 * width);
-        Real expected = column >= width           ? x.data[row * width + column - width]
-                        : row % length < distance ? 0
-                                                  : x.data[(row - distance) * width + column];
-        assert_true(y.data[i] == expected);
+        Real expected = column >= width ? tensor_reals(x)[row * width + column - width]
+                        : row % length < distance
+                            ? 0
+                            : tensor_reals(x)[(row - distance) * width + column];
+        assert_true(tensor_reals(y)[i] == expected);
     }
 
     /* The adjoint, since the operation is linear: dy . y(x) = (what backward adds) . x */
     Tensor dy = numbers(rows, 2 * width, 3), dx = numbers(rows, width, 4), before = copy_of(dx);
-    device->op->pair_with_earlier_backward(device, tensor_3d(dx.data, batch, length, width), dy,
-                                           distance);
+    device->op->pair_with_earlier_backward(
+        device, tensor_3d(tensor_reals(dx), batch, length, width), dy, distance);
     double forward = 0, backward = 0;
     for (int64_t i = 0; i < rows * 2 * width; i++)
-        forward += (double)dy.data[i] * (double)y.data[i];
+        forward += (double)tensor_reals(dy)[i] * (double)tensor_reals(y)[i];
     for (int64_t i = 0; i < rows * width; i++)
-        backward += ((double)dx.data[i] - (double)before.data[i]) * (double)x.data[i];
+        backward += ((double)tensor_reals(dx)[i] - (double)tensor_reals(before)[i]) *
+                    (double)tensor_reals(x)[i];
     assert_near(backward, forward, 4 * rounding * (double)(1 + rows * width));
     release(x), release(y), release(dy), release(dx), release(before);
 }
@@ -60,11 +62,11 @@ static void check_selection(Device *device, int64_t batch, int64_t length, int64
     Tensor x = numbers(batch * length, width, 1), y = numbers(batch * count, width, 2);
     int32_t chosen[512];
     for (int64_t i = 0; i < batch * count; i++) chosen[i] = (int32_t)(i * 7 % length);
-    device->op->select_rows(device, tensor_3d(y.data, batch, count, width),
-                            tensor_3d(x.data, batch, length, width), chosen);
+    device->op->select_rows(device, tensor_3d(tensor_reals(y), batch, count, width),
+                            tensor_3d(tensor_reals(x), batch, length, width), chosen);
     for (int64_t i = 0; i < batch * count * width; i++) {
         int64_t row = i / width / count * length + chosen[i / width];
-        assert_true(y.data[i] == x.data[row * width + i % width]);
+        assert_true(tensor_reals(y)[i] == tensor_reals(x)[row * width + i % width]);
     }
     release(x), release(y);
 }

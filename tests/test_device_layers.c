@@ -30,17 +30,20 @@ static void check_norm_dx(Tensor dx, Tensor before, Tensor x, Tensor scale, Tens
     const double step = 1e-5;
     double row[MAX_COLUMNS];
     for (int64_t i = 0; i < rows; i++) {
-        for (int64_t j = 0; j < n; j++) row[j] = (double)x.data[i * n + j];
+        for (int64_t j = 0; j < n; j++) row[j] = (double)tensor_reals(x)[i * n + j];
         for (int64_t j = 0; j < n; j++) {
             double kept = row[j];
             row[j] = kept + step;
-            double above = norm_dot(n, row, scale.data, shift.data, dy.data + i * n);
+            double above = norm_dot(n, row, tensor_reals(scale), tensor_reals(shift),
+                                    tensor_reals(dy) + i * n);
             row[j] = kept - step;
-            double below = norm_dot(n, row, scale.data, shift.data, dy.data + i * n);
+            double below = norm_dot(n, row, tensor_reals(scale), tensor_reals(shift),
+                                    tensor_reals(dy) + i * n);
             row[j] = kept;
-            double expected = (double)before.data[i * n + j] + (above - below) / (2 * step);
+            double expected =
+                (double)tensor_reals(before)[i * n + j] + (above - below) / (2 * step);
             /* The difference is right to some 1e-8; the device sums n rounded terms. */
-            assert_near(dx.data[i * n + j], expected, 1e-7 + 64 * rounding);
+            assert_near(tensor_reals(dx)[i * n + j], expected, 1e-7 + 64 * rounding);
         }
     }
 }
@@ -52,16 +55,17 @@ static void check_norm_size(Device *device, int64_t rows, int64_t n)
     device->op->layer_norm_forward(device, y, mean, rstd, x, scale, shift);
     for (int64_t i = 0; i < rows; i++) {
         double average = 0, variance = 0;
-        for (int64_t j = 0; j < n; j++) average += (double)x.data[i * n + j] / (double)n;
+        for (int64_t j = 0; j < n; j++) average += (double)tensor_reals(x)[i * n + j] / (double)n;
         for (int64_t j = 0; j < n; j++)
-            variance += pow((double)x.data[i * n + j] - average, 2) / (double)n;
+            variance += pow((double)tensor_reals(x)[i * n + j] - average, 2) / (double)n;
         double inverse = 1 / sqrt(variance + 1e-5);
-        assert_near(mean.data[i], average, 8 * rounding);
-        assert_near(rstd.data[i], inverse, 64 * rounding * inverse);
+        assert_near(tensor_reals(mean)[i], average, 8 * rounding);
+        assert_near(tensor_reals(rstd)[i], inverse, 64 * rounding * inverse);
         for (int64_t j = 0; j < n; j++)
-            assert_near(y.data[i * n + j],
-                        ((double)x.data[i * n + j] - average) * inverse * (double)scale.data[j] +
-                            (double)shift.data[j],
+            assert_near(tensor_reals(y)[i * n + j],
+                        ((double)tensor_reals(x)[i * n + j] - average) * inverse *
+                                (double)tensor_reals(scale)[j] +
+                            (double)tensor_reals(shift)[j],
                         64 * rounding);
     }
 
@@ -78,15 +82,17 @@ static void check_norm_size(Device *device, int64_t rows, int64_t n)
     assert_same_bits(dshift, dshift_again);
     check_norm_dx(dx, dx_before, x, scale, shift, dy);
     for (int64_t j = 0; j < n; j++) {
-        double by_scale = (double)dscale_before.data[j], by_shift = (double)dshift_before.data[j];
+        double by_scale = (double)tensor_reals(dscale_before)[j],
+               by_shift = (double)tensor_reals(dshift_before)[j];
         for (int64_t i = 0; i < rows; i++) {
-            double z = ((double)x.data[i * n + j] - (double)mean.data[i]) * (double)rstd.data[i];
-            by_scale += (double)dy.data[i * n + j] * z;
-            by_shift += (double)dy.data[i * n + j];
+            double z = ((double)tensor_reals(x)[i * n + j] - (double)tensor_reals(mean)[i]) *
+                       (double)tensor_reals(rstd)[i];
+            by_scale += (double)tensor_reals(dy)[i * n + j] * z;
+            by_shift += (double)tensor_reals(dy)[i * n + j];
         }
         /* `rows` roundings of sums of a size of sqrt(rows) */
-        assert_near(dscale.data[j], by_scale, rounding * (double)(8 + rows));
-        assert_near(dshift.data[j], by_shift, rounding * (double)(8 + rows));
+        assert_near(tensor_reals(dscale)[j], by_scale, rounding * (double)(8 + rows));
+        assert_near(tensor_reals(dshift)[j], by_shift, rounding * (double)(8 + rows));
     }
     release(x), release(scale), release(shift), release(y), release(mean), release(rstd);
     release(dy), release(dx), release(dx_before), release(dx_again), release(dscale);
@@ -118,18 +124,19 @@ static void check_embedding(Device *device)
 
         device->op->embedding_forward(device, y, table, tokens, 0, 1.5);
         for (int64_t i = 0; i < rows * width; i++) {
-            Real from = table.data[tokens[i / width] * width + i % width];
-            assert_true(y.data[i] == (Real)1.5 * from);
+            Real from = tensor_reals(table)[tokens[i / width] * width + i % width];
+            assert_true(tensor_reals(y)[i] == (Real)1.5 * from);
         }
         device->op->embedding_backward(device, dtable, y, tokens, 0, 1.5);
         device->op->embedding_backward(device, again, y, tokens, 0, 1.5);
         assert_same_bits(dtable, again);
         for (int64_t v = 0; v < VOCABULARY * width; v++) {
-            double expected = (double)before.data[v];
+            double expected = (double)tensor_reals(before)[v];
             for (int64_t i = 0; i < rows; i++)
-                if (tokens[i] == v / width) expected += 1.5 * (double)y.data[i * width + v % width];
+                if (tokens[i] == v / width)
+                    expected += 1.5 * (double)tensor_reals(y)[i * width + v % width];
             /* As many roundings as additions, of sums no larger than 1.5 * 1.5 of each */
-            assert_near(dtable.data[v], expected, 3 * rounding * (double)(2 + rows));
+            assert_near(tensor_reals(dtable)[v], expected, 3 * rounding * (double)(2 + rows));
         }
         release(table), release(y), release(dtable), release(before), release(again);
     }
@@ -150,22 +157,23 @@ static void check_cross_entropy(Device *device)
         int32_t targets[129];
         for (int64_t i = 0; i < rows; i++) targets[i] = i % 4 == 3 ? -1 : (int32_t)(i * 5 % n);
         device->op->scale(device, logits, 20); /* also exponentials that nearly vanish */
-        memcpy(gradient.data, logits.data, (size_t)(rows * n) * sizeof(Real));
+        memcpy(tensor_reals(gradient), tensor_reals(logits), (size_t)(rows * n) * sizeof(Real));
         device->op->cross_entropy(device, nats, gradient, targets, true);
         device->op->cross_entropy(device, nats_again, logits, targets, false);
         for (int64_t i = 0; i < rows; i++) {
             double sum = 0;
-            for (int64_t j = 0; j < n; j++) sum += exp((double)logits.data[i * n + j]);
+            for (int64_t j = 0; j < n; j++) sum += exp((double)tensor_reals(logits)[i * n + j]);
             bool counted = targets[i] >= 0;
-            double expected = counted ? log(sum) - (double)logits.data[i * n + targets[i]] : 0.0;
+            double expected =
+                counted ? log(sum) - (double)tensor_reals(logits)[i * n + targets[i]] : 0.0;
             /* Nats up to some 50 are rounded to float; exp is right to 4 roundings. */
-            assert_near(nats.data[i], expected, 40 * rounding);
-            assert_near(nats_again.data[i], expected, 40 * rounding);
+            assert_near(tensor_reals(nats)[i], expected, 40 * rounding);
+            assert_near(tensor_reals(nats_again)[i], expected, 40 * rounding);
             for (int64_t j = 0; j < n; j++) {
-                double softmax = exp((double)logits.data[i * n + j]) / sum;
+                double softmax = exp((double)tensor_reals(logits)[i * n + j]) / sum;
                 /* exp(x - max) starts from a difference of a size of 40, which is rounded. */
-                assert_near(gradient.data[i * n + j], counted ? softmax - (j == targets[i]) : 0.0,
-                            32 * rounding);
+                assert_near(tensor_reals(gradient)[i * n + j],
+                            counted ? softmax - (j == targets[i]) : 0.0, 32 * rounding);
             }
         }
         release(logits), release(gradient), release(nats), release(nats_again);
@@ -211,11 +219,12 @@ static void check_gelu(Device *device)
         device->op->gelu_forward(device, y, x);
         device->op->gelu_backward(device, dx, x);
         for (int64_t i = 0; i < tensor_count(x); i++) {
-            double at = (double)x.data[i], step = 1e-5;
+            double at = (double)tensor_reals(x)[i], step = 1e-5;
             double slope = (gelu(at + step) - gelu(at - step)) / (2 * step);
             /* exp(u), |u| < 40, from a rounded u, is off by as many roundings where it matters */
-            assert_near(y.data[i], gelu(at), 32 * rounding);
-            assert_near(dx.data[i], slope * (double)dy.data[i], 1e-8 + 32 * rounding);
+            assert_near(tensor_reals(y)[i], gelu(at), 32 * rounding);
+            assert_near(tensor_reals(dx)[i], slope * (double)tensor_reals(dy)[i],
+                        1e-8 + 32 * rounding);
         }
         release(x), release(y), release(dy), release(dx);
     }

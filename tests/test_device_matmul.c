@@ -8,16 +8,17 @@
 static double element(Tensor x, bool transposed, int64_t i, int64_t j)
 {
     int64_t columns = x.dims[1];
-    return (double)(transposed ? x.data[j * columns + i] : x.data[i * columns + j]);
+    return (double)(transposed ? tensor_reals(x)[j * columns + i]
+                               : tensor_reals(x)[i * columns + j]);
 }
 
 static double expected_element(Tensor before, Tensor a, Tensor b, MatmulOptions options, int64_t i,
                                int64_t j, int64_t k)
 {
-    double sum = options.accumulate ? (double)before.data[i * before.dims[1] + j] : 0.0;
+    double sum = options.accumulate ? (double)tensor_reals(before)[i * before.dims[1] + j] : 0.0;
     for (int64_t p = 0; p < k; p++)
         sum += element(a, options.transpose_a, i, p) * element(b, options.transpose_b, p, j);
-    if (tensor_exists(options.bias)) sum += (double)options.bias.data[j];
+    if (tensor_exists(options.bias)) sum += (double)tensor_reals(options.bias)[j];
     return options.relu && sum < 0 ? 0 : sum;
 }
 
@@ -37,8 +38,8 @@ static void check_product(Device *device, int64_t m, int64_t n, int64_t k, Matmu
     double tolerance = rounding * (8.0 + (double)k / 2.0);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++)
-            assert_near(c.data[i * n + j], expected_element(before, a, b, options, i, j, k),
-                        tolerance);
+            assert_near(tensor_reals(c)[i * n + j],
+                        expected_element(before, a, b, options, i, j, k), tolerance);
     release(a), release(b), release(before), release(c), release(again);
 }
 
@@ -96,8 +97,8 @@ static void check_operands_of_three_dimensions(Device *device)
 {
     Tensor a = numbers(6, 5, 1), b = numbers(5, 7, 2), flat = numbers(6, 7, 3), c = copy_of(flat);
     device->op->matmul(device, flat, a, b, (MatmulOptions){0});
-    device->op->matmul(device, tensor_3d(c.data, 2, 3, 7), tensor_3d(a.data, 3, 2, 5), b,
-                       (MatmulOptions){0});
+    device->op->matmul(device, tensor_3d(tensor_reals(c), 2, 3, 7),
+                       tensor_3d(tensor_reals(a), 3, 2, 5), b, (MatmulOptions){0});
     assert_same_bits(c, flat);
     release(a), release(b), release(c), release(flat);
 }
@@ -111,10 +112,10 @@ static void leading_dimensions_are_rows(void **state)
 static void check_not_a_number(Device *device)
 {
     Tensor a = numbers(2, 3, 1), b = numbers(3, 2, 2), c = numbers(2, 2, 3);
-    a.data[0] = (Real)NAN;
+    tensor_reals(a)[0] = (Real)NAN;
     device->op->matmul(device, c, a, b, (MatmulOptions){.relu = true});
-    assert_true(isnan(c.data[0]) && isnan(c.data[1]));
-    assert_false(isnan(c.data[2]) || isnan(c.data[3]));
+    assert_true(isnan(tensor_reals(c)[0]) && isnan(tensor_reals(c)[1]));
+    assert_false(isnan(tensor_reals(c)[2]) || isnan(tensor_reals(c)[3]));
     release(a), release(b), release(c);
 }
 

@@ -20,12 +20,13 @@ static void check_elementwise(Device *device)
         device->op->relu_backward(device, masked, x);
         for (int64_t i = 0; i < tensor_count(x); i++) {
             /* One operation each: the same rounding as here. */
-            assert_true(sum.data[i] == y.data[i] + x.data[i]);
-            assert_true(scaled.data[i] == x.data[i] * (Real)0.25);
-            assert_true(masked.data[i] == (x.data[i] > 0 ? y.data[i] : 0));
+            assert_true(tensor_reals(sum)[i] == tensor_reals(y)[i] + tensor_reals(x)[i]);
+            assert_true(tensor_reals(scaled)[i] == tensor_reals(x)[i] * (Real)0.25);
+            assert_true(tensor_reals(masked)[i] ==
+                        (tensor_reals(x)[i] > 0 ? tensor_reals(y)[i] : 0));
         }
         device->op->fill(device, x, -2.5);
-        for (int64_t i = 0; i < tensor_count(x); i++) assert_true(x.data[i] == (Real)-2.5);
+        for (int64_t i = 0; i < tensor_count(x); i++) assert_true(tensor_reals(x)[i] == (Real)-2.5);
         release(x), release(y), release(sum), release(scaled), release(masked);
     }
 }
@@ -41,19 +42,20 @@ static void check_storage(Device *device)
     Tensor host = numbers(301, 103, 1), back = numbers(301, 103, 2);
     size_t bytes = (size_t)tensor_count(host) * sizeof(Real);
     Tensor x = tensor_2d(device->op->allocate(device, bytes), 301, 103);
-    assert_non_null(x.data);
-    assert_int_equal((uintptr_t)x.data % 64, 0);
-    for (int64_t i = 0; i < tensor_count(x); i++) assert_true(x.data[i] == 0);
-    device->op->upload(device, x, host.data);
-    device->op->download(device, back.data, x);
+    assert_non_null(tensor_reals(x));
+    assert_int_equal((uintptr_t)tensor_reals(x) % 64, 0);
+    for (int64_t i = 0; i < tensor_count(x); i++) assert_true(tensor_reals(x)[i] == 0);
+    device->op->upload(device, x, tensor_reals(host));
+    device->op->download(device, tensor_reals(back), x);
     assert_same_bits(back, host);
     /* To a place that is not aligned; a number before and one after it stay. */
     int64_t count = tensor_count(x) - 13;
-    back.data[0] = back.data[count + 1] = (Real)0.75;
-    device->op->download(device, back.data + 1, tensor_1d(x.data + 5, count));
-    assert_true(back.data[0] == (Real)0.75 && back.data[count + 1] == (Real)0.75);
-    assert_memory_equal(back.data + 1, host.data + 5, (size_t)count * sizeof(Real));
-    device->op->release(device, x.data);
+    tensor_reals(back)[0] = tensor_reals(back)[count + 1] = (Real)0.75;
+    device->op->download(device, tensor_reals(back) + 1, tensor_1d(tensor_reals(x) + 5, count));
+    assert_true(tensor_reals(back)[0] == (Real)0.75 && tensor_reals(back)[count + 1] == (Real)0.75);
+    assert_memory_equal(tensor_reals(back) + 1, tensor_reals(host) + 5,
+                        (size_t)count * sizeof(Real));
+    device->op->release(device, tensor_reals(x));
     release(host), release(back);
     assert_null(device->op->allocate(device, SIZE_MAX));
 }
@@ -68,23 +70,24 @@ static void check_copy_blocks(Device *device, int64_t blocks, int64_t length)
 {
     Tensor from = numbers(blocks, length + 2, 1), to = numbers(blocks, length + 3, 2);
     Tensor before = copy_of(to);
-    device->op->copy_blocks(device, to.data + 1, length + 3, from.data + 2, length + 2, blocks,
-                            length);
+    device->op->copy_blocks(device, tensor_part_1d(to, 1, length), length + 3,
+                            tensor_part_1d(from, 2, length), length + 2, blocks, length);
     for (int64_t b = 0; b < blocks; b++)
         for (int64_t i = 0; i < length + 3; i++) {
             bool copied = i >= 1 && i < length + 1;
-            Real expected =
-                copied ? from.data[b * (length + 2) + i + 1] : before.data[b * (length + 3) + i];
-            assert_true(to.data[b * (length + 3) + i] == expected);
+            Real expected = copied ? tensor_reals(from)[b * (length + 2) + i + 1]
+                                   : tensor_reals(before)[b * (length + 3) + i];
+            assert_true(tensor_reals(to)[b * (length + 3) + i] == expected);
         }
 
     /* Within a block, down by one place. */
     Tensor shifted = copy_of(from);
-    device->op->copy_blocks(device, shifted.data, length + 2, shifted.data + 1, length + 2, blocks,
-                            length + 1);
+    device->op->copy_blocks(device, shifted, length + 2, tensor_part_1d(shifted, 1, 1), length + 2,
+                            blocks, length + 1);
     for (int64_t b = 0; b < blocks; b++)
         for (int64_t i = 0; i < length + 1; i++)
-            assert_true(shifted.data[b * (length + 2) + i] == from.data[b * (length + 2) + i + 1]);
+            assert_true(tensor_reals(shifted)[b * (length + 2) + i] ==
+                        tensor_reals(from)[b * (length + 2) + i + 1]);
     release(from), release(to), release(before), release(shifted);
 }
 
@@ -127,7 +130,8 @@ static void check_dropout_at(Device *device, const int64_t shape[3], DropoutPlac
     for (int64_t i = 0; i < tensor_count(x); i++) {
         bool kept = is_kept(stream, place, i / (positions * n), i / n % positions, i % n, rate);
         num_kept += kept;
-        assert_near(y.data[i], kept ? (double)x.data[i] / (1.0 - rate) : 0.0, 2 * rounding);
+        assert_near(tensor_reals(y)[i], kept ? (double)tensor_reals(x)[i] / (1.0 - rate) : 0.0,
+                    2 * rounding);
     }
     /* Six standard deviations of a binomial count. */
     double count = (double)tensor_count(x);
@@ -196,8 +200,8 @@ static void check_sums(Device *device)
         Tensor again = copy_of(bias);
         double sum = 0, squares = 0;
         for (int64_t i = 0; i < rows * n; i++) {
-            sum += (double)x.data[i];
-            squares += (double)x.data[i] * (double)x.data[i];
+            sum += (double)tensor_reals(x)[i];
+            squares += (double)tensor_reals(x)[i] * (double)tensor_reals(x)[i];
         }
         /* Sums in double precision, in another order. */
         assert_near(device->op->sum(device, x), sum, 1e-11 * (double)(1 + rows * n));
@@ -208,10 +212,10 @@ static void check_sums(Device *device)
         device->op->add_column_sums(device, again, x);
         assert_same_bits(sums, again);
         for (int64_t j = 0; j < n; j++) {
-            double expected = (double)bias.data[j];
-            for (int64_t i = 0; i < rows; i++) expected += (double)x.data[i * n + j];
+            double expected = (double)tensor_reals(bias)[j];
+            for (int64_t i = 0; i < rows; i++) expected += (double)tensor_reals(x)[i * n + j];
             /* `rows` roundings of sums of a size of sqrt(rows) */
-            assert_near(sums.data[j], expected, rounding * (double)(4 + rows));
+            assert_near(tensor_reals(sums)[j], expected, rounding * (double)(4 + rows));
         }
         release(x), release(bias), release(sums), release(again);
     }
@@ -232,15 +236,17 @@ static void check_squared_error(Device *device)
         double expected = 0;
         for (int64_t i = 0; i < rows; i++) mask[i] = i % 3 != 1;
         for (int64_t i = 0; i < rows * n; i++) {
-            double error = (double)y.data[i] - (double)target.data[i];
+            double error = (double)tensor_reals(y)[i] - (double)tensor_reals(target)[i];
             if (mask[i / n]) expected += error * error;
         }
 
         double found = device->op->squared_error(device, dy, y, target, mask);
         assert_near(found, expected, 1e-12 * (1 + expected)); /* double, another order */
         for (int64_t i = 0; i < rows * n; i++)
-            assert_near(dy.data[i],
-                        mask[i / n] ? 2.0 * ((double)y.data[i] - (double)target.data[i]) : 0.0,
+            assert_near(tensor_reals(dy)[i],
+                        mask[i / n]
+                            ? 2.0 * ((double)tensor_reals(y)[i] - (double)tensor_reals(target)[i])
+                            : 0.0,
                         4 * rounding);
         assert_true(device->op->squared_error(device, tensor_none, y, target, mask) == found);
         assert_true(device->op->squared_error(device, y, y, target, mask) == found);
@@ -270,9 +276,9 @@ static void check_adam(Device *device)
             device->op->adam(device, w, m, v, g[options.update], options);
 
         for (int64_t i = 0; i < count; i++) {
-            double weight = (double)before.data[i], first = 0, second = 0;
+            double weight = (double)tensor_reals(before)[i], first = 0, second = 0;
             for (int t = 1; t <= 2; t++) {
-                double gradient = 0.5 * (double)g[t].data[i];
+                double gradient = 0.5 * (double)tensor_reals(g[t])[i];
                 first = 0.9 * first + 0.1 * gradient;
                 second = 0.999 * second + 0.001 * gradient * gradient;
                 double step =
@@ -280,9 +286,9 @@ static void check_adam(Device *device)
                 weight -= 3e-2 * step + 3e-2 * 0.1 * weight;
             }
             /* Numbers below 1; some ten roundings each. The step is below 10. */
-            assert_near(m.data[i], first, 4 * rounding);
-            assert_near(v.data[i], second, 4 * rounding);
-            assert_near(w.data[i], weight, 8 * rounding);
+            assert_near(tensor_reals(m)[i], first, 4 * rounding);
+            assert_near(tensor_reals(v)[i], second, 4 * rounding);
+            assert_near(tensor_reals(w)[i], weight, 8 * rounding);
         }
         release(w), release(m), release(v), release(before), release(g[1]), release(g[2]);
     }

@@ -31,15 +31,16 @@ static void check_embedding_slices(Device *device, int64_t rows, int64_t width)
         for (int64_t i = 0; i < rows * width; i++) {
             int64_t token = tokens[i / width] - first;
             bool here = token >= 0 && token < slices[s].count;
-            assert_true(part.data[i] == (here ? y.data[i] : 0));
+            assert_true(tensor_reals(part)[i] == (here ? tensor_reals(y)[i] : 0));
         }
         device->op->add(device, sum, part);
         device->op->embedding_backward(device, dslice, dy, tokens, first, 1.5);
-        memcpy(dslices.data + first * width, dslice.data,
+        memcpy(tensor_reals(dslices) + first * width, tensor_reals(dslice),
                (size_t)tensor_count(dslice) * sizeof(Real));
         release(slice), release(dslice);
     }
-    for (int64_t i = 0; i < rows * width; i++) assert_true(sum.data[i] == y.data[i]);
+    for (int64_t i = 0; i < rows * width; i++)
+        assert_true(tensor_reals(sum)[i] == tensor_reals(y)[i]);
     assert_same_bits(dslices, dtable); /* the same additions in the same order */
     free(tokens);
     release(table), release(dtable), release(y), release(part), release(sum), release(dy);
@@ -76,10 +77,11 @@ static void sliced_cross_entropy(Device *device, Tensor nats, Tensor logits, con
         device->op->cross_entropy_join(device, found, own[s], parts, targets, edges[s], gradient);
         if (s > 0) assert_same_bits(found, nats);
         if (!gradient) assert_same_bits(own[s], before);
-        memcpy(nats.data, found.data, (size_t)rows * sizeof(Real));
+        memcpy(tensor_reals(nats), tensor_reals(found), (size_t)rows * sizeof(Real));
         for (int64_t i = 0; i < tensor_count(own[s]); i++) {
             int64_t n = own[s].dims[1];
-            logits.data[i / n * logits.dims[1] + edges[s] + i % n] = own[s].data[i];
+            tensor_reals(logits)[i / n * logits.dims[1] + edges[s] + i % n] =
+                tensor_reals(own[s])[i];
         }
         release(found), release(before), release(own[s]);
     }
@@ -106,18 +108,21 @@ static void check_slices(Device *device, int64_t rows, int64_t n, const int *nin
     double tolerance = (4 + 2 * size) * rounding;
     for (int64_t i = 0; i < rows; i++) {
         double sum = 0, highest = -INFINITY;
-        for (int64_t j = 0; j < n; j++) highest = fmax(highest, (double)logits.data[i * n + j]);
-        for (int64_t j = 0; j < n; j++) sum += exp((double)logits.data[i * n + j] - highest);
+        for (int64_t j = 0; j < n; j++)
+            highest = fmax(highest, (double)tensor_reals(logits)[i * n + j]);
+        for (int64_t j = 0; j < n; j++)
+            sum += exp((double)tensor_reals(logits)[i * n + j] - highest);
         bool counted = targets[i] >= 0;
         double expected =
-            counted ? log(sum) + highest - (double)logits.data[i * n + targets[i]] : 0.0;
-        assert_near(nats.data[i], expected, tolerance);
-        assert_near(nats.data[i], whole_nats.data[i], tolerance);
+            counted ? log(sum) + highest - (double)tensor_reals(logits)[i * n + targets[i]] : 0.0;
+        assert_near(tensor_reals(nats)[i], expected, tolerance);
+        assert_near(tensor_reals(nats)[i], tensor_reals(whole_nats)[i], tolerance);
         for (int64_t j = 0; j < n; j++) {
-            double softmax = exp((double)logits.data[i * n + j] - highest) / sum;
-            assert_near(gradient.data[i * n + j], counted ? softmax - (j == targets[i]) : 0.0,
+            double softmax = exp((double)tensor_reals(logits)[i * n + j] - highest) / sum;
+            assert_near(tensor_reals(gradient)[i * n + j],
+                        counted ? softmax - (j == targets[i]) : 0.0, tolerance);
+            assert_near(tensor_reals(gradient)[i * n + j], tensor_reals(whole)[i * n + j],
                         tolerance);
-            assert_near(gradient.data[i * n + j], whole.data[i * n + j], tolerance);
         }
     }
     free(targets);

@@ -56,7 +56,7 @@ static void pair_begin(Pair *pair, const Setting *from, int groups, int flights)
 
 static void pair_end(Pair *pair)
 {
-    for (int i = 0; i < 2; i++) free(pair->nats[i].data);
+    for (int i = 0; i < 2; i++) free(tensor_reals(pair->nats[i]));
     fixture_destroy(&pair->plain);
     fixture_destroy(&pair->piped);
 }
@@ -72,8 +72,8 @@ static void forward(Fixture *fixture, Tensor nats, int flight, int64_t update, P
     int64_t first_row = fixture_first_row(fixture, place.group);
     model_forward(&fixture->model, flight, &part, (int)first_row, true);
     Tensor found = fixture->model.flights[flight].nats;
-    memcpy(nats.data + (place.window * nats.dims[1] + first_row) * nats.dims[2], found.data,
-           checked_size(tensor_count(found)) * sizeof(Real));
+    memcpy(tensor_reals(nats) + (place.window * nats.dims[1] + first_row) * nats.dims[2],
+           tensor_reals(found), checked_size(tensor_count(found)) * sizeof(Real));
 }
 
 /* As a stage with `flights` - 1 stages behind it runs an update. */
@@ -99,7 +99,7 @@ static void run_update(Fixture *fixture, Tensor nats, int64_t update)
 static double largest(Tensor x)
 {
     double found = 0.0;
-    for (int64_t i = 0; i < tensor_count(x); i++) found = fmax(found, fabs(x.data[i]));
+    for (int64_t i = 0; i < tensor_count(x); i++) found = fmax(found, fabs(tensor_reals(x)[i]));
     return found;
 }
 
@@ -108,11 +108,12 @@ static void assert_near(Pair *pair, Tensor found, Tensor expected, const char *w
     double size = largest(expected);
     assert_int_equal(tensor_count(found), tensor_count(expected));
     for (int64_t i = 0; i < tensor_count(found); i++) {
-        double difference = fabs(found.data[i] - expected.data[i]);
+        double difference = fabs(tensor_reals(found)[i] - tensor_reals(expected)[i]);
         if (!(difference <= tolerance * size))
             fail_msg("%s, %d groups, %d flights: %s: found %.15g, expected %.15g, of up to %.3g",
                      pair->name, pair->piped.model.place.row_groups,
-                     pair->piped.model.place.flights, what, found.data[i], expected.data[i], size);
+                     pair->piped.model.place.flights, what, tensor_reals(found)[i],
+                     tensor_reals(expected)[i], size);
         if (size > 0.0) pair->worst = fmax(pair->worst, difference / size);
     }
 }

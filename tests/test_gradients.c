@@ -63,7 +63,7 @@ static void begin(Problem *p, const Setting *setting)
     size_t layer = checked_size(tensor_count(h)) * sizeof(Real);
     p->a = malloc(UPDATE_WINDOWS * checked_size(p->fixture.options.layers) * layer);
     assert_true(p->gradient != NULL && p->weights != NULL && p->changed != NULL && p->a != NULL);
-    memcpy(p->weights, p->fixture.parameters.value.data, weight_bytes(p));
+    memcpy(p->weights, tensor_reals(p->fixture.parameters.value), weight_bytes(p));
 }
 
 static void end(Problem *p)
@@ -74,7 +74,7 @@ static void end(Problem *p)
 
 static void keep_gradient(Problem *p)
 {
-    memcpy(p->gradient, p->fixture.parameters.gradient.data, weight_bytes(p));
+    memcpy(p->gradient, tensor_reals(p->fixture.parameters.gradient), weight_bytes(p));
 }
 
 /* --- comparison with differences ------------------------------------------------------------ */
@@ -84,7 +84,8 @@ static void check_direction(Problem *p, double (*loss)(void *), const Parameter 
                             const Real *direction, const char *which)
 {
     Tensor value = parameter_view(row, p->fixture.parameters.value);
-    double expected = central_difference(loss, p, value.data, direction, tensor_count(value));
+    double expected =
+        central_difference(loss, p, tensor_reals(value), direction, tensor_count(value));
     double found = 0.0;
     for (int64_t i = 0; i < tensor_count(value); i++)
         found += p->gradient[row->offset + i] * direction[i];
@@ -134,7 +135,7 @@ static bool all_zero(const Real *numbers, int64_t count)
 static bool group_is_zero(const Parameters *parameters, ParameterGroup group)
 {
     Tensor gradient = parameters_group(parameters, parameters->gradient, group);
-    return all_zero(gradient.data, tensor_count(gradient));
+    return all_zero(tensor_reals(gradient), tensor_count(gradient));
 }
 
 /* --- the task loss by the main weights ------------------------------------------------------- */
@@ -216,14 +217,14 @@ static void copy_a(Problem *p, int i, bool keep)
     int64_t count = tensor_count(flight->h);
     for (int l = 0; l < model->options.layers; l++) {
         Real *kept = p->a + (i * model->options.layers + l) * count;
-        Real *now = flight->layers[l].a.data;
+        Real *now = tensor_reals(flight->layers[l].a);
         memcpy(keep ? kept : now, keep ? now : kept, checked_size(count) * sizeof(Real));
     }
 }
 
 static void use_weights(Problem *p, const Real *weights)
 {
-    memcpy(p->fixture.parameters.value.data, weights, weight_bytes(p));
+    memcpy(tensor_reals(p->fixture.parameters.value), weights, weight_bytes(p));
 }
 
 /* Window j's nats are read with the changed f_c's slots of the bptt_windows windows before it.
@@ -233,7 +234,7 @@ static double nats_through_slots(void *context)
     Problem *p = context;
     Model *model = &p->fixture.model;
     double total = 0.0;
-    memcpy(p->changed, p->fixture.parameters.value.data, weight_bytes(p));
+    memcpy(p->changed, tensor_reals(p->fixture.parameters.value), weight_bytes(p));
     for (int j = 0; j < UPDATE_WINDOWS; j++) {
         fixture_restore_memory(&p->fixture);
         for (int i = 0; i < j; i++) {
@@ -282,7 +283,8 @@ static void assert_unchanged(const Problem *p, ParameterGroup group)
     const Parameters *parameters = &p->fixture.parameters;
     Tensor gradient = parameters_group(parameters, parameters->gradient, group);
     const Real *kept = p->gradient + parameters->group_first[group];
-    assert_memory_equal(gradient.data, kept, checked_size(tensor_count(gradient)) * sizeof(Real));
+    assert_memory_equal(tensor_reals(gradient), kept,
+                        checked_size(tensor_count(gradient)) * sizeof(Real));
 }
 
 /* A window whose memory does not move on has the task loss alone: what it gives the main
@@ -309,7 +311,7 @@ static void check_both_losses(Problem *p, const Window *window, bool trains)
     model_forward(model, 0, window, 0, true);
     assert_true(group_is_zero(parameters, GROUP_COMPRESSION) == !trains);
     Tensor f_c = parameters_group(parameters, parameters->gradient, GROUP_COMPRESSION);
-    memcpy(p->gradient + parameters->group_first[GROUP_COMPRESSION], f_c.data,
+    memcpy(p->gradient + parameters->group_first[GROUP_COMPRESSION], tensor_reals(f_c),
            checked_size(tensor_count(f_c)) * sizeof(Real));
     fixture_backward(model, 0, true);
     assert_unchanged(p, GROUP_COMPRESSION);

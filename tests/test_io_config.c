@@ -92,7 +92,7 @@ static const struct {
      "model.bptt_windows = 1"},
     {"[batch]\nrows = 2\n", NULL, "run.ini: data.path is missing", "palimpsest prepare"},
     {"[data]\npath =\n", NULL, "run.ini:2: data.path = ", "a file name"},
-    {DATA "[train]\ntype = bfloat16\n", NULL, "train.type = bfloat16", "not in this version"},
+    {DATA "[train]\ntype = float16\n", NULL, "train.type = float16", "float32|bfloat16"},
     {DATA "[checkpoint]\nkeep = 1\n", NULL, "checkpoint.keep = 1", "[2, 1000000]"},
     {DATA "[parallel]\nthreads = 0\n", NULL, "parallel.threads = 0", "auto, or a whole number"},
     {DATA, "batch.rows", "--set batch.rows", "section.key=value"},

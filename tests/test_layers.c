@@ -39,7 +39,7 @@ static double dot(Tensor x, Tensor y)
 {
     double sum = 0.0;
     assert_int_equal(tensor_count(x), tensor_count(y));
-    for (int64_t i = 0; i < tensor_count(x); i++) sum += x.data[i] * y.data[i];
+    for (int64_t i = 0; i < tensor_count(x); i++) sum += tensor_reals(x)[i] * tensor_reals(y)[i];
     return sum;
 }
 
@@ -77,7 +77,8 @@ static void trial_begin(Trial *t, const Setting *setting)
 
 static void trial_end(Trial *t)
 {
-    free(t->x.data), free(t->y.data), free(t->dy.data), free(t->dx.data);
+    free(tensor_reals(t->x)), free(tensor_reals(t->y)), free(tensor_reals(t->dy)),
+        free(tensor_reals(t->dx));
     fixture_destroy(&t->fixture);
 }
 
@@ -89,11 +90,12 @@ static void check_input(Trial *t, double (*loss)(void *), Tensor x, Tensor dx, c
     static const char *const names[] = {"one", "two", "three", "four"};
     Tensor direction = zeros(x);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        fixture_draw(direction.data, tensor_count(x), names[i]);
-        double expected = central_difference(loss, t, x.data, direction.data, tensor_count(x));
+        fixture_draw(tensor_reals(direction), tensor_count(x), names[i]);
+        double expected =
+            central_difference(loss, t, tensor_reals(x), tensor_reals(direction), tensor_count(x));
         assert_near(dot(dx, direction), expected, difference_tolerance, what);
     }
-    free(direction.data);
+    free(tensor_reals(direction));
 }
 
 static double norm_loss(void *context)
@@ -184,7 +186,7 @@ static void attention_passes_its_gradient_on(void **state)
                            &t.window.view);
         check_input(&t, attention_loss, t.x, t.dx, "attention, window");
         check_input(&t, attention_loss, compressed, dcompressed, "attention, compressed");
-        free(dcompressed.data);
+        free(tensor_reals(dcompressed));
         trial_end(&t);
     }
 }
@@ -207,8 +209,9 @@ static void output_passes_its_gradient_on(void **state)
                     t.dx, t.x, &t.window.view);
         assert_near(fixture_nats(&t.fixture), nats, adjoint_tolerance, "nats in pieces");
         for (int64_t e = 0; e < tensor_count(t.x); e++)
-            assert_near(t.dx.data[e], dx_whole.data[e], adjoint_tolerance, "dx in pieces");
-        free(dx_whole.data);
+            assert_near(tensor_reals(t.dx)[e], tensor_reals(dx_whole)[e], adjoint_tolerance,
+                        "dx in pieces");
+        free(tensor_reals(dx_whole));
         trial_end(&t);
     }
 }
@@ -251,9 +254,10 @@ static void check_values(Device *device, double dropout)
     for (int s = 0; s < 3; s++) adjoint += dot(sources[s].v, sources[s].dv);
     assert_near(dot(o, y), adjoint, adjoint_tolerance, "values of attention");
 
-    for (int s = 0; s < 3; s++) free(sources[s].k.data), free(sources[s].v.data);
-    for (int s = 0; s < 3; s++) free(sources[s].dv.data);
-    free(queries.q.data), free(o.data), free(y.data), free(lse.data);
+    for (int s = 0; s < 3; s++) free(tensor_reals(sources[s].k)), free(tensor_reals(sources[s].v));
+    for (int s = 0; s < 3; s++) free(tensor_reals(sources[s].dv));
+    free(tensor_reals(queries.q)), free(tensor_reals(o)), free(tensor_reals(y)),
+        free(tensor_reals(lse));
 }
 
 static void attention_is_adjoint_in_the_values(void **state)
@@ -281,7 +285,7 @@ static void conv_is_adjoint(void **state)
         const Compressor *compressor = &fixture.model.compressors[0];
         CompressionWorkspace *work = compressor->work;
         Tensor x = numbers(3, 12, 12, "x"), dx = zeros(x);
-        fixture_draw(work->dfresh.data, tensor_count(work->dfresh), "y");
+        fixture_draw(tensor_reals(work->dfresh), tensor_count(work->dfresh), "y");
         compressor->kind->forward(fixture.device, compressor, x);
         compressor->kind->backward(fixture.device, compressor, x);
         double product = dot(work->fresh, work->dfresh);
@@ -290,7 +294,7 @@ static void conv_is_adjoint(void **state)
         linear_backward_input(fixture.device, tensor_reshape_2d(dx, 36 / rate, (int64_t)12 * rate),
                               work->dfresh, compressor->conv);
         assert_near(dot(x, dx), product, adjoint_tolerance, "input of the convolution");
-        free(x.data), free(dx.data);
+        free(tensor_reals(x)), free(tensor_reals(dx));
         fixture_destroy(&fixture);
     }
 }
@@ -305,7 +309,8 @@ static void pairs_are_adjoint(void **state)
         device->op->pair_with_earlier(device, pairs, x, distance);
         device->op->pair_with_earlier_backward(device, dx, y, distance);
         assert_near(dot(x, dx), dot(pairs, y), adjoint_tolerance, "pair with earlier");
-        free(x.data), free(dx.data), free(y.data), free(pairs.data);
+        free(tensor_reals(x)), free(tensor_reals(dx)), free(tensor_reals(y)),
+            free(tensor_reals(pairs));
     }
     device_destroy(&device);
 }

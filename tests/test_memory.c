@@ -96,7 +96,7 @@ static void mark_window(Model *model, int64_t window)
     for (int l = 0; l < LAYERS; l++) {
         Tensor a = model->flights[0].layers[l].a;
         for (int i = 0; i < FIXTURE_ROWS * LENGTH; i++)
-            write_slot(a.data + (ptrdiff_t)i * WIDTH,
+            write_slot(tensor_reals(a) + (ptrdiff_t)i * WIDTH,
                        marked_slot(window, l, i / LENGTH, i % LENGTH));
     }
 }
@@ -117,7 +117,7 @@ static void assert_slots(Tensor buffer, int row, int valid, const Slot *expected
 {
     int64_t slots = buffer.dims[1];
     for (int64_t j = 0; j < slots; j++) {
-        const Real *state = buffer.data + (row * slots + j) * WIDTH;
+        const Real *state = tensor_reals(buffer) + (row * slots + j) * WIDTH;
         for (int e = 0; e < WIDTH; e++) assert_true(same((double)state[e], expected[j].state[e]));
         assert_true(expected[j].valid == (j >= slots - valid)); /* the newest ones */
     }
@@ -252,11 +252,11 @@ static void join_shards(const Shared *s, Tensor whole, const MemoryMark *mark, b
         const LayerMemory *memory = &s->memory[p];
         const SlotRing *ring = compressed ? &memory->compressed : &memory->recent;
         for (int b = 0; b < GROUP_ROWS; b++) {
-            memory_read_shard(s->device, ring, mark->first_row + b, mark->pushed[b], s->shard.data);
+            memory_read_shard(s->device, ring, mark->first_row + b, mark->pushed[b], s->shard);
             for (int64_t i = 0; i < shard_runs(ring->order, p); i++) {
                 ShardRun run = shard_run(ring->order, p, i);
-                memcpy(whole.data + (b * slots + run.whole) * WIDTH,
-                       s->shard.data + run.shard * WIDTH,
+                memcpy(tensor_reals(whole) + (b * slots + run.whole) * WIDTH,
+                       tensor_reals(s->shard) + run.shard * WIDTH,
                        checked_size(run.count * WIDTH) * sizeof(Real));
             }
         }
@@ -307,16 +307,17 @@ static void write_window(Tensor a, int64_t window, int layer, int first_row, Ran
 {
     for (int b = 0; b < GROUP_ROWS; b++)
         for (int t = 0; t < positions.count; t++)
-            write_slot(a.data + (b * positions.count + t) * WIDTH,
+            write_slot(tensor_reals(a) + (b * positions.count + t) * WIDTH,
                        marked_slot(window, layer, first_row + b, (int)positions.first + t));
 }
 
 static void write_means(Tensor fresh, Tensor evicted)
 {
     for (int64_t i = 0; i < tensor_count(fresh); i++) {
-        fresh.data[i] = 0;
+        tensor_reals(fresh)[i] = 0;
         for (int64_t k = 0; k < RATE; k++)
-            fresh.data[i] += evicted.data[(i / WIDTH * RATE + k) * WIDTH + i % WIDTH] / RATE;
+            tensor_reals(fresh)[i] +=
+                tensor_reals(evicted)[(i / WIDTH * RATE + k) * WIDTH + i % WIDTH] / RATE;
     }
 }
 

@@ -22,7 +22,8 @@ static size_t bytes_of(Tensor x) { return checked_size(tensor_count(x)) * sizeof
 static void assert_same_bits(Tensor a, Tensor b, const char *what, const char *where)
 {
     assert_int_equal(tensor_count(a), tensor_count(b));
-    if (memcmp(a.data, b.data, bytes_of(a)) != 0) fail_msg("%s of '%s' differ", what, where);
+    if (memcmp(tensor_reals(a), tensor_reals(b), bytes_of(a)) != 0)
+        fail_msg("%s of '%s' differ", what, where);
 }
 
 /* A few hundred roundings of numbers of a size of 1, through several windows. */
@@ -31,7 +32,7 @@ static const double nats_tolerance = 2e-5;
 static void assert_near_nats(Tensor a, Tensor b, const char *where)
 {
     for (int64_t i = 0; i < tensor_count(a); i++) {
-        double difference = fabs((double)a.data[i] - (double)b.data[i]);
+        double difference = fabs((double)tensor_reals(a)[i] - (double)tensor_reals(b)[i]);
         if (!(difference <= nats_tolerance))
             fail_msg("nats of '%s' differ by %g", where, difference);
     }
@@ -110,9 +111,9 @@ static void set_taps(Fixture *fixture)
     for (int l = 0; l < fixture->options.layers; l++) {
         Tensor conv = fixture->model.compressors[l].conv.value;
         int64_t width = conv.dims[1];
-        memset(conv.data, 0, bytes_of(conv));
+        memset(tensor_reals(conv), 0, bytes_of(conv));
         for (int64_t i = 0; i < conv.dims[0]; i++)
-            conv.data[i * width + i % width] = (Real)(1.0 / rate);
+            tensor_reals(conv)[i * width + i % width] = (Real)(1.0 / rate);
     }
 }
 
@@ -168,8 +169,8 @@ static void check_larger(const Setting *smaller, const Setting *larger, int equa
         Tensor a = fixture_tokens_nats(&pair.a), b = fixture_tokens_nats(&pair.b);
         if (i < equal) assert_near_nats(a, b, smaller->name);
         for (int64_t e = 0; e < tensor_count(a); e++) {
-            double difference = fabs((double)a.data[e] - (double)b.data[e]);
-            assert_true(isfinite(a.data[e]) && isfinite(b.data[e]));
+            double difference = fabs((double)tensor_reals(a)[e] - (double)tensor_reals(b)[e]);
+            assert_true(isfinite(tensor_reals(a)[e]) && isfinite(tensor_reals(b)[e]));
             if (i >= equal && difference > 1e-4) differed = true;
         }
     }
@@ -327,7 +328,7 @@ static void evaluation_has_no_dropout(void **state)
     pair_begin(&pair, &plain, &training);
     run_both(&pair, 0);
     Tensor a = fixture_tokens_nats(&pair.a), b = fixture_tokens_nats(&pair.b);
-    assert_true(memcmp(a.data, b.data, bytes_of(a)) != 0);
+    assert_true(memcmp(tensor_reals(a), tensor_reals(b), bytes_of(a)) != 0);
     pair_end(&pair);
 }
 

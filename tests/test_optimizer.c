@@ -63,7 +63,8 @@ static void create_part(Fixture *f, const Placement *place)
     f->first = doubles(f->count);
     f->second = doubles(f->count);
     f->gradient = doubles(f->count);
-    for (int64_t i = 0; i < f->count; i++) f->value[i] = (double)f->parameters.value.data[i];
+    for (int64_t i = 0; i < f->count; i++)
+        f->value[i] = (double)tensor_reals(f->parameters.value)[i];
 }
 
 static void create(Fixture *f)
@@ -96,8 +97,8 @@ static void draw_gradients(Fixture *f, int64_t update, double size)
         const Parameter *row = &p->table[r];
         for (int64_t i = row->offset; i < row->offset + elements(row); i++) {
             double g = random_normal(stream, (uint64_t)i) * (row->group == GROUP_MAIN ? size : 1.0);
-            p->gradient.data[i] = (Real)g;
-            f->gradient[i] = (double)p->gradient.data[i];
+            tensor_reals(p->gradient)[i] = (Real)g;
+            f->gradient[i] = (double)tensor_reals(p->gradient)[i];
         }
     }
 }
@@ -153,7 +154,7 @@ static void assert_close(Tensor found, const double *expected, int64_t count, co
     double largest = 0.0, worst = 0.0;
     for (int64_t i = 0; i < count; i++) {
         largest = fmax(largest, fabs(expected[i]));
-        worst = fmax(worst, fabs((double)found.data[i] - expected[i]));
+        worst = fmax(worst, fabs((double)tensor_reals(found)[i] - expected[i]));
     }
     if (!(worst <= tolerance * largest))
         fail_msg("%s: off by %.3g, the largest value is %.3g", what, worst, largest);
@@ -281,7 +282,7 @@ static void measuring_a_gradient_that_is_not_finite_moves_nothing(void **state)
         create(&f);
         double norms[GROUP_COUNT];
         draw_gradients(&f, 1, 1.0);
-        f.parameters.gradient.data[f.parameters.group_first[group]] = (Real)INFINITY;
+        tensor_reals(f.parameters.gradient)[f.parameters.group_first[group]] = (Real)INFINITY;
         Tensor before = copy_of(f.parameters.value), moment = copy_of(f.optimizer.first_moment);
         measure(&f, &options, norms);
         bool finite = isfinite(norms[group]);

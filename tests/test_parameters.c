@@ -138,9 +138,10 @@ static void check_values(const ModelOptions *options, const Fixture *whole, cons
         Tensor all = parameter_view(same_row(whole, row), whole->p.value);
         Tensor slice = parameter_view(row, rank->p.value);
         for (int64_t e = 0; e < tensor_count(slice); e++)
-            if (slice.data[e] != all.data[in_whole(row, e)])
+            if (tensor_reals(slice)[e] != tensor_reals(all)[in_whole(row, e)])
                 fail_msg("%s: element %lld is %.9g, in the whole %.9g", row->name, (long long)e,
-                         (double)slice.data[e], (double)all.data[in_whole(row, e)]);
+                         (double)tensor_reals(slice)[e],
+                         (double)tensor_reals(all)[in_whole(row, e)]);
     }
 }
 
@@ -317,7 +318,7 @@ static void check_layout(const ModelOptions *options, const Fixture *whole, cons
             assert_int_equal(row->offset >= parameters_layer_first(p, layer), row->layer >= layer);
     }
     assert_int_equal(used, parameters_total(p));
-    for (int64_t e = 0; e < total; e++) assert_true(taken[e] || p->value.data[e] == 0);
+    for (int64_t e = 0; e < total; e++) assert_true(taken[e] || tensor_reals(p->value)[e] == 0);
     free(taken);
 }
 

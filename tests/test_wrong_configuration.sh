@@ -94,7 +94,7 @@ wrong_values() {
     refused_value model.width=9 "model.width = 9 is odd"
     refused_value model.compression=mean "mean" "compression_loss = none"
     refused_value model.compression_loss=task "train.update_every = 1" "model.bptt_windows = 1"
-    refused_value train.type=bfloat16 "bfloat16" "set train.type = float32"
+    refused_value train.type=float16 "train.type = float16" "float32|bfloat16"
 
     # What the checkpoint cannot be read into.
     refused 78 "does not divide model.window = 6" -- evaluate "$inputs/run" --set model.window=6

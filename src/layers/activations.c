@@ -11,10 +11,23 @@ static int64_t largest(const int *sizes, const Placement *place)
     return most;
 }
 
+/* The residual stream and what follows from it are not read by products. */
+static NumberType type_of(const Activations *activations, int slot)
+{
+    switch (slot) {
+    case ACTIVATION_LSE:
+    case ACTIVATION_SUM:
+    case ACTIVATION_NORMED:
+    case ACTIVATION_BEFORE_NORM: return NUMBER_FLOAT32;
+    default: return activations->operands;
+    }
+}
+
 static void share(Activations *activations, Arena *arena, int slot, const Placement *place,
                   int64_t b, int64_t c)
 {
-    activations->shared[slot] = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, place->rows, b, c);
+    activations->shared[slot] =
+        arena_typed_3d(arena, PURPOSE_ACTIVATIONS, type_of(activations, slot), place->rows, b, c);
 }
 
 static void share_keys(Activations *activations, Arena *arena, const ModelOptions *options,
@@ -36,7 +49,7 @@ static void share_layer(Activations *activations, Arena *arena, const ModelOptio
         own_width = placement_width(place, options);
     int positions = placement_positions(place, options);
     int hidden = placement_feed_forward(place, options);
-    bool group = place->tensor_parts > 1;
+    bool group = place->tensor_parts > 1, rounds = place->operands != NUMBER_FLOAT32;
     const struct {
         ActivationSlot slot;
         bool wanted;
@@ -47,11 +60,12 @@ static void share_layer(Activations *activations, Arena *arena, const ModelOptio
         {ACTIVATION_LSE, true, placement_heads(place, options), window},
         {ACTIVATION_HIDDEN, true, window, hidden},
         {ACTIVATION_BEFORE_GELU, options->activation == ACTIVATION_GELU, window, hidden},
-        {ACTIVATION_A, options->norm == NORM_PRE, positions, width},
+        {ACTIVATION_A, options->norm == NORM_PRE || rounds, positions, width},
         {ACTIVATION_WHOLE_A, group, window, width},
         {ACTIVATION_SUM, true, positions, width},
         {ACTIVATION_B, true, positions, width},
         {ACTIVATION_WHOLE_B, group, window, width},
+        {ACTIVATION_NORMED, options->norm == NORM_POST && rounds, positions, width},
         {ACTIVATION_BEFORE_NORM, options->norm == NORM_POST, positions, width},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
@@ -62,7 +76,7 @@ static void share_layer(Activations *activations, Arena *arena, const ModelOptio
 void activations_create(Activations *activations, Arena *arena, const ModelOptions *options,
                         const Placement *place)
 {
-    *activations = (Activations){0};
+    *activations = (Activations){.operands = place->operands};
     if (place->recompute != RECOMPUTE_NONE) share_keys(activations, arena, options, place);
     if (place->recompute == RECOMPUTE_LAYER) share_layer(activations, arena, options, place);
 }
@@ -71,7 +85,8 @@ Tensor activations_take(const Activations *activations, ActivationSlot slot, Are
                         int64_t a, int64_t b, int64_t c)
 {
     Tensor shared = activations->shared[slot];
-    if (!tensor_exists(shared)) return arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, a, b, c);
+    if (!tensor_exists(shared))
+        return arena_typed_3d(arena, PURPOSE_ACTIVATIONS, type_of(activations, slot), a, b, c);
     PAL_ASSERT(a * b * c <= tensor_count(shared));
-    return tensor_3d(shared.data, a, b, c);
+    return tensor_part_3d(shared, 0, a, b, c);
 }

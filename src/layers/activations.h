@@ -26,6 +26,7 @@ typedef enum ActivationSlot {
     ACTIVATION_SUM,
     ACTIVATION_B,
     ACTIVATION_WHOLE_B,
+    ACTIVATION_NORMED,      /* post-norm: LN_1 in float32, where B is not */
     ACTIVATION_BEFORE_NORM, /* post-norm: what LN_2 reads */
     ACTIVATION_SLOTS
 } ActivationSlot;
@@ -33,13 +34,15 @@ typedef enum ActivationSlot {
 /* What layers share; none where each has its own. */
 typedef struct Activations {
     Tensor shared[ACTIVATION_SLOTS];
+    NumberType operands; /* of place->operands */
 } Activations;
 
 /* Local. Shared tensors for the largest layer of this stage, as place->recompute says. */
 void activations_create(Activations *activations, Arena *arena, const ModelOptions *options,
                         const Placement *place);
 
-/* Local. (a,b,c) of its own, or of the shared one. */
+/* Local. (a,b,c) of its own, or of the shared one. What products and attention read is of the number
+ * type that place->operands says, all else float32. */
 Tensor activations_take(const Activations *activations, ActivationSlot slot, Arena *arena,
                         int64_t a, int64_t b, int64_t c);
 

@@ -38,15 +38,15 @@ static void find_weights(AttentionLayer *layer, const Parameters *parameters,
 /* One axis' projected positions are the same in every window, so layers that differ in their window
  * alone share them. */
 static void take_positions(AttentionLayer *layer, Arena *arena, PositionTables *tables,
-                           const ModelOptions *options, int64_t width, const AttentionLayer *like,
-                           bool training)
+                           const ModelOptions *options, NumberType type, int64_t width,
+                           const AttentionLayer *like, bool training)
 {
     PositionAxis recent = positions_recent(options, layer->layer);
     bool compressed = layer->compressed_axis.rows > 0;
-    layer->sinusoids = positions_table(tables, arena, recent, options->width);
+    layer->sinusoids = positions_table(tables, arena, recent, type, options->width);
     if (compressed)
         layer->sinusoids_compressed =
-            positions_table(tables, arena, layer->compressed_axis, options->width);
+            positions_table(tables, arena, layer->compressed_axis, type, options->width);
     if (like != NULL) {
         layer->r = like->r;
         layer->r_compressed = like->r_compressed;
@@ -55,9 +55,10 @@ static void take_positions(AttentionLayer *layer, Arena *arena, PositionTables *
         return;
     }
     int64_t compressed_rows = layer->compressed_axis.rows;
-    layer->r = arena_tensor_2d(arena, PURPOSE_POSITIONS, recent.rows, width);
+    layer->r = arena_typed_2d(arena, PURPOSE_POSITIONS, type, recent.rows, width);
     if (compressed)
-        layer->r_compressed = arena_tensor_2d(arena, PURPOSE_POSITIONS, compressed_rows, width);
+        layer->r_compressed =
+            arena_typed_2d(arena, PURPOSE_POSITIONS, type, compressed_rows, width);
     if (!training) return;
     layer->dr = arena_tensor_2d(arena, PURPOSE_POSITIONS, recent.rows, width);
     if (compressed)
@@ -82,7 +83,7 @@ void attention_create(AttentionLayer *layer, Arena *arena, PositionTables *table
     if (place->tensor_part != 0) layer->output_bias = weight_none;
 
     int64_t width = placement_width(place, options), window = options->window, rows = place->rows;
-    take_positions(layer, arena, tables, options, width, like, training);
+    take_positions(layer, arena, tables, options, place->operands, width, like, training);
     layer->q = activations_take(activations, ACTIVATION_QUERIES, arena, rows, window, width);
     layer->o = activations_take(activations, ACTIVATION_ATTENDED, arena, rows, window, width);
     layer->lse = activations_take(activations, ACTIVATION_LSE, arena, rows, heads, window);
@@ -99,19 +100,26 @@ void attention_workspace_create(AttentionWorkspace *work, Arena *arena, const Mo
                                 const Placement *place)
 {
     int64_t width = placement_width(place, options), window = options->window, rows = place->rows;
-    int64_t slots[SOURCE_COUNT] = {0};
+    int64_t slots[SOURCE_COUNT] = {0}, positions = 0;
+    NumberType type = place->operands;
     for (int l = place->first_layer; l < place->first_layer + place->layers; l++) {
         for (int s = 0; s < SOURCE_COUNT; s++) {
             int64_t here = source_slots(options, l, (SourceKind)s);
             if (here > slots[s]) slots[s] = here;
         }
+        int64_t recent = positions_recent(options, l).rows;
+        int64_t compressed = positions_compressed(options, l).rows;
+        if (recent > positions) positions = recent;
+        if (compressed > positions) positions = compressed;
     }
-    work->dq = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, window, width);
-    work->dout = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, window, width);
+    work->dq = arena_typed_3d(arena, PURPOSE_WORKSPACE, type, rows, window, width);
+    work->dout = arena_typed_3d(arena, PURPOSE_WORKSPACE, type, rows, window, width);
     for (int s = 0; s < SOURCE_COUNT; s++) {
-        work->dk[s] = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, slots[s], width);
-        work->dv[s] = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, slots[s], width);
+        work->dk[s] = arena_typed_3d(arena, PURPOSE_WORKSPACE, type, rows, slots[s], width);
+        work->dv[s] = arena_typed_3d(arena, PURPOSE_WORKSPACE, type, rows, slots[s], width);
     }
+    if (type != NUMBER_FLOAT32)
+        work->dr_rounded = arena_typed_2d(arena, PURPOSE_WORKSPACE, type, positions, width);
 }
 
 void attention_project_positions(Device *device, AttentionLayer *layer)
@@ -189,6 +197,7 @@ void attention_forward(Device *device, AttentionLayer *layer, Tensor y, const At
 /* The part of a workspace tensor that this layer needs, cleared for a backward that adds. */
 static Tensor cleared(Device *device, Tensor work, Tensor like)
 {
+    PAL_ASSERT(like.type == work.type);
     like.data = work.data;
     device->op->fill(device, like, 0.0);
     return like;
@@ -254,13 +263,25 @@ void attention_begin_update(Device *device, AttentionLayer *layer)
     if (tensor_exists(layer->dr_compressed)) device->op->fill(device, layer->dr_compressed, 0.0);
 }
 
-void attention_positions_backward(Device *device, AttentionLayer *layer)
+static void positions_backward(Device *device, const AttentionWorkspace *work, Tensor dr,
+                               Tensor sinusoids, Weight position)
+{
+    Tensor rounded = dr;
+    if (tensor_exists(work->dr_rounded)) {
+        rounded = tensor_slice(work->dr_rounded, 0, dr.dims[0]);
+        device_round(device, rounded, dr);
+    }
+    linear_backward(device, tensor_none, rounded, sinusoids, position, weight_none);
+}
+
+void attention_positions_backward(Device *device, AttentionLayer *layer,
+                                  const AttentionWorkspace *work)
 {
     phase_begin(device->times, PHASE_POSITION);
-    linear_backward(device, tensor_none, layer->dr, layer->sinusoids, layer->position, weight_none);
+    positions_backward(device, work, layer->dr, layer->sinusoids, layer->position);
     if (tensor_exists(layer->dr_compressed))
-        linear_backward(device, tensor_none, layer->dr_compressed, layer->sinusoids_compressed,
-                        layer->position_compressed, weight_none);
+        positions_backward(device, work, layer->dr_compressed, layer->sinusoids_compressed,
+                           layer->position_compressed);
 }
 
 void attention_usage(Device *device, AttentionLayer *layer, Tensor usage, SourceKind source,

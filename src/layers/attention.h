@@ -51,7 +51,7 @@ typedef struct AttentionLayer {
     Tensor q;                                /* (B,T,D') */
     Tensor k[SOURCE_COUNT], v[SOURCE_COUNT]; /* (B,S,D') */
     Tensor r, r_compressed;                  /* (rows of positions,D') */
-    Tensor dr, dr_compressed; /* (as r) gradients, adding up over the windows of an update */
+    Tensor dr, dr_compressed; /* (as r) float32 gradients, adding up over an update's windows */
     Tensor o, lse;            /* (B,T,D'), (B,H',T) */
 } AttentionLayer;
 
@@ -59,6 +59,7 @@ typedef struct AttentionLayer {
 typedef struct AttentionWorkspace {
     Tensor dq, dout;                           /* (B,T,D') */
     Tensor dk[SOURCE_COUNT], dv[SOURCE_COUNT]; /* of the largest layer */
+    Tensor dr_rounded; /* (rows of positions,D') of the longest axis; none in float32 */
 } AttentionWorkspace;
 
 /* `like`: a layer of the same number whose projected positions are shared, or NULL. With `training`
@@ -97,7 +98,8 @@ void attention_backward(Device *device, AttentionLayer *layer, AttentionWorkspac
 /* r = sinusoids Wr does not depend on the window, so the gradient of Wr is one product an update:
  * the first clears dr, the second adds the product of what has gathered there. */
 void attention_begin_update(Device *device, AttentionLayer *layer);
-void attention_positions_backward(Device *device, AttentionLayer *layer);
+void attention_positions_backward(Device *device, AttentionLayer *layer,
+                                  const AttentionWorkspace *work);
 
 /* usage (B,S): mean weight, over this rank's heads and counted queries, on each slot of one source
  * in the window that forward saw last. */

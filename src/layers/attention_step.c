@@ -4,7 +4,7 @@
 #include "src/layers/linear.h"
 
 /* The first n slots of (1,S,D). */
-static Tensor first_slots(Tensor x, int n) { return tensor_3d(x.data, 1, n, x.dims[2]); }
+static Tensor first_slots(Tensor x, int n) { return tensor_part_3d(x, 0, 1, n, x.dims[2]); }
 
 void attention_step(Device *device, AttentionLayer *layer, Tensor y, Tensor lse,
                     const AttentionInput *input, const Window *token, int i)
@@ -27,7 +27,7 @@ void attention_step(Device *device, AttentionLayer *layer, Tensor y, Tensor lse,
     sources[SOURCE_WINDOW].v = first_slots(v, i + 1);
     sources[SOURCE_WINDOW].causal = false;
     device->op->attention_forward(device, o, lse, &queries, sources, SOURCE_COUNT);
-    device->op->copy_blocks(device, layer->lse.data + i, layer->lse.dims[2], lse.data, 1,
+    device->op->copy_blocks(device, tensor_part_1d(layer->lse, i, 1), layer->lse.dims[2], lse, 1,
                             layer->heads, 1);
 
     linear_forward(device, y, o, layer->output, layer->output_bias);

@@ -17,7 +17,7 @@
 /* Position i of x (1,T,n), as (1,1,n). */
 static inline Tensor window_position(Tensor x, int i)
 {
-    return tensor_3d(x.data + i * x.dims[2], 1, 1, x.dims[2]);
+    return tensor_part_3d(x, i * x.dims[2], 1, 1, x.dims[2]);
 }
 
 /* y (1,1,D) of the token at position i, whose a stands in the window source. `token`: a window of

@@ -8,7 +8,7 @@
 #include "src/tensor/device.h"
 #include "src/tensor/parameters.h"
 
-static const Weight weight_none = {{0}, {0}};
+static const Weight weight_none = {{0}, {0}, {0}};
 
 void linear_forward(Device *device, Tensor y /* (rows,out) */, Tensor x /* (rows,in) */,
                     Weight weight, Weight bias /* or weight_none */);

@@ -24,13 +24,17 @@ void output_create(OutputLayer *layer, Arena *arena, const Parameters *parameter
     if (piece < LEAST_PIECE) piece = LEAST_PIECE;
     if (piece > most) piece = most;
     layer->logits = arena_tensor_2d(arena, PURPOSE_WORKSPACE, piece, place->tokens);
+    layer->rounded = layer->logits;
+    if (place->operands != NUMBER_FLOAT32)
+        layer->rounded =
+            arena_typed_2d(arena, PURPOSE_WORKSPACE, place->operands, piece, place->tokens);
     if (group->size > 1)
         layer->parts = arena_tensor_3d(arena, PURPOSE_WORKSPACE, group->size, piece, 3);
 }
 
 void output_logits(Device *device, const OutputLayer *layer, Tensor logits, Tensor x)
 {
-    device->op->matmul(device, logits, x, layer->table.value,
+    device->op->matmul(device, logits, x, layer->table.operand,
                        (MatmulOptions){.transpose_b = layer->tied, .bias = layer->bias.value});
 }
 
@@ -38,16 +42,18 @@ void output_logits(Device *device, const OutputLayer *layer, Tensor logits, Tens
 static void logits_backward(Device *device, const OutputLayer *layer, Tensor dx, Tensor dlogits,
                             Tensor x)
 {
+    Tensor rounded = tensor_slice(layer->rounded, 0, dlogits.dims[0]);
+    device_round(device, rounded, dlogits);
     if (!layer->tied) {
-        linear_backward(device, dx, dlogits, x, layer->table, layer->bias);
+        linear_backward(device, dx, rounded, x, layer->table, layer->bias);
         return;
     }
     /* logits = x E^T + bout */
-    device->op->matmul(device, dx, dlogits, layer->table.value,
+    device->op->matmul(device, dx, rounded, layer->table.operand,
                        (MatmulOptions){.accumulate = true});
-    device->op->matmul(device, layer->table.gradient, dlogits, x,
+    device->op->matmul(device, layer->table.gradient, rounded, x,
                        (MatmulOptions){.transpose_a = true, .accumulate = true});
-    device->op->add_column_sums(device, layer->bias.gradient, dlogits);
+    device->op->add_column_sums(device, layer->bias.gradient, rounded);
 }
 
 /* nats of one piece; with `gradient` logits become their own gradient. */
@@ -60,7 +66,7 @@ static void cross_entropy(Device *device, const OutputLayer *layer, Tensor nats,
         return;
     }
     int64_t count = logits.dims[0];
-    Tensor parts = tensor_3d(layer->parts.data, group->size, count, 3);
+    Tensor parts = tensor_part_3d(layer->parts, 0, group->size, count, 3);
     Tensor own = tensor_slice(parts, group->rank, 1);
     device->op->cross_entropy_slice(device, own, logits, targets, layer->first_token);
     group_all_gather(group, TRAFFIC_ACTIVATIONS, parts.data, own.data, 3 * count);
@@ -73,7 +79,7 @@ void output_loss(Device *device, OutputLayer *layer, Tensor nats, Tensor dx, Ten
 {
     bool gradient = tensor_exists(dx);
     Tensor x_rows = tensor_as_matrix(x), dx_rows = gradient ? tensor_as_matrix(dx) : tensor_none;
-    Tensor nats_rows = tensor_1d(nats.data, x_rows.dims[0]);
+    Tensor nats_rows = tensor_part_1d(nats, 0, x_rows.dims[0]);
     int64_t rows = x_rows.dims[0], most = layer->logits.dims[0];
 
     for (int64_t first = 0; first < rows; first += most) {

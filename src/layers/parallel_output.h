@@ -27,6 +27,7 @@ typedef struct OutputLayer {
     int64_t first_token;
     const Group *group; /* the tensor group, borrowed */
     Tensor logits;      /* (piece, V') */
+    Tensor rounded;     /* (piece, V') of operands: their gradient; logits itself in float32 */
     Tensor parts;       /* (P, piece, 3): what the slices contribute; none in a group of one */
 } OutputLayer;
 

@@ -13,15 +13,23 @@ void sequence_create(Sequence *sequence, const Group *group, Device *device, Are
 Tensor sequence_whole(const Sequence *sequence, Arena *arena, Purpose purpose, Tensor part)
 {
     if (sequence->group->size == 1) return part;
-    return arena_tensor_3d(arena, purpose, part.dims[0], part.dims[1] * sequence->group->size,
-                           part.dims[2]);
+    return arena_typed_3d(arena, purpose, part.type, part.dims[0],
+                          part.dims[1] * sequence->group->size, part.dims[2]);
 }
 
 /* Blocks of n D numbers: in the whole (B, P n, D) rank after rank within a row, in a part (B, n, D)
- * row after row. */
-static RankBlocks blocks_of_whole(Tensor whole, int64_t block)
+ * row after row. Messages count in words. */
+static RankBlocks blocks_of(Tensor x, int64_t rank_stride, int64_t block_stride)
 {
-    return (RankBlocks){whole.data, block, whole.dims[1] * whole.dims[2]};
+    int64_t numbers_of_word = (int64_t)(sizeof(Real) / number_size(x.type));
+    return (RankBlocks){x.data, rank_stride / numbers_of_word, block_stride / numbers_of_word};
+}
+
+static void exchange(const Group *group, TrafficKind kind, RankBlocks receive, RankBlocks send,
+                     Tensor part)
+{
+    int64_t words = tensor_count(tensor_as_words(tensor_slice(part, 0, 1)));
+    group_exchange(group, kind, receive, send, (int)part.dims[0], words);
 }
 
 void sequence_gather(const Sequence *sequence, TrafficKind kind, Tensor whole, Tensor part)
@@ -29,10 +37,11 @@ void sequence_gather(const Sequence *sequence, TrafficKind kind, Tensor whole, T
     const Group *group = sequence->group;
     int64_t rows = part.dims[0], block = part.dims[1] * part.dims[2];
     if (group->size == 1) return;
-    group_exchange(group, kind, blocks_of_whole(whole, block), (RankBlocks){part.data, 0, block},
-                   (int)rows, block);
-    sequence->device->op->copy_blocks(sequence->device, whole.data + group->rank * block,
-                                      group->size * block, part.data, block, rows, block);
+    exchange(group, kind, blocks_of(whole, block, group->size * block), blocks_of(part, 0, block),
+             part);
+    sequence->device->op->copy_blocks(sequence->device,
+                                      tensor_part_1d(whole, group->rank * block, block),
+                                      group->size * block, part, block, rows, block);
 }
 
 void sequence_scatter(const Sequence *sequence, TrafficKind kind, Tensor part, Tensor whole)
@@ -41,14 +50,15 @@ void sequence_scatter(const Sequence *sequence, TrafficKind kind, Tensor part, T
     Device *device = sequence->device;
     int64_t rows = part.dims[0], block = part.dims[1] * part.dims[2];
     if (group->size == 1) return;
-    Tensor received = tensor_2d(sequence->staging.data, group->size, rows * block);
-    group_exchange(group, kind, (RankBlocks){received.data, rows * block, block},
-                   blocks_of_whole(whole, block), (int)rows, block);
+    Tensor received = sequence->staging;
+    received.type = part.type;
+    exchange(group, kind, blocks_of(received, rows * block, block),
+             blocks_of(whole, block, group->size * block), part);
     /* A sum's order depends on the rank that computes it, and on nothing else. */
-    device->op->copy_blocks(device, part.data, block, whole.data + group->rank * block,
+    device->op->copy_blocks(device, part, block, tensor_part_1d(whole, group->rank * block, block),
                             group->size * block, rows, block);
     for (int p = 0; p < group->size; p++)
         if (p != group->rank)
-            device->op->add(device, tensor_1d(part.data, rows * block),
-                            tensor_1d(received.data + p * rows * block, rows * block));
+            device->op->add(device, tensor_part_1d(part, 0, rows * block),
+                            tensor_part_1d(received, p * rows * block, rows * block));
 }

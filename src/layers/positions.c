@@ -32,7 +32,8 @@ PositionAxis positions_compressed(const ModelOptions *options, int layer)
     return axis;
 }
 
-Tensor positions_table(PositionTables *tables, Arena *arena, PositionAxis axis, int width)
+Tensor positions_table(PositionTables *tables, Arena *arena, PositionAxis axis, NumberType type,
+                       int width)
 {
     for (int i = 0; i < tables->count; i++) {
         const PositionAxis *known = &tables->tables[i].axis;
@@ -41,7 +42,7 @@ Tensor positions_table(PositionTables *tables, Arena *arena, PositionAxis axis, 
     }
     struct PositionTable *table = &tables->tables[tables->count++];
     table->axis = axis;
-    table->sinusoids = arena_tensor_2d(arena, PURPOSE_POSITIONS, axis.rows, width);
+    table->sinusoids = arena_typed_2d(arena, PURPOSE_POSITIONS, type, axis.rows, width);
     return table->sinusoids;
 }
 

@@ -43,7 +43,8 @@ typedef struct PositionTables {
 } PositionTables;
 
 /* The table of this axis; made (taken from the arena) when no layer had it before. */
-Tensor positions_table(PositionTables *tables, Arena *arena, PositionAxis axis, int width);
+Tensor positions_table(PositionTables *tables, Arena *arena, PositionAxis axis, NumberType type,
+                       int width);
 
 /* Writes the sinusoids of all tables, once, after the arena was sealed. */
 void positions_fill(PositionTables *tables, Device *device);

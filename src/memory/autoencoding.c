@@ -40,8 +40,8 @@ static Tensor own_evicted(Device *device, CompressionLossWorkspace *work,
     Tensor evicted = compression->evicted;
     int64_t width = evicted.dims[2], read = evicted.dims[1];
     if (count == read) return evicted;
-    Tensor own = tensor_3d(work->target.data, evicted.dims[0], count, width);
-    device->op->copy_blocks(device, own.data, count * width, evicted.data + first * width,
+    Tensor own = tensor_part_3d(work->target, 0, evicted.dims[0], count, width);
+    device->op->copy_blocks(device, own, count * width, tensor_part_1d(evicted, first * width, 1),
                             read * width, own.dims[0], count * width);
     return own;
 }

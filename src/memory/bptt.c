@@ -31,7 +31,8 @@ void bptt_create(Bptt *bptt, Arena *arena, const ModelOptions *options, const Pl
         BpttBlock *block = &bptt->blocks[i];
         block->number =
             arena_host(arena, PURPOSE_WORKSPACE, checked_size(rows) * sizeof *block->number);
-        block->evicted = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, work->reads.count, width);
+        block->evicted = arena_typed_3d(arena, PURPOSE_WORKSPACE, place->operands, rows,
+                                        work->reads.count, width);
         block->dfresh = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, work->makes.count, width);
     }
 }
@@ -63,9 +64,10 @@ static void collect_row(Device *device, const Bptt *bptt, const BpttBlock *block
     int64_t start = slots - fresh * (shift + 1), first_held = slots - mark->held_compressed[row];
     int64_t gone = start < first_held ? first_held - start : 0;
     if (gone >= fresh) return;
-    device->op->copy_blocks(device, bptt->dblock.data + (row * fresh + gone) * width, 0,
-                            bptt->dcompressed.data + (row * slots + start + gone) * width, 0, 1,
-                            (fresh - gone) * width);
+    device->op->copy_blocks(
+        device, tensor_part_1d(bptt->dblock, (row * fresh + gone) * width, 1), 0,
+        tensor_part_1d(bptt->dcompressed, (row * slots + start + gone) * width, 1), 0, 1,
+        (fresh - gone) * width);
 }
 
 /* f_c is computed once more, since other blocks have used the workspace meanwhile. */

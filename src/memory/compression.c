@@ -50,15 +50,17 @@ static void create_dilated(CompressionWorkspace *work, Arena *arena, const Model
 {
     int64_t rows = place->rows, read = work->reads.count, width = options->width;
     for (int i = 0; i < options->num_dilations; i++) {
-        work->pairs[i] = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, read, 2 * width);
-        work->stages[i] = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, read, width);
+        work->pairs[i] =
+            arena_typed_3d(arena, PURPOSE_WORKSPACE, place->operands, rows, read, 2 * width);
+        work->stages[i] =
+            arena_typed_3d(arena, PURPOSE_WORKSPACE, place->operands, rows, read, width);
     }
-    work->dstage = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, read, width);
-    work->dpairs = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, read, 2 * width);
+    work->dstage = arena_typed_3d(arena, PURPOSE_WORKSPACE, place->operands, rows, read, width);
+    work->dpairs = arena_typed_3d(arena, PURPOSE_WORKSPACE, place->operands, rows, read, 2 * width);
     int64_t own = placement_positions(place, options);
     if (read == own) return;
-    work->tail = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, own, width);
-    work->dtail = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, own, width);
+    work->tail = arena_typed_3d(arena, PURPOSE_WORKSPACE, place->operands, rows, own, width);
+    work->dtail = arena_typed_3d(arena, PURPOSE_WORKSPACE, place->operands, rows, own, width);
 }
 
 void compression_workspace_create(CompressionWorkspace *work, Arena *arena,
@@ -67,9 +69,10 @@ void compression_workspace_create(CompressionWorkspace *work, Arena *arena,
     *work = (CompressionWorkspace){0};
     choose_ranges(work, options, place);
     int64_t rows = place->rows, made = work->makes.count, width = options->width;
-    work->evicted = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, work->reads.count, width);
-    work->fresh = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, made, width);
-    work->dfresh = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, made, width);
+    work->evicted =
+        arena_typed_3d(arena, PURPOSE_WORKSPACE, place->operands, rows, work->reads.count, width);
+    work->fresh = arena_typed_3d(arena, PURPOSE_WORKSPACE, place->operands, rows, made, width);
+    work->dfresh = arena_typed_3d(arena, PURPOSE_WORKSPACE, place->operands, rows, made, width);
     if (options->compression == COMPRESSION_MOST_USED)
         create_most_used(work, arena, options, place);
     if (options->compression == COMPRESSION_DILATED) create_dilated(work, arena, options, place);

@@ -19,10 +19,11 @@ static void create_tensors(CompressionLossWorkspace *work, Arena *arena,
     int64_t fresh = window / options->compression_rate, heads = placement_heads(place, options);
     Tensor *blocks[] = {&work->evicted_k, &work->evicted_v, &work->target, &work->prediction};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
-        *blocks[i] = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, window, width);
+        *blocks[i] = arena_typed_3d(arena, PURPOSE_WORKSPACE, place->operands, rows, window, width);
     Tensor *compressed[] = {&work->fresh_k, &work->fresh_v, &work->dfresh_k, &work->dfresh_v};
     for (size_t i = 0; i < sizeof compressed / sizeof compressed[0]; i++)
-        *compressed[i] = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, fresh, width);
+        *compressed[i] =
+            arena_typed_3d(arena, PURPOSE_WORKSPACE, place->operands, rows, fresh, width);
     work->lse = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, heads, window);
     work->lse_fresh = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, heads, window);
 }

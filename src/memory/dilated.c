@@ -20,8 +20,8 @@ static Tensor last_stage(const Compressor *compressor, Tensor evicted)
 static void copy_tail(Device *device, Tensor y, Tensor x, bool back)
 {
     int64_t block = y.dims[1] * y.dims[2], row = x.dims[1] * x.dims[2];
-    Real *tail = x.data + row - block;
-    device->op->copy_blocks(device, back ? tail : y.data, back ? row : block, back ? y.data : tail,
+    Tensor tail = tensor_part_1d(x, row - block, block);
+    device->op->copy_blocks(device, back ? tail : y, back ? row : block, back ? y : tail,
                             back ? block : row, y.dims[0], block);
 }
 

@@ -13,6 +13,12 @@ static int64_t shard_numbers(const MemoryGather *g, ShardOrder recent, ShardOrde
     return rows * width * (shard_slots(recent, part) + shard_slots(compressed, part));
 }
 
+/* Messages are counted in words. */
+static int64_t words_of(const MemoryGather *g, int64_t numbers)
+{
+    return tensor_count(tensor_as_words(tensor_part_1d(g->receive, 0, numbers)));
+}
+
 void gather_create(MemoryGather *g, const Group *group, Device *device, Arena *arena,
                    const ModelOptions *options, const Placement *place)
 {
@@ -30,13 +36,14 @@ void gather_create(MemoryGather *g, const Group *group, Device *device, Arena *a
         recent = larger(recent, orders[0].slots);
         compressed = larger(compressed, orders[1].slots);
     }
-    g->recent = arena_tensor_3d(arena, PURPOSE_WORKSPACE, place->rows, recent, options->width);
-    g->compressed =
-        arena_tensor_3d(arena, PURPOSE_WORKSPACE, place->rows, compressed, options->width);
+    g->recent = arena_typed_3d(arena, PURPOSE_WORKSPACE, place->operands, place->rows, recent,
+                               options->width);
+    g->compressed = arena_typed_3d(arena, PURPOSE_WORKSPACE, place->operands, place->rows,
+                                   compressed, options->width);
     if (parts == 1) return;
-    g->send = arena_tensor_1d(arena, PURPOSE_WORKSPACE, sent);
-    g->receive = arena_tensor_1d(arena, PURPOSE_WORKSPACE, received);
-    group_reserve(group, arena, &g->transfer, sent + received);
+    g->send = arena_typed_2d(arena, PURPOSE_WORKSPACE, place->operands, 1, sent);
+    g->receive = arena_typed_2d(arena, PURPOSE_WORKSPACE, place->operands, 1, received);
+    group_reserve(group, arena, &g->transfer, words_of(g, sent + received));
     g->counts = arena_host(arena, PURPOSE_DATA, checked_size(parts) * sizeof(int));
     g->firsts = arena_host(arena, PURPOSE_DATA, checked_size(parts) * sizeof(int));
 }
@@ -45,35 +52,38 @@ void gather_create(MemoryGather *g, const Group *group, Device *device, Arena *a
 static void pack(MemoryGather *g)
 {
     const SlotRing *rings[] = {&g->memory->recent, &g->memory->compressed};
-    Real *to = g->send.data;
+    int64_t to = 0;
     for (int i = 0; i < 2; i++)
         for (int b = 0; b < g->mark->rows; b++) {
-            memory_read_shard(g->device, rings[i], g->mark->first_row + b, g->mark->pushed[b], to);
+            memory_read_shard(g->device, rings[i], g->mark->first_row + b, g->mark->pushed[b],
+                              tensor_part_1d(g->send, to, 1));
             to += rings[i]->kept * rings[i]->slots.dims[2];
         }
 }
 
-/* One rank's shard of all rows, at `from`, to its places in the whole (B,S,D). */
+/* One rank's shard of all rows, which begins at `from` of what came, to its places in the whole (B,S,D). */
 static void place_shard(const MemoryGather *g, Tensor whole, ShardOrder order, int part,
-                        const Real *from)
+                        int64_t from)
 {
     int64_t slots = whole.dims[1], width = whole.dims[2], kept = shard_slots(order, part);
     for (int64_t i = 0; i < shard_runs(order, part); i++) {
         ShardRun run = shard_run(order, part, i);
-        g->device->op->copy_blocks(g->device, whole.data + run.whole * width, slots * width,
-                                   from + run.shard * width, kept * width, whole.dims[0],
-                                   run.count * width);
+        g->device->op->copy_blocks(g->device, tensor_part_1d(whole, run.whole * width, 1),
+                                   slots * width,
+                                   tensor_part_1d(g->receive, from + run.shard * width, 1),
+                                   kept * width, whole.dims[0], run.count * width);
     }
 }
 
 static void unpack(const MemoryGather *g, MemoryView view)
 {
     ShardOrder recent = g->memory->recent.order, compressed = g->memory->compressed.order;
+    int64_t from = 0;
     for (int p = 0; p < g->group->size; p++) {
-        const Real *from = g->receive.data + g->firsts[p];
         place_shard(g, view.recent, recent, p, from);
         from += view.recent.dims[0] * shard_slots(recent, p) * view.recent.dims[2];
         place_shard(g, view.compressed, compressed, p, from);
+        from += view.compressed.dims[0] * shard_slots(compressed, p) * view.compressed.dims[2];
     }
 }
 
@@ -87,13 +97,13 @@ void gather_begin(MemoryGather *g, const LayerMemory *memory, const MemoryMark *
     int64_t first = 0;
     for (int p = 0; p < g->group->size; p++) {
         g->firsts[p] = checked_int(first);
-        g->counts[p] =
-            checked_int(shard_numbers(g, memory->recent.order, memory->compressed.order, p));
+        g->counts[p] = checked_int(
+            words_of(g, shard_numbers(g, memory->recent.order, memory->compressed.order, p)));
         first += g->counts[p];
     }
     pack(g);
-    group_all_gather_begin(g->group, TRAFFIC_MEMORY, &g->transfer, g->receive.data, g->send.data,
-                           g->counts, g->firsts);
+    group_all_gather_begin(g->group, TRAFFIC_MEMORY, &g->transfer, tensor_as_words(g->receive).data,
+                           tensor_as_words(g->send).data, g->counts, g->firsts);
 }
 
 /* In a group of one the shard is the whole. */
@@ -102,7 +112,7 @@ static void read_own(const MemoryGather *g, Tensor whole, const SlotRing *ring)
     int64_t row_numbers = whole.dims[1] * whole.dims[2];
     for (int b = 0; b < g->mark->rows; b++)
         memory_read_shard(g->device, ring, g->mark->first_row + b, g->mark->pushed[b],
-                          whole.data + b * row_numbers);
+                          tensor_part_1d(whole, b * row_numbers, row_numbers));
 }
 
 MemoryView gather_end(MemoryGather *g)

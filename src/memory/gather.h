@@ -23,7 +23,7 @@ typedef struct MemoryGather {
     Device *device;            /* borrowed */
     Tensor recent, compressed; /* (B,M,D), (B,N,D) of the largest layer: what views point to */
     Tensor send, receive;      /* shards: this rank's, everyone's; none in a group of one */
-    int *counts, *firsts;      /* (P) numbers of each rank in receive */
+    int *counts, *firsts;      /* (P) words of each rank in receive */
     Transfer transfer;
     const LayerMemory *memory; /* under way; NULL: nothing is */
     const MemoryMark *mark;

@@ -10,12 +10,12 @@ static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 static void ring_create(SlotRing *ring, Arena *arena, ShardOrder order, int part, int rows,
-                        int64_t width, int later_windows)
+                        int64_t width, NumberType type, int later_windows)
 {
     *ring = (SlotRing){
         .order = order, .kept = shard_slots(order, part), .entering = order.block / order.parts};
     int64_t length = ring->kept > 0 ? ring->kept + later_windows * ring->entering : 0;
-    ring->slots = arena_tensor_3d(arena, PURPOSE_MEMORY, rows, length, width);
+    ring->slots = arena_typed_3d(arena, PURPOSE_MEMORY, type, rows, length, width);
     ring->held = arena_host(arena, PURPOSE_DATA, checked_size(rows) * sizeof(int));
 }
 
@@ -33,9 +33,10 @@ void memory_create(LayerMemory *memory, Arena *arena, const ModelOptions *option
     ShardOrder recent = {options->memory[layer], options->window, parts};
     ShardOrder compressed = {options->compressed_memory[layer],
                              options->window / options->compression_rate, parts};
-    ring_create(&memory->recent, arena, recent, memory->part, rows, options->width, later_windows);
-    ring_create(&memory->compressed, arena, compressed, memory->part, rows, options->width,
+    ring_create(&memory->recent, arena, recent, memory->part, rows, options->width, place->operands,
                 later_windows);
+    ring_create(&memory->compressed, arena, compressed, memory->part, rows, options->width,
+                place->operands, later_windows);
     memory->pushed = arena_host(arena, PURPOSE_DATA, checked_size(rows) * sizeof(int64_t));
     memory->valid_compressed = arena_host(arena, PURPOSE_DATA, checked_size(rows) * sizeof(int));
 }
@@ -75,19 +76,19 @@ void memory_mark(const LayerMemory *memory, MemoryMark *mark, int first_row)
 static Tensor ring_stretch(const SlotRing *ring, int row, int64_t number, int64_t count)
 {
     int64_t length = ring->slots.dims[1], width = ring->slots.dims[2], at = number % length;
-    return tensor_2d(ring->slots.data + (row * length + at) * width, smaller(count, length - at),
-                     width);
+    return tensor_part_2d(ring->slots, (row * length + at) * width, smaller(count, length - at),
+                          width);
 }
 
 /* Slots [number, number + count) of a row: out of the ring, or (into) into it. */
 static void ring_copy(Device *device, const SlotRing *ring, int row, int64_t number, int64_t count,
-                      Real *numbers, bool into)
+                      Tensor numbers, bool into)
 {
     for (int64_t done = 0; done < count;) {
         Tensor in_ring = ring_stretch(ring, row, number + done, count - done);
-        Real *outside = numbers + done * in_ring.dims[1];
-        device->op->copy_blocks(device, into ? in_ring.data : outside, 0,
-                                into ? outside : in_ring.data, 0, 1, tensor_count(in_ring));
+        Tensor outside = tensor_part_1d(numbers, done * in_ring.dims[1], 1);
+        device->op->copy_blocks(device, into ? in_ring : outside, 0, into ? outside : in_ring, 0, 1,
+                                tensor_count(in_ring));
         done += in_ring.dims[0];
     }
 }
@@ -119,12 +120,12 @@ bool memory_row_is_finite(Device *device, const LayerMemory *memory, int row)
 }
 
 /* Slots from before the first window have numbers below zero; nobody looks at what they read. */
-void memory_read_shard(Device *device, const SlotRing *ring, int row, int64_t pushed, Real *to)
+void memory_read_shard(Device *device, const SlotRing *ring, int row, int64_t pushed, Tensor to)
 {
     int64_t number = pushed * ring->entering - ring->kept, width = ring->slots.dims[2];
     int64_t missing = number < 0 ? -number : 0;
-    ring_copy(device, ring, row, number + missing, ring->kept - missing, to + missing * width,
-              false);
+    ring_copy(device, ring, row, number + missing, ring->kept - missing,
+              tensor_part_1d(to, missing * width, 1), false);
 }
 
 void memory_download(Device *device, const SlotRing *ring, int row, int64_t pushed, int64_t first,
@@ -187,8 +188,9 @@ static void copy_positions(Device *device, Tensor y, int64_t at, Tensor x, int64
 {
     int64_t width = y.dims[2];
     if (count <= 0) return;
-    device->op->copy_blocks(device, y.data + at * width, y.dims[1] * width, x.data + first * width,
-                            x.dims[1] * width, y.dims[0], count * width);
+    device->op->copy_blocks(device, tensor_part_1d(y, at * width, 1), y.dims[1] * width,
+                            tensor_part_1d(x, first * width, 1), x.dims[1] * width, y.dims[0],
+                            count * width);
 }
 
 void memory_evicted(Device *device, Tensor evicted, Tensor recent, Tensor a, Range range)
@@ -216,7 +218,7 @@ static void ring_push(Device *device, const SlotRing *ring, const LayerMemory *m
     int64_t count = ring->entering, width = ring->slots.dims[2];
     if (ring->slots.dims[1] == 0) return;
     ring_copy(device, ring, row, memory->pushed[row] * count, count,
-              entering.data + b * count * width, true);
+              tensor_part_1d(entering, b * count * width, 1), true);
 }
 
 static void enter(int *count, int64_t entering, const SlotRing *ring)

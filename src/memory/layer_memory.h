@@ -74,8 +74,8 @@ bool memory_row_is_finite(Device *device, const LayerMemory *memory, int row);
 /* Where rows [first_row, first_row + B) stand now. */
 void memory_mark(const LayerMemory *memory, MemoryMark *mark, int first_row);
 
-/* This rank's slots of one row and ring as the mark saw them, oldest first, to `to` (kept, D). */
-void memory_read_shard(Device *device, const SlotRing *ring, int row, int64_t pushed, Real *to);
+/* This rank's slots of one row and ring as the mark saw them, oldest first, to where `to` begins. */
+void memory_read_shard(Device *device, const SlotRing *ring, int row, int64_t pushed, Tensor to);
 /* The same of slots [first, first + count) of the shard alone, to the host. */
 void memory_download(Device *device, const SlotRing *ring, int row, int64_t pushed, int64_t first,
                      int64_t count, Real *to);

@@ -31,9 +31,8 @@ void decoder_begin(Decoder *decoder)
     decoder->memory_projected = false;
     for (int t = 0; t < model->options.window; t++) decoder->targets[t] = -1;
     model_empty_memory(model);
-    for (int l = 0; l < model->options.layers; l++)
-        attention_project_positions(model->device, &decoder_flight(decoder)->layers[l].attention);
-    model->positions_current = true;
+    model_weights_changed(model);
+    model_use_weights(model);
 }
 
 /* The present window; positions from `counted` on are padding. */
@@ -77,9 +76,14 @@ static void project_memory(Decoder *decoder)
 static void norm_step(Device *device, const LayerNorm *norm, Tensor y, Tensor x, int i)
 {
     LayerNorm row = *norm;
-    row.mean = tensor_1d(norm->mean.data + i, 1);
-    row.rstd = tensor_1d(norm->rstd.data + i, 1);
+    row.mean = tensor_part_1d(norm->mean, i, 1);
+    row.rstd = tensor_part_1d(norm->rstd, i, 1);
     layer_norm_forward(device, &row, window_position(y, i), window_position(x, i));
+}
+
+static void round_step(Device *device, Tensor y, Tensor x, int i)
+{
+    device_round(device, window_position(y, i), window_position(x, i));
 }
 
 static void feed_forward_step(Device *device, const FeedForward *layer, Tensor y, Tensor x,
@@ -107,14 +111,18 @@ static void layer_step(Decoder *decoder, int l, const Window *token, int i)
     const MemoryView projected = {0}; /* its keys and values are there */
     AttentionInput input = model_attention_input(model, 0, l, projected);
 
-    if (pre) norm_step(device, &layer->attention_norm, layer->a, layer->h, i);
+    if (pre)
+        norm_step(device, &layer->attention_norm, layer->a, layer->h, i);
+    else
+        round_step(device, layer->a, layer->h, i);
     attention_step(device, &layer->attention, window_position(layer->sum, i), decoder->lse, &input,
                    token, i);
     add_step(device, layer->sum, layer->h, i);
-    norm_step(device, pre ? &layer->feed_forward_norm : &layer->attention_norm, layer->b,
+    norm_step(device, pre ? &layer->feed_forward_norm : &layer->attention_norm, layer->normed,
               layer->sum, i);
+    round_step(device, layer->b, layer->normed, i);
     feed_forward_step(device, &layer->feed_forward, layer->out, layer->b, token, i);
-    add_step(device, layer->out, pre ? layer->sum : layer->b, i);
+    add_step(device, layer->out, pre ? layer->sum : layer->normed, i);
     if (!pre) norm_step(device, &layer->feed_forward_norm, layer->next, layer->out, i);
 }
 
@@ -135,6 +143,8 @@ static void step(Decoder *decoder)
     for (int l = 0; l < model->options.layers; l++) layer_step(decoder, l, &token, i);
     if (model->options.norm == NORM_PRE)
         norm_step(model->device, &flight->final_norm, flight->top, flight->last, i);
+    else
+        round_step(model->device, flight->top, flight->last, i);
 }
 
 /* All of the window at once. */

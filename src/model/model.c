@@ -9,7 +9,7 @@
 
 void model_start(Model *model) { positions_fill(&model->positions, model->device); }
 
-void model_weights_changed(Model *model) { model->positions_current = false; }
+void model_weights_changed(Model *model) { model->weights_current = false; }
 
 void model_empty_row(Model *model, int row)
 {
@@ -37,7 +37,7 @@ size_t model_memory_bytes(const Model *model)
         slots += checked_size(memory->rows) *
                  checked_size(memory->recent.kept + memory->compressed.kept);
     }
-    return slots * checked_size(model->options.width) * sizeof(Real);
+    return slots * checked_size(model->options.width) * number_size(model->place.operands);
 }
 
 AttentionInput model_attention_input(const Model *model, int flight, int layer, MemoryView view)
@@ -73,13 +73,14 @@ static void mark_memory(Model *model, Flight *flight, int first_row)
     }
 }
 
-static void project_positions(Model *model)
+void model_use_weights(Model *model)
 {
-    if (model->positions_current) return;
+    if (model->weights_current) return;
+    parameters_round(model->parameters, model->device);
     phase_begin(model->device->times, PHASE_POSITION);
     for (int l = 0; l < model->place.layers; l++)
         attention_project_positions(model->device, &model->flights[0].layers[l].attention);
-    model->positions_current = true;
+    model->weights_current = true;
 }
 
 /* Dropout on this rank's positions of the embedding's output or its gradient. */
@@ -127,7 +128,10 @@ static void finish_loss(Model *model, Flight *flight)
     Tensor none = tensor_none;
 
     phase_begin(device->times, PHASE_NORM);
-    if (pre) layer_norm_forward(device, &flight->final_norm, flight->top, flight->last);
+    if (pre)
+        layer_norm_forward(device, &flight->final_norm, flight->top, flight->last);
+    else
+        device_round(device, flight->top, flight->last);
     phase_begin(device->times, PHASE_EXCHANGE);
     sequence_gather(&model->sequence, TRAFFIC_ACTIVATIONS, flight->whole_top, flight->top);
     phase_begin(device->times, PHASE_OUTPUT);
@@ -184,7 +188,7 @@ void model_forward(Model *model, int number, const Window *window, int first_row
     keep_window(flight, window);
     mark_memory(model, flight, first_row);
     gather_layer(model, flight, 0);
-    project_positions(model);
+    model_use_weights(model);
     if (model->place.has_embedding) embed(model, flight);
 
     for (int l = 0; l < model->place.layers; l++) {
@@ -203,7 +207,8 @@ void model_forward(Model *model, int number, const Window *window, int first_row
  * up. */
 static void finish_layer(Model *model, int l, AfterLayer after_layer, void *context)
 {
-    attention_positions_backward(model->device, &model->flights[0].layers[l].attention);
+    attention_positions_backward(model->device, &model->flights[0].layers[l].attention,
+                                 &model->work.attention);
     after_layer(context, l);
 }
 
@@ -246,7 +251,7 @@ void model_remember(Model *model, int number)
 
 void model_begin_update(Model *model)
 {
-    project_positions(model);
+    model_use_weights(model);
     model->device->op->fill(model->device, model->parameters->gradient, 0.0);
     for (int l = 0; l < model->place.layers; l++) {
         model->compression_sums[l] = (LossSum){0};

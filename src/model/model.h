@@ -33,7 +33,7 @@ typedef struct Flight {
     LayerNorm final_norm;     /* with pre-norm, on the last stage */
     Tensor h;                 /* (B,n,D) input of the first layer: embedding, or the stage before */
     Tensor last;              /* (B,n,D) output of the last layer, borrowed: for the next stage */
-    Tensor top, whole_top;    /* (B,n,D), (B,T,D) what the output layer reads */
+    Tensor top, whole_top;    /* (B,n,D), (B,T,D) operands: what the output layer reads */
     Tensor nats;              /* (B,T) on the last stage */
     Tensor dh;                /* (B,n,D) gradient: before backward of `last`, after it of `h` */
     bool *push;               /* (B) rows whose memory moves on with this window */
@@ -81,7 +81,7 @@ typedef struct Model {
     LayerWorkspace work;
     CompressionWorkspace compression_work;
     CompressionLossWorkspace loss_work;
-    bool positions_current; /* r of every layer belongs to the present weights */
+    bool weights_current; /* operands and r of every layer belong to the present weights */
     EmbeddingHook hook;
 } Model;
 
@@ -97,6 +97,10 @@ void model_start(Model *model);
 
 /* Local. After every change of the weights. */
 void model_weights_changed(Model *model);
+
+/* Local. Rounds operands and projects positions anew where the weights have changed; what computes
+ * does so by itself. */
+void model_use_weights(Model *model);
 
 /* Local. Every row starts anew, or one of those of this rank. */
 void model_empty_memory(Model *model);

@@ -41,11 +41,12 @@ static void create_ends(Model *model, Arena *arena, Flight *flight)
     if (!place->has_output) return;
     flight->nats = arena_tensor_2d(arena, PURPOSE_ACTIVATIONS, rows, options->window);
     flight->top = flight->last;
-    if (options->norm == NORM_PRE) {
+    if (options->norm == NORM_PRE)
         layer_norm_create(&flight->final_norm, arena, model->parameters, "final_norm", place->rows,
                           positions);
-        flight->top = arena_tensor_3d(arena, PURPOSE_ACTIVATIONS, rows, positions, width);
-    }
+    if (options->norm == NORM_PRE || place->operands != NUMBER_FLOAT32)
+        flight->top =
+            arena_typed_3d(arena, PURPOSE_ACTIVATIONS, place->operands, rows, positions, width);
     flight->whole_top = sequence_whole(&model->sequence, arena, PURPOSE_ACTIVATIONS, flight->top);
 }
 

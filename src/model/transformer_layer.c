@@ -31,9 +31,16 @@ void transformer_layer_create(TransformerLayer *layer, Arena *arena, PositionTab
     feed_forward_create(&layer->feed_forward, arena, parameters, options, place, activations,
                         number);
 
-    layer->a = pre ? activations_take(activations, ACTIVATION_A, arena, rows, positions, width) : h;
+    bool rounds = place->operands != NUMBER_FLOAT32;
+    layer->a = h;
+    if (pre || rounds)
+        layer->a = activations_take(activations, ACTIVATION_A, arena, rows, positions, width);
     layer->sum = activations_take(activations, ACTIVATION_SUM, arena, rows, positions, width);
-    layer->b = activations_take(activations, ACTIVATION_B, arena, rows, positions, width);
+    layer->normed = layer->b =
+        activations_take(activations, ACTIVATION_B, arena, rows, positions, width);
+    if (!pre && rounds)
+        layer->normed =
+            activations_take(activations, ACTIVATION_NORMED, arena, rows, positions, width);
     layer->whole_a = layer->a;
     layer->whole_b = layer->b;
     if (place->tensor_parts > 1) {
@@ -57,11 +64,12 @@ void layer_workspace_create(LayerWorkspace *work, Arena *arena, const ModelOptio
         work->partial = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, window, width);
     if (!training) return;
     attention_workspace_create(&work->attention, arena, options, place);
-    work->branch = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, positions, width);
+    work->branch =
+        arena_typed_3d(arena, PURPOSE_WORKSPACE, place->operands, rows, positions, width);
     work->whole_branch = sequence_whole(sequence, arena, PURPOSE_WORKSPACE, work->branch);
     work->inner = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, positions, width);
-    work->dhidden = arena_tensor_3d(arena, PURPOSE_WORKSPACE, rows, window,
-                                    placement_feed_forward(place, options));
+    work->dhidden = arena_typed_3d(arena, PURPOSE_WORKSPACE, place->operands, rows, window,
+                                   placement_feed_forward(place, options));
 }
 
 /* Where this rank's share of `part` is computed: in a group of one there itself. */
@@ -108,7 +116,10 @@ void transformer_layer_forward(Device *device, TransformerLayer *layer, LayerWor
     bool pre = layer->norm == NORM_PRE;
 
     phase_begin(device->times, PHASE_NORM);
-    if (pre) layer_norm_forward(device, &layer->attention_norm, layer->a, layer->h);
+    if (pre)
+        layer_norm_forward(device, &layer->attention_norm, layer->a, layer->h);
+    else
+        device_round(device, layer->a, layer->h);
     gather(device, layer, layer->whole_a, layer->a);
     attention_forward(device, &layer->attention, share_of(work, layer->sum), input, window,
                       training);
@@ -116,14 +127,14 @@ void transformer_layer_forward(Device *device, TransformerLayer *layer, LayerWor
     finish_branch(device, layer, layer->sum, layer->h, DROPOUT_ATTENTION_OUTPUT, window, training);
 
     LayerNorm *before_feed_forward = pre ? &layer->feed_forward_norm : &layer->attention_norm;
-    layer_norm_forward(device, before_feed_forward, layer->b, layer->sum);
-
+    layer_norm_forward(device, before_feed_forward, layer->normed, layer->sum);
+    device_round(device, layer->b, layer->normed);
     gather(device, layer, layer->whole_b, layer->b);
     phase_begin(device->times, PHASE_FEED_FORWARD);
     feed_forward_forward(device, &layer->feed_forward, share_of(work, layer->out), layer->whole_b,
                          window, training);
     scatter(device, layer, work, layer->out);
-    finish_branch(device, layer, layer->out, pre ? layer->sum : layer->b,
+    finish_branch(device, layer, layer->out, pre ? layer->sum : layer->normed,
                   DROPOUT_FEED_FORWARD_OUTPUT, window, training);
     if (!pre) layer_norm_forward(device, &layer->feed_forward_norm, layer->next, layer->out);
 }
@@ -168,9 +179,9 @@ static void norm_in_place(Device *device, LayerWorkspace *work, const LayerNorm 
                           Tensor x)
 {
     phase_begin(device->times, PHASE_NORM);
-    device_copy(device, work->branch, dh);
+    device_copy(device, work->inner, dh);
     device->op->fill(device, dh, 0.0);
-    layer_norm_backward(device, norm, dh, work->branch, x);
+    layer_norm_backward(device, norm, dh, work->inner, x);
 }
 
 void transformer_layer_backward(Device *device, TransformerLayer *layer, LayerWorkspace *work,

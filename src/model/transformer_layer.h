@@ -31,11 +31,12 @@ typedef struct TransformerLayer {
 
     /* Saved by forward, (B,n,D) each but for the whole ones (B,T,D). */
     Tensor h;          /* input, borrowed: the output of the layer below */
-    Tensor a, whole_a; /* input of attention; h itself with post-norm */
+    Tensor a, whole_a; /* input of attention; with post-norm h, rounded or itself */
     Tensor sum;        /* h + y; with post-norm the input of LN_1 */
     Tensor b, whole_b; /* input of the feed-forward: LN_2(sum) or LN_1(sum) */
-    Tensor out;        /* pre: h'.  post: s + mlp(s), the input of LN_2 */
-    Tensor next;       /* h'; out itself with pre-norm */
+    Tensor normed; /* with post-norm LN_1(sum) for the residual stream: b before it is rounded */
+    Tensor out;    /* pre: h'.  post: s + mlp(s), the input of LN_2 */
+    Tensor next;   /* h'; out itself with pre-norm */
 } TransformerLayer;
 
 /* What lives within one layer's forward or backward, shared by all layers. */
@@ -43,8 +44,8 @@ typedef struct LayerWorkspace {
     Tensor partial; /* (B,T,D) this rank's share of a sum over the group; none in a group of one */
     /* For backward alone: */
     AttentionWorkspace attention;
-    Tensor branch, whole_branch; /* (B,n,D), (B,T,D) gradient of a sub-layer's output */
-    Tensor inner;                /* (B,n,D) gradient of a sub-layer's input */
+    Tensor branch, whole_branch; /* (B,n,D), (B,T,D) operands: gradient of a sub-layer's output */
+    Tensor inner;                /* (B,n,D) float32: gradient of a sub-layer's input */
     Tensor dhidden;              /* (B,T,F/P) */
 } LayerWorkspace;
 

@@ -124,5 +124,6 @@ Placement placing_make(const Grid *grid, const Config *config, int rows, int row
         .flights = micro_batches > 0
                        ? pipeline_flights(stages, stage, micro_batches, config->parallel.run_ahead)
                        : 1,
+        .operands = config->train.type,
     };
 }

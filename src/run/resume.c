@@ -69,7 +69,9 @@ static Status check_configuration(const Resume *resume, const Session *session)
         config_parse_text(&stored, resume->checkpoint->state.configuration, resume->path, NULL, 0));
     config_compare(&session->config, &stored, look_at_difference, &comparison);
     PAL_TRY(comparison.status);
-    if (stored.checkpoint.memory_type == NUMBER_BFLOAT16 && has_memory(&stored.model))
+    bool rounded = stored.checkpoint.memory_type == NUMBER_BFLOAT16 &&
+                   stored.train.type != NUMBER_BFLOAT16; /* else it had no more digits before */
+    if (rounded && has_memory(&stored.model))
         log_info("resuming: %s has the memory as bfloat16, so the run goes on from rounded numbers",
                  resume->path);
     PAL_TRY(trained_has_weights(resume->path, &session->config.model, &stored.model));

@@ -98,7 +98,7 @@ static void append_moments(Snapshot *list, const char *folder, const Parameters 
         for (int s = 0; s < optimizer->num_segments; s++) {
             const Segment *segment = &optimizer->segments[s];
             if (segment->row != row) continue;
-            if (source->numbers == NULL) source->numbers = moments.data + segment->owned;
+            if (source->numbers == NULL) source->numbers = tensor_reals(moments) + segment->owned;
             int64_t first = segment->flat - row->offset;
             add_range(list, row, first, first + segment->count);
         }

@@ -55,7 +55,7 @@ static void spoil(void *context, const Window *window, Tensor h)
     int64_t b = nan->row - window->first_row, since = window->index - nan->first;
     if (b < 0 || b >= window->rows || window->counted[b] == 0) return;
     if (since < 0 || since >= nan->count) return;
-    Tensor number = tensor_1d(h.data + b * h.dims[1] * h.dims[2], 1);
+    Tensor number = tensor_part_1d(h, b * h.dims[1] * h.dims[2], 1);
     nan->device->op->fill(nan->device, number, NAN);
 }
 

@@ -213,7 +213,8 @@ static void sum_shared(Training *t, ParameterGroup group)
 {
     const Parameters *p = &t->parameters;
     int64_t first = p->shared_first[group], end = p->group_first[group + 1];
-    group_sum(&t->session->grid->tensor, TRAFFIC_GRADIENTS, p->gradient.data + first, end - first);
+    group_sum(&t->session->grid->tensor, TRAFFIC_GRADIENTS, tensor_reals(p->gradient) + first,
+              end - first);
 }
 
 static void reduce_compression(Training *t)

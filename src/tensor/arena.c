@@ -119,11 +119,12 @@ void arena_lacks(Arena *arena, size_t bytes, const char *what)
     arena->failed_bytes = bytes;
 }
 
-Tensor arena_tensor(Arena *arena, Purpose purpose, int num_dims, const int64_t *dims)
+Tensor arena_tensor(Arena *arena, Purpose purpose, NumberType type, int num_dims,
+                    const int64_t *dims)
 {
     PAL_ASSERT(num_dims >= 1 && num_dims <= PAL_MAX_DIMS);
-    Tensor x = {.num_dims = num_dims};
-    size_t bytes = sizeof(Real);
+    Tensor x = {.type = type, .num_dims = num_dims};
+    size_t bytes = number_size(type);
     bool fits = true, empty = false;
     for (int i = 0; i < num_dims; i++) {
         x.dims[i] = dims[i];
@@ -140,17 +141,28 @@ Tensor arena_tensor(Arena *arena, Purpose purpose, int num_dims, const int64_t *
 
 Tensor arena_tensor_1d(Arena *arena, Purpose purpose, int64_t a)
 {
-    return arena_tensor(arena, purpose, 1, (int64_t[]){a});
+    return arena_tensor(arena, purpose, NUMBER_FLOAT32, 1, (int64_t[]){a});
 }
 
 Tensor arena_tensor_2d(Arena *arena, Purpose purpose, int64_t a, int64_t b)
 {
-    return arena_tensor(arena, purpose, 2, (int64_t[]){a, b});
+    return arena_typed_2d(arena, purpose, NUMBER_FLOAT32, a, b);
 }
 
 Tensor arena_tensor_3d(Arena *arena, Purpose purpose, int64_t a, int64_t b, int64_t c)
 {
-    return arena_tensor(arena, purpose, 3, (int64_t[]){a, b, c});
+    return arena_typed_3d(arena, purpose, NUMBER_FLOAT32, a, b, c);
+}
+
+Tensor arena_typed_2d(Arena *arena, Purpose purpose, NumberType type, int64_t a, int64_t b)
+{
+    return arena_tensor(arena, purpose, type, 2, (int64_t[]){a, b});
+}
+
+Tensor arena_typed_3d(Arena *arena, Purpose purpose, NumberType type, int64_t a, int64_t b,
+                      int64_t c)
+{
+    return arena_tensor(arena, purpose, type, 3, (int64_t[]){a, b, c});
 }
 
 void *arena_host(Arena *arena, Purpose purpose, size_t bytes)

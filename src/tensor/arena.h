@@ -41,10 +41,14 @@ void arena_destroy(Arena **arena);
 
 /* Zero-filled numbers on the device. When memory runs out the arena remembers it, keeps counting
  * and returns a tensor without data; arena_seal() then reports the purpose and the bytes. */
-Tensor arena_tensor(Arena *arena, Purpose purpose, int num_dims, const int64_t *dims);
+Tensor arena_tensor(Arena *arena, Purpose purpose, NumberType type, int num_dims,
+                    const int64_t *dims);
 Tensor arena_tensor_1d(Arena *arena, Purpose purpose, int64_t a);
 Tensor arena_tensor_2d(Arena *arena, Purpose purpose, int64_t a, int64_t b);
 Tensor arena_tensor_3d(Arena *arena, Purpose purpose, int64_t a, int64_t b, int64_t c);
+Tensor arena_typed_2d(Arena *arena, Purpose purpose, NumberType type, int64_t a, int64_t b);
+Tensor arena_typed_3d(Arena *arena, Purpose purpose, NumberType type, int64_t a, int64_t b,
+                      int64_t c);
 
 /* Zero-filled host bytes that live as long as the arena (counters, tokens); may return NULL,
  * likewise reported by arena_seal(). */

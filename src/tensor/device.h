@@ -143,8 +143,8 @@ typedef struct DeviceOps {
     void (*add)(Device *, Tensor y, Tensor x); /* y += x */
     /* For each of `blocks` blocks: `length` numbers from `from + block * from_stride` to
      * `to + block * to_stride`. Ranges may overlap only within a block (memmove). */
-    void (*copy_blocks)(Device *, Real *to, int64_t to_stride, const Real *from,
-                        int64_t from_stride, int64_t blocks, int64_t length);
+    void (*copy_blocks)(Device *, Tensor to, int64_t to_stride, Tensor from, int64_t from_stride,
+                        int64_t blocks, int64_t length);
     /* bias (n) += sum over rows of x (rows,n) */
     void (*add_column_sums)(Device *, Tensor bias, Tensor x);
 
@@ -202,7 +202,13 @@ static inline void device_destroy(Device **device)
 static inline void device_copy(Device *device, Tensor to, Tensor from)
 {
     int64_t count = tensor_count(from);
-    device->op->copy_blocks(device, to.data, count, from.data, count, 1, count);
+    device->op->copy_blocks(device, to, count, from, count, 1, count);
+}
+
+/* `to` becomes x in its own number type; nothing where `to` is x. */
+static inline void device_round(Device *device, Tensor to, Tensor x)
+{
+    if (to.data != x.data) device_copy(device, to, x);
 }
 
 /* Counts 2 m n k operations of a matrix product to the running phase. */

@@ -23,4 +23,8 @@ typedef double Real;
 typedef float Real;
 #endif
 
+/* How numbers are stored. bfloat16: the upper half of a float32, rounded to nearest, ties to even;
+ * not in the double build. */
+typedef enum NumberType { NUMBER_FLOAT32 /* Real */, NUMBER_BFLOAT16 } NumberType;
+
 #endif

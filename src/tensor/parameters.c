@@ -221,7 +221,9 @@ void parameters_create(Parameters *p, Arena *arena, const ModelOptions *options,
 
     build_table(&(Builder){.p = p, .options = options, .place = place});
     int64_t total = lay_out(p);
-    p->value = arena_tensor_1d(arena, PURPOSE_WEIGHTS, total);
+    p->operand = p->value = arena_tensor_1d(arena, PURPOSE_WEIGHTS, total);
+    if (place->operands != NUMBER_FLOAT32)
+        p->operand = arena_tensor(arena, PURPOSE_WEIGHTS, place->operands, 1, (int64_t[]){total});
     if (!training) return;
     p->gradient = arena_tensor_1d(arena, PURPOSE_GRADIENTS, total);
 }
@@ -269,6 +271,11 @@ void parameters_initialize(Parameters *p, Device *device, uint64_t seed)
     }
 }
 
+void parameters_round(const Parameters *p, Device *device)
+{
+    device_round(device, p->operand, p->value);
+}
+
 Weight parameters_get(const Parameters *p, const char *format, ...)
 {
     char name[64];
@@ -279,7 +286,8 @@ Weight parameters_get(const Parameters *p, const char *format, ...)
 
     const Parameter *row = parameters_find(p, name);
     if (row == NULL) return (Weight){.value = tensor_none};
-    Weight weight = {.value = parameter_view(row, p->value)};
+    Weight weight = {.value = parameter_view(row, p->value),
+                     .operand = parameter_view(row, p->operand)};
     if (tensor_exists(p->gradient)) weight.gradient = parameter_view(row, p->gradient);
     return weight;
 }
@@ -293,9 +301,8 @@ const Parameter *parameters_find(const Parameters *p, const char *name)
 
 Tensor parameter_view(const Parameter *row, Tensor flat)
 {
-    Tensor view = {flat.data == NULL ? NULL : flat.data + row->offset,
-                   row->num_dims,
-                   {row->dims[0], row->dims[1]}};
+    Tensor view = tensor_part_2d(flat, row->offset, row->dims[0], row->dims[1]);
+    view.num_dims = row->num_dims;
     return view;
 }
 

@@ -53,6 +53,7 @@ typedef struct Parameter {
 /* A parameter as a layer uses it. */
 typedef struct Weight {
     Tensor value, gradient;
+    Tensor operand; /* the value as products read it; the value itself where that is float32 */
 } Weight;
 
 typedef struct Parameters {
@@ -60,7 +61,8 @@ typedef struct Parameters {
     Parameter *table;                     /* (count), owned by the arena */
     int64_t group_first[GROUP_COUNT + 1]; /* group g is [group_first[g], group_first[g+1]) */
     int64_t shared_first[GROUP_COUNT];    /* its shared part is [shared_first[g], its end) */
-    Tensor value, gradient;               /* (total) each */
+    Tensor value, gradient;               /* (total) each, float32 */
+    Tensor operand;                       /* (total) the values as place->operands has it */
     int compression_rate;
 } Parameters;
 
@@ -73,6 +75,9 @@ void parameters_create(Parameters *parameters, Arena *arena, const ModelOptions 
  * parameters->table. */
 void parameters_describe(Parameters *parameters, const ModelOptions *options,
                          const Placement *place);
+
+/* Local. After a change of the values: rounds them to the operands, where these are not the same. */
+void parameters_round(const Parameters *parameters, Device *device);
 
 /* The row of this name, or NULL. */
 const Parameter *parameters_find(const Parameters *parameters, const char *name);

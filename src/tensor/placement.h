@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "src/tensor/dims.h"
 #include "src/tensor/model_options.h"
 
 /* What backward computes again instead of keeping it (layers/activations.h). */
@@ -26,6 +27,7 @@ typedef struct Placement {
     int row_groups;                 /* micro-batches side by side: B row_groups rows in all */
     int flights;                    /* most micro-batches between their forward and backward */
     Recompute recompute;
+    NumberType operands; /* how that is stored which products and attention read */
 } Placement;
 
 /* Everything on one rank: one micro-batch of `rows` rows a window. */

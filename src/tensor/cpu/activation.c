@@ -12,8 +12,8 @@ void cpu_relu_backward(Device *device, Tensor dy, Tensor y)
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
         PartRange range = line_range_of_part(count, part, parts);
-        Real *restrict gradient = dy.data;
-        const Real *restrict output = y.data;
+        Real *restrict gradient = tensor_reals(dy);
+        const Real *restrict output = tensor_reals(y);
 #pragma omp simd
         for (int64_t i = range.begin; i < range.end; i++)
             gradient[i] = output[i] <= 0 ? 0 : gradient[i];
@@ -45,8 +45,8 @@ void cpu_gelu_forward(Device *device, Tensor y, Tensor x)
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
         PartRange range = line_range_of_part(count, part, parts);
-        Real *restrict to = y.data;
-        const Real *restrict from = x.data;
+        Real *restrict to = tensor_reals(y);
+        const Real *restrict from = tensor_reals(x);
 #pragma omp simd
         for (int64_t i = range.begin; i < range.end; i++) to[i] = from[i] * logistic(from[i]);
     }
@@ -60,8 +60,8 @@ void cpu_gelu_backward(Device *device, Tensor dy, Tensor x)
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
         PartRange range = line_range_of_part(count, part, parts);
-        Real *restrict gradient = dy.data;
-        const Real *restrict input = x.data;
+        Real *restrict gradient = tensor_reals(dy);
+        const Real *restrict input = tensor_reals(x);
 #pragma omp simd
         for (int64_t i = range.begin; i < range.end; i++) gradient[i] *= gelu_slope(input[i]);
     }

@@ -57,5 +57,6 @@ void cpu_adam(Device *device, Tensor w, Tensor m, Tensor v, Tensor g, AdamOption
     int parts = cpu_parts(device, count);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++)
-        adam_range(line_range_of_part(count, part, parts), w.data, m.data, v.data, g.data, factors);
+        adam_range(line_range_of_part(count, part, parts), tensor_reals(w), tensor_reals(m),
+                   tensor_reals(v), tensor_reals(g), factors);
 }

@@ -47,7 +47,7 @@ static void add_query_gradients(const AttentionScratch *scratch, const Attention
     for (int i = work->first; i < work->last && tensor_exists(dq); i++) {
         const Real *content = scratch->dquery_content + (ptrdiff_t)i * call->padded_size;
         const Real *position = scratch->dquery_positions + (ptrdiff_t)i * call->padded_size;
-        Real *to = dq.data + ((ptrdiff_t)work->row * call->length + i) * call->width +
+        Real *to = tensor_reals(dq) + ((ptrdiff_t)work->row * call->length + i) * call->width +
                    (ptrdiff_t)work->head * call->head_size;
         for (int e = 0; e < call->head_size; e++) to[e] += scale * (content[e] + position[e]);
     }
@@ -98,8 +98,8 @@ static void backward_work(AttentionScratch *scratch, const AttentionCall *call,
     ptrdiff_t offset =
         (ptrdiff_t)work->row * call->length * call->width + (ptrdiff_t)work->head * call->head_size;
     const Real *row_lse =
-        lse.data + ((ptrdiff_t)work->row * call->heads + work->head) * call->length;
-    begin_rows(scratch, call, work, o.data + offset, dout.data + offset);
+        tensor_reals(lse) + ((ptrdiff_t)work->row * call->heads + work->head) * call->length;
+    begin_rows(scratch, call, work, tensor_reals(o) + offset, tensor_reals(dout) + offset);
     attention_pack_queries(scratch, call, work);
 
     AttentionSums sums = *head_sums;

@@ -113,12 +113,12 @@ static void finish_rows(const AttentionScratch *scratch, const AttentionCall *ca
         Real sum = scratch->sum[i];
         if (sum == 0) continue; /* sees nothing: o and lse stay 0 */
         ptrdiff_t row = (ptrdiff_t)work->row * call->length + i;
-        Real *to = o.data + row * call->width + (ptrdiff_t)work->head * call->head_size;
+        Real *to = tensor_reals(o) + row * call->width + (ptrdiff_t)work->head * call->head_size;
         const Real *out = scratch->out + (ptrdiff_t)i * call->padded_size;
         for (int e = 0; e < call->head_size; e++) to[e] = out[e] / sum;
 
         ptrdiff_t pair = (ptrdiff_t)work->row * call->heads + work->head;
-        lse.data[pair * call->length + i] =
+        tensor_reals(lse)[pair * call->length + i] =
             (Real)((double)scratch->maximum[i] * PAL_LN_2 + log((double)sum));
     }
 }
@@ -149,8 +149,8 @@ void cpu_attention_forward(Device *device, Tensor o, Tensor lse, const Attention
     size_t numbers = attention_scratch(&unused, &call, PASS_FORWARD, NULL);
     Real *workspace = cpu_workspace(device, (size_t)device->threads * numbers * sizeof(Real));
 
-    memset(o.data, 0, (size_t)tensor_count(o) * sizeof(Real));
-    memset(lse.data, 0, (size_t)tensor_count(lse) * sizeof(Real));
+    memset(tensor_reals(o), 0, (size_t)tensor_count(o) * sizeof(Real));
+    memset(tensor_reals(lse), 0, (size_t)tensor_count(lse) * sizeof(Real));
 #pragma omp parallel num_threads(device->threads)
     {
         AttentionScratch scratch;

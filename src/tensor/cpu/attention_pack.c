@@ -142,7 +142,7 @@ static void pack_residue(PackedPositions *packed, const AttentionCall *call,
     while (begin < packed->columns && first_row - stride * begin >= table_rows) begin++;
     for (end = begin; end < packed->columns && first_row - stride * end >= 0;) end++;
 
-    const Real *from = source->r.data + (first_row - stride * begin) * call->width +
+    const Real *from = tensor_reals(source->r) + (first_row - stride * begin) * call->width +
                        (ptrdiff_t)head * call->head_size;
     ptrdiff_t from_row = -(ptrdiff_t)stride * call->width;
     Real *transposed = packed->transposed + residue * packed->transposed_set;
@@ -189,16 +189,16 @@ void attention_pack_source(AttentionScratch *scratch, const AttentionCall *call,
     ptrdiff_t from =
         ((ptrdiff_t)row * slots + packed->first) * call->width + (ptrdiff_t)head * call->head_size;
     int padded = round_up(packed->count, VECTOR_LANES);
-    tile_transpose(packed->keys_transposed, packed->transposed_row, source->k.data + from,
+    tile_transpose(packed->keys_transposed, packed->transposed_row, tensor_reals(source->k) + from,
                    call->width, packed->count, call->head_size);
     zero_columns(packed->keys_transposed, packed->transposed_row, call->head_size, packed->count,
                  padded);
     if (pass == PASS_FORWARD)
-        copy_rows(packed->values, call, source->v.data + from, call->width, packed->count);
+        copy_rows(packed->values, call, tensor_reals(source->v) + from, call->width, packed->count);
     if (pass == PASS_BACKWARD) {
-        copy_rows(packed->keys, call, source->k.data + from, call->width, packed->count);
-        tile_transpose(packed->values_transposed, packed->transposed_row, source->v.data + from,
-                       call->width, packed->count, call->head_size);
+        copy_rows(packed->keys, call, tensor_reals(source->k) + from, call->width, packed->count);
+        tile_transpose(packed->values_transposed, packed->transposed_row,
+                       tensor_reals(source->v) + from, call->width, packed->count, call->head_size);
         zero_columns(packed->values_transposed, packed->transposed_row, call->head_size,
                      packed->count, padded);
     }
@@ -208,7 +208,7 @@ void attention_pack_source(AttentionScratch *scratch, const AttentionCall *call,
 static void pack_queries(Real *y, const AttentionCall *call, const AttentionWork *work,
                          const Real *bias)
 {
-    const Real *q = call->queries->q.data +
+    const Real *q = tensor_reals(call->queries->q) +
                     ((ptrdiff_t)work->row * call->length + work->first) * call->width +
                     (ptrdiff_t)work->head * call->head_size;
     attention_pack_rows(y + (ptrdiff_t)work->first * call->padded_size, call, q, bias,
@@ -220,7 +220,8 @@ void attention_pack_queries(AttentionScratch *scratch, const AttentionCall *call
 {
     Tensor bias = call->queries->content_bias;
     ptrdiff_t head = (ptrdiff_t)work->head * call->head_size;
-    pack_queries(scratch->query_content, call, work, tensor_exists(bias) ? bias.data + head : NULL);
+    pack_queries(scratch->query_content, call, work,
+                 tensor_exists(bias) ? tensor_reals(bias) + head : NULL);
     scratch->position_bias = NULL;
 }
 
@@ -228,8 +229,8 @@ void attention_pack_position_queries(AttentionScratch *scratch, const AttentionC
                                      const AttentionWork *work)
 {
     if (scratch->packed.positions == NULL) return;
-    const Real *bias =
-        scratch->packed.source->position_bias.data + (ptrdiff_t)work->head * call->head_size;
+    const Real *bias = tensor_reals(scratch->packed.source->position_bias) +
+                       (ptrdiff_t)work->head * call->head_size;
     if (bias == scratch->position_bias) return; /* sources share it */
     pack_queries(scratch->query_position, call, work, bias);
     scratch->position_bias = bias;

@@ -22,10 +22,11 @@ void attention_add_row_sums(const AttentionCall *call, int source_number, int ro
     int64_t end = first + (slots - first) * (part + 1) / parts;
     ptrdiff_t to = (ptrdiff_t)row * slots * call->width + (ptrdiff_t)head * call->head_size;
     if (tensor_exists(source->dk)) /* ds^T times queries packed with log2(e) */
-        add_rows(source->dk.data + to, call->width, call, sums->dk[source_number], PAL_LN_2, begin,
-                 end);
+        add_rows(tensor_reals(source->dk) + to, call->width, call, sums->dk[source_number],
+                 PAL_LN_2, begin, end);
     if (tensor_exists(source->dv))
-        add_rows(source->dv.data + to, call->width, call, sums->dv[source_number], 1, begin, end);
+        add_rows(tensor_reals(source->dv) + to, call->width, call, sums->dv[source_number], 1,
+                 begin, end);
 }
 
 /* Part `part` of `parts` of the rows of dr: of the rows, since sources that share dr reach the same
@@ -41,7 +42,8 @@ static void add_position_rows(const AttentionCall *call, const PackedPositions *
             int64_t row =
                 source->row_offset + residue + source->row_stride * (positions->origin - x);
             if (row < begin || row >= end) continue;
-            Real *to = source->dr.data + row * call->width + (ptrdiff_t)head * call->head_size;
+            Real *to =
+                tensor_reals(source->dr) + row * call->width + (ptrdiff_t)head * call->head_size;
             add_rows(to, 0, call, sums + residue * positions->rows_set + x * call->padded_size,
                      PAL_LN_2, 0, 1);
         }
@@ -53,12 +55,13 @@ void attention_add_head_sums(const AttentionCall *call, const AttentionScratch *
     Tensor dcontent_bias = call->queries->dcontent_bias;
     ptrdiff_t bias = (ptrdiff_t)head * call->head_size;
     if (tensor_exists(dcontent_bias) && part == 0)
-        add_rows(dcontent_bias.data + bias, 0, call, sums->dcontent_bias, 1, 0, 1);
+        add_rows(tensor_reals(dcontent_bias) + bias, 0, call, sums->dcontent_bias, 1, 0, 1);
     for (int i = 0; i < call->num_sources; i++) {
         const AttentionSource *source = &call->sources[i];
         if (attention_slots(source) == 0 || !tensor_exists(source->r)) continue;
         if (tensor_exists(source->dposition_bias) && part == 0)
-            add_rows(source->dposition_bias.data + bias, 0, call, sums->dposition_bias[i], 1, 0, 1);
+            add_rows(tensor_reals(source->dposition_bias) + bias, 0, call, sums->dposition_bias[i],
+                     1, 0, 1);
         if (tensor_exists(source->dr))
             add_position_rows(call, &scratch->positions[i], i, head, sums->dr[i], part, parts);
     }

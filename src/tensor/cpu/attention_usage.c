@@ -52,8 +52,8 @@ static void tile_usage(AttentionScratch *scratch, const AttentionCall *call, int
     int slot = tile * KEY_TILE, n = smaller(KEY_TILE, slots - first - slot);
     if (n <= 0 || queries <= 0) return;
 
-    Real *row_usage = usage.data + (ptrdiff_t)row * slots;
-    const Real *row_lse = lse.data + (ptrdiff_t)row * call->heads * call->length;
+    Real *row_usage = tensor_reals(usage) + (ptrdiff_t)row * slots;
+    const Real *row_lse = tensor_reals(lse) + (ptrdiff_t)row * call->heads * call->length;
     for (int head = 0; head < call->heads; head++)
         add_head(scratch, call, row, head, slot, row_lse, row_usage);
     Real share = (Real)(1.0 / ((double)call->heads * queries));
@@ -69,7 +69,7 @@ void cpu_attention_usage(Device *device, Tensor usage, const AttentionQueries *q
     Real *workspace = cpu_workspace(device, (size_t)device->threads * numbers * sizeof(Real));
     int tiles = (attention_slots(source) + KEY_TILE - 1) / KEY_TILE;
 
-    memset(usage.data, 0, (size_t)tensor_count(usage) * sizeof(Real));
+    memset(tensor_reals(usage), 0, (size_t)tensor_count(usage) * sizeof(Real));
 #pragma omp parallel num_threads(device->threads)
     {
         AttentionScratch scratch;

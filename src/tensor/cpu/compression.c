@@ -26,8 +26,8 @@ void cpu_pool_mean(Device *device, Tensor y, Tensor x)
     for (int part = 0; part < parts; part++) {
         PartRange range = range_of_part(groups, part, parts);
         for (int64_t g = range.begin; g < range.end; g++) {
-            Real *restrict mean = y.data + g * width;
-            const Real *restrict rows = x.data + g * rate * width;
+            Real *restrict mean = tensor_reals(y) + g * width;
+            const Real *restrict rows = tensor_reals(x) + g * rate * width;
             memcpy(mean, rows, checked_size(width) * sizeof(Real));
             for (int64_t r = 1; r < rate; r++) {
 #pragma omp simd
@@ -48,8 +48,8 @@ void cpu_pool_max(Device *device, Tensor y, Tensor x)
     for (int part = 0; part < parts; part++) {
         PartRange range = range_of_part(groups, part, parts);
         for (int64_t g = range.begin; g < range.end; g++) {
-            Real *restrict highest = y.data + g * width;
-            const Real *restrict rows = x.data + g * rate * width;
+            Real *restrict highest = tensor_reals(y) + g * width;
+            const Real *restrict rows = tensor_reals(x) + g * rate * width;
             memcpy(highest, rows, checked_size(width) * sizeof(Real));
             for (int64_t r = 1; r < rate; r++) {
 #pragma omp simd
@@ -73,8 +73,8 @@ void cpu_pair_with_earlier(Device *device, Tensor y, Tensor x, int distance)
     for (int part = 0; part < parts; part++) {
         PartRange range = range_of_part(rows, part, parts);
         for (int64_t i = range.begin; i < range.end; i++) {
-            Real *earlier = y.data + 2 * i * width;
-            const Real *row = x.data + i * width;
+            Real *earlier = tensor_reals(y) + 2 * i * width;
+            const Real *row = tensor_reals(x) + i * width;
             if (i % length >= distance)
                 memcpy(earlier, row - distance * width, bytes);
             else
@@ -101,10 +101,10 @@ void cpu_pair_with_earlier_backward(Device *device, Tensor dx, Tensor dy, int di
     for (int part = 0; part < parts; part++) {
         PartRange range = range_of_part(rows, part, parts);
         for (int64_t i = range.begin; i < range.end; i++) {
-            Real *row = dx.data + i * width;
-            add_row(width, row, dy.data + (2 * i + 1) * width);
+            Real *row = tensor_reals(dx) + i * width;
+            add_row(width, row, tensor_reals(dy) + (2 * i + 1) * width);
             if (i % length + distance < length)
-                add_row(width, row, dy.data + 2 * (i + distance) * width);
+                add_row(width, row, tensor_reals(dy) + 2 * (i + distance) * width);
         }
     }
 }
@@ -121,8 +121,8 @@ void cpu_select_rows(Device *device, Tensor y, Tensor x, const int32_t *chosen)
         PartRange range = range_of_part(rows, part, parts);
         for (int64_t i = range.begin; i < range.end; i++) {
             PAL_ASSERT(chosen[i] >= 0 && chosen[i] < x.dims[1]);
-            const Real *row = x.data + (i / per_block * x.dims[1] + chosen[i]) * width;
-            memcpy(y.data + i * width, row, bytes);
+            const Real *row = tensor_reals(x) + (i / per_block * x.dims[1] + chosen[i]) * width;
+            memcpy(tensor_reals(y) + i * width, row, bytes);
         }
     }
 }

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "src/base/checked.h"
 #include "src/base/fatal.h"
 
 Status cpu_context_create(Device *device)
@@ -18,6 +19,7 @@ void cpu_context_destroy(Device *device)
     if (context == NULL) return;
     PAL_ASSERT(context->matmul_cache == NULL);
     free(context->workspace);
+    free(context->widened);
     free(context);
     device->context = NULL;
 }
@@ -30,7 +32,7 @@ Status cpu_workspace_reserve(Device *device, size_t bytes)
     size_t rounded = (bytes + 63) / 64 * 64;
     context->workspace = aligned_alloc(64, rounded);
     context->workspace_bytes = context->workspace == NULL ? 0 : rounded;
-    device->scratch_bytes = rounded;
+    device->scratch_bytes = rounded + context->widened_bytes;
     if (context->workspace == NULL)
         PAL_FAIL(PAL_ERROR_UNAVAILABLE,
                  "out of memory: attention needs %zu bytes of scratch for %d threads; try fewer "
@@ -44,4 +46,21 @@ void *cpu_workspace(Device *device, size_t bytes)
     Status status = cpu_workspace_reserve(device, bytes);
     if (status != PAL_OK) fatal(status, "%s", status_message());
     return cpu_context(device)->workspace;
+}
+
+Real *cpu_widened(Device *device, int64_t numbers)
+{
+    CpuContext *context = cpu_context(device);
+    size_t bytes = (checked_size(numbers) * sizeof(Real) + 63) / 64 * 64;
+    if (bytes <= context->widened_bytes) return context->widened;
+    free(context->widened);
+    context->widened = aligned_alloc(64, bytes);
+    if (context->widened == NULL)
+        fatal(PAL_ERROR_UNAVAILABLE,
+              "out of memory: an operation on bfloat16 numbers needs %zu bytes of scratch; try "
+              "fewer rows, a shorter window or train.type = float32",
+              bytes);
+    context->widened_bytes = bytes;
+    device->scratch_bytes = context->workspace_bytes + bytes;
+    return context->widened;
 }

@@ -13,6 +13,8 @@
 typedef struct CpuContext {
     void *workspace; /* owned */
     size_t workspace_bytes;
+    void *widened; /* owned; copies of bfloat16 tensors, see cpu/mixed.c */
+    size_t widened_bytes;
     void *matmul_cache; /* owned by matmul.c, which also frees it */
 } CpuContext;
 
@@ -25,6 +27,10 @@ static inline CpuContext *cpu_context(Device *device) { return device->context; 
 
 /* Makes room for operations that will ask for so many bytes. Error: out of memory. */
 Status cpu_workspace_reserve(Device *device, size_t bytes);
+
+/* Room for float32 copies of the tensors of one operation, beside its workspace; it grows with the
+ * largest so far. The program stops when there is none. */
+Real *cpu_widened(Device *device, int64_t numbers);
 
 /* Scratch memory for one operation, 64-byte aligned, contents undefined. What was not reserved is
  * taken now; then the program stops when there is none. */

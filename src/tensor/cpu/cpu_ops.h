@@ -45,8 +45,8 @@ void cpu_gelu_backward(Device *device, Tensor dy, Tensor x);
 void cpu_fill(Device *device, Tensor x, double value);
 void cpu_scale(Device *device, Tensor x, double factor);
 void cpu_add(Device *device, Tensor y, Tensor x);
-void cpu_copy_blocks(Device *device, Real *to, int64_t to_stride, const Real *from,
-                     int64_t from_stride, int64_t blocks, int64_t length);
+void cpu_copy_blocks(Device *device, Tensor to, int64_t to_stride, Tensor from, int64_t from_stride,
+                     int64_t blocks, int64_t length);
 
 /* host_copy.c */
 void cpu_upload(Device *device, Tensor to, const Real *from);

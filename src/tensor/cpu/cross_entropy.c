@@ -64,11 +64,11 @@ void cpu_cross_entropy(Device *device, Tensor nats, Tensor logits, const int32_t
         PartRange range = range_of_part(rows, part, parts);
         for (int64_t i = range.begin; i < range.end; i++) {
             PAL_ASSERT(targets[i] < n);
-            Real *row = logits.data + i * n;
+            Real *row = tensor_reals(logits) + i * n;
             if (targets[i] >= 0) {
-                nats.data[i] = row_nats(n, row, targets[i], gradient);
+                tensor_reals(nats)[i] = row_nats(n, row, targets[i], gradient);
             } else {
-                nats.data[i] = 0;
+                tensor_reals(nats)[i] = 0;
                 for (int64_t j = 0; j < n && gradient; j++) row[j] = 0;
             }
         }
@@ -97,9 +97,9 @@ void cpu_cross_entropy_slice(Device *device, Tensor part, Tensor logits, const i
     for (int p = 0; p < parts; p++) {
         PartRange range = range_of_part(rows, p, parts);
         for (int64_t i = range.begin; i < range.end; i++) {
-            Real *to = part.data + 3 * i;
+            Real *to = tensor_reals(part) + 3 * i;
             if (targets[i] >= 0)
-                scan_row(n, logits.data + i * n, targets[i] - first_token, to);
+                scan_row(n, tensor_reals(logits) + i * n, targets[i] - first_token, to);
             else
                 to[0] = to[1] = to[2] = 0;
         }
@@ -143,11 +143,11 @@ void cpu_cross_entropy_join(Device *device, Tensor nats, Tensor logits, Tensor p
     for (int t = 0; t < threads; t++) {
         PartRange range = range_of_part(rows, t, threads);
         for (int64_t i = range.begin; i < range.end; i++) {
-            Real *row = logits.data + i * n;
-            nats.data[i] = 0;
+            Real *row = tensor_reals(logits) + i * n;
+            tensor_reals(nats)[i] = 0;
             if (targets[i] >= 0) {
-                Joined joined = join_row(parts.data + 3 * i, slices, 3 * rows);
-                nats.data[i] = (Real)(log(joined.sum) + joined.highest - joined.target);
+                Joined joined = join_row(tensor_reals(parts) + 3 * i, slices, 3 * rows);
+                tensor_reals(nats)[i] = (Real)(log(joined.sum) + joined.highest - joined.target);
                 if (gradient) softmax_minus_target(n, row, joined, targets[i] - first_token);
             } else {
                 for (int64_t j = 0; j < n && gradient; j++) row[j] = 0;

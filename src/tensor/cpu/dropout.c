@@ -52,8 +52,8 @@ void cpu_dropout(Device *device, Tensor x, RandomStream stream, DropoutPlace pla
         for (int64_t i = range.begin; i < range.end; i++) {
             int64_t number = i / blocks, row = number / lines_per_row;
             int64_t position = place.first_position + number % lines_per_row;
-            Line line = {x.data + number * length, position * place.channels + place.first_channel,
-                         length};
+            Line line = {tensor_reals(x) + number * length,
+                         position * place.channels + place.first_channel, length};
             RandomStream of_row = random_substream(stream, (uint64_t)(place.first_row + row), 0);
             drop_block(line, i % blocks, of_row, threshold, kept);
         }

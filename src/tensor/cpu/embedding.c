@@ -15,13 +15,13 @@ void cpu_embedding_forward(Device *device, Tensor y, Tensor table, const int32_t
     for (int part = 0; part < parts; part++) {
         PartRange range = range_of_part(rows, part, parts);
         for (int64_t i = range.begin; i < range.end; i++) {
-            Real *restrict to = y.data + i * width;
+            Real *restrict to = tensor_reals(y) + i * width;
             int64_t token = tokens[i] - first_token;
             if (token < 0 || token >= table.dims[0]) {
                 for (int64_t j = 0; j < width; j++) to[j] = 0;
                 continue;
             }
-            const Real *restrict from = table.data + token * width;
+            const Real *restrict from = tensor_reals(table) + token * width;
 #pragma omp simd
             for (int64_t j = 0; j < width; j++) to[j] = (Real)factor * from[j];
         }
@@ -44,8 +44,8 @@ void cpu_embedding_backward(Device *device, Tensor dtable, Tensor dy, const int3
         for (int64_t i = 0; i < rows; i++) {
             int64_t token = tokens[i] - first_token;
             if (token < 0 || token >= dtable.dims[0]) continue;
-            Real *restrict to = dtable.data + token * width;
-            const Real *restrict from = dy.data + i * width;
+            Real *restrict to = tensor_reals(dtable) + token * width;
+            const Real *restrict from = tensor_reals(dy) + i * width;
 #pragma omp simd
             for (int64_t j = channels.begin; j < channels.end; j++) to[j] += (Real)factor * from[j];
         }

@@ -47,19 +47,24 @@ static void stream(char *to, const char *from, size_t bytes) { memcpy(to, from, 
 void cpu_upload(Device *device, Tensor to, const Real *from)
 {
     int64_t count = tensor_count(to);
-    cpu_copy_blocks(device, to.data, count, from, count, 1, count);
+    cpu_copy_blocks(device, to, count, tensor_1d((Real *)(uintptr_t)from, count), count, 1, count);
 }
 
 void cpu_download(Device *device, Real *to, Tensor from)
 {
     int64_t count = tensor_count(from);
+    if (from.type != NUMBER_FLOAT32) {
+        cpu_copy_blocks(device, tensor_1d(to, count), count, from, count, 1, count);
+        return;
+    }
+    const Real *numbers = tensor_reals(from);
     int parts = cpu_parts(device, count);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
         PartRange range = line_range_of_part(count, part, parts);
         size_t bytes = checked_size(range.end - range.begin) * sizeof(Real);
         char *into = (char *)(to + range.begin);
-        const char *of = (const char *)(from.data + range.begin);
+        const char *of = (const char *)(numbers + range.begin);
         if (count < STREAMED)
             memcpy(into, of, bytes);
         else

@@ -49,13 +49,14 @@ void cpu_layer_norm_forward(Device *device, Tensor y, Tensor mean, Tensor rstd, 
     for (int part = 0; part < parts; part++) {
         PartRange range = range_of_part(rows, part, parts);
         for (int64_t i = range.begin; i < range.end; i++) {
-            const Real *row = x.data + i * n;
+            const Real *row = tensor_reals(x) + i * n;
             Real center = row_mean(n, row);
             Real variance = row_variance(n, row, center);
             Real inverse = (Real)(1.0 / sqrt((double)variance + epsilon));
-            mean.data[i] = center;
-            rstd.data[i] = inverse;
-            forward_row(n, y.data + i * n, center, inverse, row, scale.data, shift.data);
+            tensor_reals(mean)[i] = center;
+            tensor_reals(rstd)[i] = inverse;
+            forward_row(n, tensor_reals(y) + i * n, center, inverse, row, tensor_reals(scale),
+                        tensor_reals(shift));
         }
     }
 }
@@ -106,15 +107,17 @@ void cpu_layer_norm_backward(Device *device, Tensor dx, Tensor dscale, Tensor ds
         Real *part_dscale = partial + 2 * stride * part, *part_dshift = part_dscale + stride;
         memset(part_dscale, 0, checked_size(2 * stride) * sizeof(Real));
         for (int64_t i = range.begin; i < range.end; i++)
-            backward_row(n, dx.data + i * n, part_dscale, part_dshift, mean.data[i], rstd.data[i],
-                         dy.data + i * n, x.data + i * n, scale.data);
+            backward_row(n, tensor_reals(dx) + i * n, part_dscale, part_dshift,
+                         tensor_reals(mean)[i], tensor_reals(rstd)[i], tensor_reals(dy) + i * n,
+                         tensor_reals(x) + i * n, tensor_reals(scale));
     }
 
     for (int part = 0; part < parts; part++) {
         const Real *part_dscale = partial + 2 * stride * part, *part_dshift = part_dscale + stride;
+        Real *all_dscale = tensor_reals(dscale), *all_dshift = tensor_reals(dshift);
         for (int64_t j = 0; j < n; j++) {
-            dscale.data[j] += part_dscale[j];
-            dshift.data[j] += part_dshift[j];
+            all_dscale[j] += part_dscale[j];
+            all_dshift[j] += part_dshift[j];
         }
     }
 }

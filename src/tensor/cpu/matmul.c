@@ -33,7 +33,7 @@ static void finish(Device *device, Tensor c, Tensor bias, bool relu)
     for (int part = 0; part < parts; part++) {
         PartRange rows = range_of_part(m, part, parts);
         for (int64_t i = rows.begin; i < rows.end; i++)
-            finish_row(n, c.data + i * n, bias.data, relu);
+            finish_row(n, tensor_reals(c) + i * n, tensor_reals(bias), relu);
     }
 }
 
@@ -42,9 +42,13 @@ void cpu_matmul(Device *device, Tensor c, Tensor a, Tensor b, MatmulOptions opti
     c = tensor_as_matrix(c);
     a = tensor_as_matrix(a);
     b = tensor_as_matrix(b);
-    Product product = {
-        c.dims[0],           c.dims[1],           options.transpose_a ? a.dims[0] : a.dims[1],
-        options.transpose_a, options.transpose_b, options.accumulate};
+    Product product = {c.dims[0],
+                       c.dims[1],
+                       options.transpose_a ? a.dims[0] : a.dims[1],
+                       options.transpose_a,
+                       options.transpose_b,
+                       options.accumulate,
+                       a.type};
     int64_t m = product.m, n = product.n, k = product.k;
     PAL_ASSERT(!(options.relu && options.accumulate));
     PAL_ASSERT(!tensor_exists(options.bias) || tensor_count(options.bias) == n);
@@ -55,7 +59,7 @@ void cpu_matmul(Device *device, Tensor c, Tensor a, Tensor b, MatmulOptions opti
         PAL_ASSERT((options.transpose_b ? b.dims[1] : b.dims[0]) == k);
         PAL_ASSERT((options.transpose_b ? b.dims[0] : b.dims[1]) == n);
         device_count(device, 2.0 * (double)m * (double)n * (double)k);
-        cpu_product(device, c.data, a.data, b.data, product);
+        cpu_product(device, tensor_reals(c), a.data, b.data, product);
     } else if (!options.accumulate) {
         cpu_fill(device, c, 0);
     }

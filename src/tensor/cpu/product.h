@@ -17,9 +17,13 @@
 typedef struct Product {
     int64_t m, n, k;
     bool transpose_a, transpose_b, accumulate;
+    NumberType operands; /* of a and b; bfloat16 only where cpu_multiplies_bfloat16() */
 } Product;
 
-void cpu_product(Device *device, Real *c, const Real *a, const Real *b, Product product);
+void cpu_product(Device *device, Real *c, const void *a, const void *b, Product product);
+
+/* Whether the processor has instructions for products of bfloat16 with float32 sums. */
+bool cpu_multiplies_bfloat16(void);
 
 /* Frees what products keep in the device's context (`CpuContext.matmul_cache`). */
 void cpu_product_cache_destroy(void **cache);

@@ -5,7 +5,8 @@
  * worst 10% slower; but where it multiplies a tall transposed a by a narrow b (the gradient of a
  * weight (m,n) with m >= 1024 > n, e.g. of the feed-forward's second matrix) the primitive is 1.1
  * to 1.7 times as fast. Packing b for the primitive costs what it gains. So: sgemm, and for that
- * one case primitives, made once per shape and kept in the device's context.
+ * one case primitives, made once per shape and kept in the device's context. bfloat16 has primitives
+ * alone.
  */
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
@@ -76,12 +77,13 @@ void cpu_product_cache_destroy(void **cache_pointer)
 }
 
 /* (rows, columns), or the transpose of a stored (columns, rows). */
-static dnnl_memory_desc_t matrix(int64_t rows, int64_t columns, bool transposed)
+static dnnl_memory_desc_t matrix(int64_t rows, int64_t columns, bool transposed,
+                                 dnnl_data_type_t type)
 {
     dnnl_dims_t dims = {rows, columns};
     dnnl_dims_t strides = {transposed ? 1 : columns, transposed ? rows : 1};
     dnnl_memory_desc_t description;
-    check(dnnl_memory_desc_init_by_strides(&description, 2, dims, dnnl_f32, strides),
+    check(dnnl_memory_desc_init_by_strides(&description, 2, dims, type, strides),
           "describe a matrix");
     return description;
 }
@@ -102,9 +104,10 @@ static Entry *entry_create(Cache *cache, Product shape)
 {
     Entry *entry = fatal_calloc(1, sizeof *entry, "a product");
     entry->shape = shape;
-    dnnl_memory_desc_t a = matrix(shape.m, shape.k, shape.transpose_a);
-    dnnl_memory_desc_t b = matrix(shape.k, shape.n, shape.transpose_b);
-    dnnl_memory_desc_t c = matrix(shape.m, shape.n, false);
+    dnnl_data_type_t operands = shape.operands == NUMBER_BFLOAT16 ? dnnl_bf16 : dnnl_f32;
+    dnnl_memory_desc_t a = matrix(shape.m, shape.k, shape.transpose_a, operands);
+    dnnl_memory_desc_t b = matrix(shape.k, shape.n, shape.transpose_b, operands);
+    dnnl_memory_desc_t c = matrix(shape.m, shape.n, false, dnnl_f32);
     dnnl_matmul_desc_t operation;
     dnnl_primitive_desc_t description;
     dnnl_primitive_attr_t attr = attributes(shape.accumulate);
@@ -123,7 +126,7 @@ static Entry *entry_create(Cache *cache, Product shape)
     return entry;
 }
 
-static void product_by_primitive(Device *device, float *c, const float *a, const float *b,
+static void product_by_primitive(Device *device, float *c, const void *a, const void *b,
                                  Product product)
 {
     Cache *cache = product_cache(device);
@@ -135,6 +138,7 @@ static void product_by_primitive(Device *device, float *c, const float *a, const
     key.transpose_a = product.transpose_a;
     key.transpose_b = product.transpose_b;
     key.accumulate = product.accumulate;
+    key.operands = product.operands;
 
     Entry *entry;
     HASH_FIND(hh, cache->entries, &key, sizeof key, entry);
@@ -158,7 +162,13 @@ static void product_by_sgemm(float *c, const float *a, const float *b, Product p
           "multiply");
 }
 
-void cpu_product(Device *device, Real *c, const Real *a, const Real *b, Product product)
+bool cpu_multiplies_bfloat16(void)
+{
+    unsigned there = dnnl_get_effective_cpu_isa(), wanted = dnnl_cpu_isa_avx512_core_bf16;
+    return (there & wanted) == wanted; /* sets of instructions */
+}
+
+void cpu_product(Device *device, Real *c, const void *a, const void *b, Product product)
 {
     /* oneDNN takes as many threads as OpenMP would; other users of OpenMP keep their number. */
     int threads_before = omp_get_max_threads();
@@ -166,7 +176,7 @@ void cpu_product(Device *device, Real *c, const Real *a, const Real *b, Product 
 
     bool tall =
         product.transpose_a && !product.transpose_b && product.m >= 1024 && product.n < 1024;
-    if (tall)
+    if (tall || product.operands == NUMBER_BFLOAT16)
         product_by_primitive(device, c, a, b, product);
     else
         product_by_sgemm(c, a, b, product);

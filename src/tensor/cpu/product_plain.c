@@ -28,8 +28,11 @@ static void product_row(Real *restrict c, const Real *restrict a, int64_t a_step
     }
 }
 
-void cpu_product(Device *device, Real *c, const Real *a, const Real *b, Product product)
+bool cpu_multiplies_bfloat16(void) { return false; }
+
+void cpu_product(Device *device, Real *c, const void *a_data, const void *b_data, Product product)
 {
+    const Real *a = a_data, *b = b_data;
     int64_t m = product.m, n = product.n, k = product.k;
     int parts = cpu_parts(device, m * n * k);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)

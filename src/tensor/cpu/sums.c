@@ -31,9 +31,10 @@ void cpu_add_column_sums(Device *device, Tensor bias, Tensor x)
         PartRange range = range_of_part(rows, part, parts);
         Real *sums = partial + stride * part;
         memset(sums, 0, checked_size(n) * sizeof(Real));
-        add_rows(range.end - range.begin, n, sums, x.data + range.begin * n);
+        add_rows(range.end - range.begin, n, sums, tensor_reals(x) + range.begin * n);
     }
-    for (int part = 0; part < parts; part++) add_rows(1, n, bias.data, partial + stride * part);
+    for (int part = 0; part < parts; part++)
+        add_rows(1, n, tensor_reals(bias), partial + stride * part);
 }
 
 /* The total of `parts` doubles of the workspace, in order. */
@@ -52,6 +53,7 @@ static double *partial_sums(Device *device, int parts)
 double cpu_sum(Device *device, Tensor x)
 {
     int64_t count = tensor_count(x);
+    const Real *numbers = tensor_reals(x);
     int parts = cpu_parts(device, count);
     double *partial = partial_sums(device, parts);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
@@ -59,7 +61,7 @@ double cpu_sum(Device *device, Tensor x)
         PartRange range = line_range_of_part(count, part, parts);
         double sum = 0;
 #pragma omp simd reduction(+ : sum)
-        for (int64_t i = range.begin; i < range.end; i++) sum += (double)x.data[i];
+        for (int64_t i = range.begin; i < range.end; i++) sum += (double)numbers[i];
         partial[part] = sum;
     }
     return total(partial, parts);
@@ -68,6 +70,7 @@ double cpu_sum(Device *device, Tensor x)
 double cpu_sum_of_squares(Device *device, Tensor x)
 {
     int64_t count = tensor_count(x);
+    const Real *numbers = tensor_reals(x);
     int parts = cpu_parts(device, count);
     double *partial = partial_sums(device, parts);
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
@@ -76,7 +79,7 @@ double cpu_sum_of_squares(Device *device, Tensor x)
         double sum = 0;
 #pragma omp simd reduction(+ : sum)
         for (int64_t i = range.begin; i < range.end; i++)
-            sum += (double)x.data[i] * (double)x.data[i];
+            sum += (double)numbers[i] * (double)numbers[i];
         partial[part] = sum;
     }
     return total(partial, parts);
@@ -119,9 +122,10 @@ double cpu_squared_error(Device *device, Tensor dy, Tensor y, Tensor target, con
         PartRange range = range_of_part(rows, part, parts);
         double sum = 0;
         for (int64_t i = range.begin; i < range.end; i++) {
-            const Real *row = y.data + i * n, *wanted = target.data + i * n;
+            const Real *row = tensor_reals(y) + i * n, *wanted = tensor_reals(target) + i * n;
             if (mask[i]) sum += squared_error_row(n, row, wanted);
-            if (tensor_exists(dy)) squared_error_gradient(n, dy.data + i * n, row, wanted, mask[i]);
+            if (tensor_exists(dy))
+                squared_error_gradient(n, tensor_reals(dy) + i * n, row, wanted, mask[i]);
         }
         partial[part] = sum;
     }

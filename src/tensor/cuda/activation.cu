@@ -31,18 +31,12 @@ struct GeluGradient {
 
 void cuda_relu_backward(Device *device, Tensor dy, Tensor y)
 {
-    PAL_ASSERT(tensor_count(y) == tensor_count(dy));
-    map_binary(device, dy.data, y.data, tensor_count(dy), ReluGradient{});
+    map_binary(device, dy, y, ReluGradient{});
 }
 
-void cuda_gelu_forward(Device *device, Tensor y, Tensor x)
-{
-    PAL_ASSERT(tensor_count(y) == tensor_count(x));
-    map_unary(device, y.data, x.data, tensor_count(x), Gelu{});
-}
+void cuda_gelu_forward(Device *device, Tensor y, Tensor x) { map_unary(device, y, x, Gelu{}); }
 
 void cuda_gelu_backward(Device *device, Tensor dy, Tensor x)
 {
-    PAL_ASSERT(tensor_count(dy) == tensor_count(x));
-    map_binary(device, dy.data, x.data, tensor_count(x), GeluGradient{});
+    map_binary(device, dy, x, GeluGradient{});
 }

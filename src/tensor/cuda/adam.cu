@@ -46,10 +46,10 @@ void cuda_adam(Device *device, Tensor w, Tensor m, Tensor v, Tensor g, AdamOptio
     PAL_ASSERT(options.update >= 1);
     double t = static_cast<double>(options.update);
     AdamMap map_of = {
-        .w = w.data,
-        .m = m.data,
-        .v = v.data,
-        .g = g.data,
+        .w = tensor_reals(w),
+        .m = tensor_reals(m),
+        .v = tensor_reals(v),
+        .g = tensor_reals(g),
         .gradient = static_cast<float>(options.gradient_scale),
         .beta1 = static_cast<float>(options.beta1),
         .rest1 = static_cast<float>(1.0 - options.beta1),
@@ -59,7 +59,7 @@ void cuda_adam(Device *device, Tensor w, Tensor m, Tensor v, Tensor g, AdamOptio
         .unbiased = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(options.beta2, t))),
         .epsilon = static_cast<float>(options.epsilon),
         .decay = static_cast<float>(options.learning_rate * options.weight_decay)};
-    bool aligned =
-        is_aligned(w.data) && is_aligned(m.data) && is_aligned(v.data) && is_aligned(g.data);
+    bool aligned = is_aligned(tensor_reals(w)) && is_aligned(tensor_reals(m)) &&
+                   is_aligned(tensor_reals(v)) && is_aligned(tensor_reals(g));
     map(device, map_of, count, aligned);
 }

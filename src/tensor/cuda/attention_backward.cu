@@ -8,7 +8,8 @@
 #include "src/tensor/cuda/context.cuh"
 
 /* delta (B,H,T) = the sum over a head of do * o; a warp has one query of one head. */
-static __global__ void attention_delta(float *delta, const float *o, const float *dout,
+template <typename Element>
+static __global__ void attention_delta(float *delta, const Element *o, const Element *dout,
                                        const AttentionCall call)
 {
     int64_t lines = static_cast<int64_t>(call.rows) * call.heads * call.length;
@@ -21,7 +22,7 @@ static __global__ void attention_delta(float *delta, const float *o, const float
             i * call.width;
         float sum = 0;
         for (int e = lane_number(); e < call.head_size; e += WARP)
-            sum = fmaf(o[at + e], dout[at + e], sum);
+            sum = fmaf(to_float(o[at + e]), to_float(dout[at + e]), sum);
         sum = warp_join<Adds>(sum);
         if (lane_number() == 0) delta[number] = sum;
     }
@@ -44,9 +45,10 @@ static __global__ void add_bias_sums(float *bias, const float *sums, int64_t cou
     bias[column] += sum;
 }
 
-template <int SIZE> static void count_query_tiles(const AttentionCall &call, size_t *tiles)
+template <typename Element, int SIZE>
+static void count_query_tiles(const AttentionCall &call, size_t *tiles)
 {
-    constexpr int TILE = Shape<float, SIZE>::TILE;
+    constexpr int TILE = Shape<Element, SIZE>::TILE;
     *tiles = static_cast<size_t>((call.length + TILE - 1) / TILE);
 }
 
@@ -60,7 +62,7 @@ static size_t delta_numbers(const AttentionCall &call)
 static size_t bias_lines(const AttentionCall &call)
 {
     size_t tiles = 0;
-    PAL_FOR_HEAD_SIZE(call.head_size, count_query_tiles, call, &tiles);
+    PAL_FOR_CALL(call, count_query_tiles, call, &tiles);
     return static_cast<size_t>(call.rows) * tiles;
 }
 
@@ -100,9 +102,13 @@ void cuda_attention_backward(Device *device, const AttentionQueries *queries,
         static_cast<float *>(cuda_workspace(device, scratch_numbers(call) * sizeof(float)));
     float *bias_sums = delta + delta_numbers(call);
     unsigned blocks = blocks_for_elements(static_cast<int64_t>(WARP * delta_numbers(call)));
-    launch(device, attention_delta, blocks, BLOCK, 0, delta, o.data, dout.data, call);
+    for_type(call.type, [&](auto type) {
+        using Element = typename decltype(type)::Number;
+        launch(device, attention_delta<Element>, blocks, BLOCK, 0, delta, numbers_of<Element>(o),
+               numbers_of<Element>(dout), call);
+    });
 
-    SavedForward saved = {dout.data, lse.data, delta};
+    SavedForward saved = {dout.data, tensor_reals(lse), delta};
     if (wants_query_gradients(call)) {
         attention_backward_queries(device, call, saved, bias_sums);
         add_biases(device, call, bias_sums);

@@ -9,6 +9,11 @@
  */
 #include "src/tensor/cuda/attention_gradients.cuh"
 
+/* A warp holds 16 rows of dk and of dv besides those of two (TILE, TILE) matrices: for the largest
+ * heads registers have room for half a tile of them. */
+template <typename Element, int SIZE>
+using KeysShape = Shape<Element, SIZE, SIZE == 128 ? 32 : ROWS_OF_TILE<Element, SIZE>>;
+
 /* Room for the positions, and then for two (TILE, TILE) matrices. */
 template <typename Element, typename S>
 constexpr size_t exchange_bytes =
@@ -19,10 +24,10 @@ constexpr size_t keys_shared_bytes =
     5 * S::TILE_BYTES + exchange_bytes<Element, S> + S::WARPS *S::OWN_BYTES;
 
 template <typename Element, int SIZE>
-static __global__ void __launch_bounds__(Shape<Element, SIZE>::THREADS, 1)
+static __global__ void __launch_bounds__(KeysShape<Element, SIZE>::THREADS, 1)
     backward_keys(const AttentionCall call, int source_number, const SavedForward saved)
 {
-    using S = Shape<Element, SIZE>;
+    using S = KeysShape<Element, SIZE>;
     const SourceCall &source = call.sources[source_number];
     Element *shared = shared_memory<Element>();
     constexpr int TILE_NUMBERS = S::TILE * S::ROW;
@@ -45,7 +50,8 @@ static __global__ void __launch_bounds__(Shape<Element, SIZE>::THREADS, 1)
     Fragment<SIZE> dk, dv;
     dk.clear();
     dv.clear();
-    GlobalRows dout_rows = {saved.dout + call.window(row, head), call.width, 0, call.length};
+    GlobalRows<Element> dout_rows = {rows_of<Element>(saved.dout, call.window(row, head)),
+                                     call.width, 0, call.length};
     load_values<Element, S>(values, call, source, tile, row, head);
     for (int first = begin / S::TILE * S::TILE; first < visible.last_query; first += S::TILE) {
         __syncthreads(); /* nobody reads the last queries any more */
@@ -76,25 +82,27 @@ static __global__ void __launch_bounds__(Shape<Element, SIZE>::THREADS, 1)
         return warp_row + i < used && j < source.slots && j >= visible.first_slot ? j : -1;
     };
     if (source.dv != nullptr)
-        add_rows<SIZE>(source.dv + to, call.width, call.head_size, dv, 1.0f, slot);
+        add_rows<SIZE>(static_cast<Element *>(source.dv) + to, call.width, call.head_size, dv, 1.0f,
+                       slot);
     if (source.dk != nullptr)
-        add_rows<SIZE>(source.dk + to, call.width, call.head_size, dk, call.scale, slot);
+        add_rows<SIZE>(static_cast<Element *>(source.dk) + to, call.width, call.head_size, dk,
+                       call.scale, slot);
 }
 
-template <int SIZE>
+template <typename Element, int SIZE>
 static void launch_keys(Device *device, const AttentionCall &call, int source, SavedForward saved)
 {
-    using S = Shape<float, SIZE>;
+    using S = KeysShape<Element, SIZE>;
     int stride = call.sources[source].row_stride,
         used = S::TILE / stride > 1 ? S::TILE / stride : 1;
     dim3 blocks(blocks_for(call.sources[source].slots, used), static_cast<unsigned>(call.heads),
                 static_cast<unsigned>(call.rows));
-    launch(device, backward_keys<float, SIZE>, blocks, S::THREADS, keys_shared_bytes<float, S>,
+    launch(device, backward_keys<Element, SIZE>, blocks, S::THREADS, keys_shared_bytes<Element, S>,
            call, source, saved);
 }
 
 void attention_backward_keys(Device *device, const AttentionCall &call, int source,
                              SavedForward saved)
 {
-    PAL_FOR_HEAD_SIZE(call.head_size, launch_keys, device, call, source, saved);
+    PAL_FOR_CALL(call, launch_keys, device, call, source, saved);
 }

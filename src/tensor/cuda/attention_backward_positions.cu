@@ -41,16 +41,20 @@ static __global__ void __launch_bounds__(Shape<Element, SIZE>::THREADS, 1)
 
     Fragment<SIZE> dr;
     dr.clear();
-    GlobalRows table = {source.r + head * call.head_size, call.width, 0, source.table_rows};
+    GlobalRows<Element> table = {rows_of<Element>(source.r, head * call.head_size), call.width, 0,
+                                 source.table_rows};
     load_rows<S::TILE, S>(positions, table, first_position, stride, call.head_size);
     for (int row = 0; row < call.rows; row++) {
         Visibility visible = visibility(call, source, row);
         WeightDropout dropout(call, row, head);
-        GlobalRows dout_rows = {saved.dout + call.window(row, head), call.width, 0, call.length};
-        GlobalRows key_rows = {source.k + call.slots_of(source, row, head), call.width, 0,
-                               source.slots};
-        GlobalRows value_rows = {source.v + call.slots_of(source, row, head), call.width, 0,
-                                 source.slots};
+        GlobalRows<Element> dout_rows = {rows_of<Element>(saved.dout, call.window(row, head)),
+                                         call.width, 0, call.length};
+        GlobalRows<Element> key_rows = {
+            rows_of<Element>(source.k, call.slots_of(source, row, head)), call.width, 0,
+            source.slots};
+        GlobalRows<Element> value_rows = {
+            rows_of<Element>(source.v, call.slots_of(source, row, head)), call.width, 0,
+            source.slots};
         for (int first = residue; first < visible.last_query; first += stride * S::TILE) {
             /* Row i and column c are about slot middle + i - c. */
             int64_t middle = (source.row_offset + first - first_position) / stride;
@@ -102,21 +106,21 @@ static __global__ void __launch_bounds__(Shape<Element, SIZE>::THREADS, 1)
     ptx::copy_async_wait<0>();
 }
 
-template <int SIZE>
+template <typename Element, int SIZE>
 static void launch_positions(Device *device, const AttentionCall &call, int source,
                              SavedForward saved)
 {
-    using S = Shape<float, SIZE>;
+    using S = Shape<Element, SIZE>;
     int stride = call.sources[source].row_stride, table_rows = call.sources[source].table_rows;
     /* Every residue of positions has as many tiles as the first. */
     unsigned tiles = blocks_for((table_rows + stride - 1) / stride, S::TILE);
     dim3 blocks(tiles * static_cast<unsigned>(stride), static_cast<unsigned>(call.heads));
-    launch(device, backward_positions<float, SIZE>, blocks, S::THREADS, positions_shared_bytes<S>,
+    launch(device, backward_positions<Element, SIZE>, blocks, S::THREADS, positions_shared_bytes<S>,
            call, source, saved);
 }
 
 void attention_backward_positions(Device *device, const AttentionCall &call, int source,
                                   SavedForward saved)
 {
-    PAL_FOR_HEAD_SIZE(call.head_size, launch_positions, device, call, source, saved);
+    PAL_FOR_CALL(call, launch_positions, device, call, source, saved);
 }

@@ -12,7 +12,7 @@ template <typename S>
 constexpr size_t queries_shared_bytes = 5 * S::TILE_BYTES + S::SPAN_BYTES + S::WARPS *S::OWN_BYTES;
 
 /* dq += scale x, and sums (head_size) = scale * the sum of x over the block's queries. */
-template <int SIZE, typename S>
+template <typename Element, int SIZE, typename S>
 static __device__ __forceinline__ void finish_term(const AttentionCall &call, int row, int head,
                                                    int first, const Fragment<SIZE> &x, float *sums)
 {
@@ -20,7 +20,8 @@ static __device__ __forceinline__ void finish_term(const AttentionCall &call, in
     constexpr int OWN = S::OWN_BYTES / sizeof(float);
     int warp_first = first + warp_number() * FRAGMENT_ROWS;
     if (call.dq != nullptr)
-        add_rows<SIZE>(call.dq + call.window(row, head), call.width, call.head_size, x, call.scale,
+        add_rows<SIZE>(static_cast<Element *>(call.dq) + call.window(row, head), call.width,
+                       call.head_size, x, call.scale,
                        [&](int i) { return warp_first + i < call.length ? warp_first + i : -1; });
     store_column_sums(all_own + warp_number() * OWN, x);
     __syncthreads();
@@ -39,11 +40,11 @@ static __device__ __forceinline__ void store_skewed(Element *to, Fragment<S::TIL
                                                     int used)
 {
     for (int at = lane_number(); at < FRAGMENT_ROWS * S::SKEWED; at += WARP)
-        to[at / S::SKEWED * S::SKEWED_ROW + at % S::SKEWED] = to_element<Element>(0.0f);
+        to[at / S::SKEWED * S::SKEWED_ROW + at % S::SKEWED] = to_number<Element>(0.0f);
     __syncwarp();
     each(x, [&](float gradient, int i, int c) {
         if (c < used)
-            to[i * S::SKEWED_ROW + i + stride * (used - 1 - c)] = to_element<Element>(gradient);
+            to[i * S::SKEWED_ROW + i + stride * (used - 1 - c)] = to_number<Element>(gradient);
     });
     __syncwarp();
 }
@@ -79,7 +80,8 @@ static __global__ void __launch_bounds__(Shape<Element, SIZE>::THREADS, 1)
     content.clear();
     position.clear();
     load_queries<Element, S>(buffers.content_queries, call, row, head, call.content_bias, first, 1);
-    GlobalRows dout_rows = {saved.dout + call.window(row, head), call.width, 0, call.length};
+    GlobalRows<Element> dout_rows = {rows_of<Element>(saved.dout, call.window(row, head)),
+                                     call.width, 0, call.length};
     load_rows<S::TILE, S>(dout, dout_rows, first, 1, call.head_size);
     while (!walk.done()) {
         const SourceCall &source = walk.source_call();
@@ -110,28 +112,28 @@ static __global__ void __launch_bounds__(Shape<Element, SIZE>::THREADS, 1)
         }
         walk.next();
         if (source.r != nullptr && walk.source != number) {
-            finish_term<SIZE, S>(call, row, head, first, position,
-                                 bias_sums + (1 + number) * kind_step);
+            finish_term<Element, SIZE, S>(call, row, head, first, position,
+                                          bias_sums + (1 + number) * kind_step);
             position.clear();
         }
     }
     __syncthreads();
-    finish_term<SIZE, S>(call, row, head, first, content, bias_sums);
+    finish_term<Element, SIZE, S>(call, row, head, first, content, bias_sums);
 }
 
-template <int SIZE>
+template <typename Element, int SIZE>
 static void launch_queries(Device *device, const AttentionCall &call, SavedForward saved,
                            float *bias_sums)
 {
-    using S = Shape<float, SIZE>;
+    using S = Shape<Element, SIZE>;
     dim3 blocks(blocks_for(call.length, S::TILE), static_cast<unsigned>(call.heads),
                 static_cast<unsigned>(call.rows));
-    launch(device, backward_queries<float, SIZE>, blocks, S::THREADS, queries_shared_bytes<S>,
+    launch(device, backward_queries<Element, SIZE>, blocks, S::THREADS, queries_shared_bytes<S>,
            bias_sums, call, saved);
 }
 
 void attention_backward_queries(Device *device, const AttentionCall &call, SavedForward saved,
                                 float *bias_sums)
 {
-    PAL_FOR_HEAD_SIZE(call.head_size, launch_queries, device, call, saved, bias_sums);
+    PAL_FOR_CALL(call, launch_queries, device, call, saved, bias_sums);
 }

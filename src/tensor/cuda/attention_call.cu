@@ -3,18 +3,24 @@
 
 #include "src/tensor/cuda/context.cuh"
 
-static SourceCall source_call(Device *device, const AttentionSource *source, int rows,
-                              int64_t first_weight)
+static void *of_type(NumberType type, Tensor x)
+{
+    PAL_ASSERT(!tensor_exists(x) || x.type == type);
+    return x.data;
+}
+
+static SourceCall source_call(Device *device, const AttentionSource *source, NumberType type,
+                              int rows, int64_t first_weight)
 {
     SourceCall call = {};
-    call.k = source->k.data;
-    call.v = source->v.data;
-    call.r = source->r.data;
-    call.position_bias = source->position_bias.data;
-    call.dk = source->dk.data;
-    call.dv = source->dv.data;
-    call.dr = source->dr.data;
-    call.dposition_bias = source->dposition_bias.data;
+    call.k = of_type(type, source->k);
+    call.v = of_type(type, source->v);
+    call.r = of_type(type, source->r);
+    call.position_bias = tensor_reals(source->position_bias);
+    call.dk = of_type(type, source->dk);
+    call.dv = of_type(type, source->dv);
+    call.dr = tensor_reals(source->dr);
+    call.dposition_bias = tensor_reals(source->dposition_bias);
     call.slots = attention_slots(source);
     call.valid = cuda_argument_array(device, source->valid, rows);
     call.row_offset = source->row_offset;
@@ -31,10 +37,11 @@ AttentionCall attention_call(Device *device, const AttentionQueries *queries,
 {
     PAL_ASSERT(num_sources >= 0 && num_sources <= PAL_MAX_SOURCES && queries->heads > 0);
     AttentionCall call = {};
+    call.type = queries->q.type;
     call.q = queries->q.data;
-    call.content_bias = queries->content_bias.data;
-    call.dq = queries->dq.data;
-    call.dcontent_bias = queries->dcontent_bias.data;
+    call.content_bias = tensor_reals(queries->content_bias);
+    call.dq = of_type(call.type, queries->dq);
+    call.dcontent_bias = tensor_reals(queries->dcontent_bias);
     call.rows = checked_int(queries->q.dims[0]);
     call.length = checked_int(queries->q.dims[1]);
     call.heads = queries->heads;
@@ -47,7 +54,7 @@ AttentionCall attention_call(Device *device, const AttentionQueries *queries,
 
     int64_t slots = 0;
     for (int i = 0; i < num_sources; i++) {
-        SourceCall source = source_call(device, &sources[i], call.rows, slots);
+        SourceCall source = source_call(device, &sources[i], call.type, call.rows, slots);
         slots += source.slots;
         if (source.slots > 0) call.sources[call.num_sources++] = source;
     }

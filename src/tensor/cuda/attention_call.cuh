@@ -13,10 +13,13 @@ extern "C" {
 #include "src/tensor/attention_counts.h"
 }
 
+/* `void`: of the call's number type, which the kernels are chosen by (of_type). */
 struct SourceCall {
-    const float *k, *v, *r, *position_bias; /* r, position_bias: NULL for content alone */
-    float *dk, *dv, *dr, *dposition_bias;   /* NULL: not wanted */
-    const int *valid;                       /* (B) on the device, or NULL */
+    const void *k, *v, *r; /* r, position_bias: NULL for content alone */
+    const float *position_bias;
+    void *dk, *dv; /* NULL: not wanted; likewise */
+    float *dr, *dposition_bias;
+    const int *valid; /* (B) on the device, or NULL */
     int slots, row_stride, table_rows;
     int64_t row_offset;
     int64_t first_weight; /* of its slots, in the numbering of dropout */
@@ -24,9 +27,12 @@ struct SourceCall {
 };
 
 struct AttentionCall {
-    const float *q, *content_bias;
-    float *dq, *dcontent_bias; /* NULL: not wanted */
-    const int *counted;        /* (B) on the device, or NULL */
+    NumberType type;
+    const void *q;
+    const float *content_bias;
+    void *dq; /* NULL: not wanted; likewise */
+    float *dcontent_bias;
+    const int *counted; /* (B) on the device, or NULL */
     int rows, length, heads, head_size;
     int64_t width; /* D: the step between rows of q, k, v, r */
     float scale;

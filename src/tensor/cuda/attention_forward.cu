@@ -46,7 +46,7 @@ static __device__ __forceinline__ void softmax_step(Fragment<S::TILE> &s, Fragme
 
 template <typename Element, int SIZE>
 static __global__ void __launch_bounds__(Shape<Element, SIZE>::THREADS, 1)
-    attention_forward(float *o, float *lse, const AttentionCall call)
+    attention_forward(Element *o, float *lse, const AttentionCall call)
 {
     using S = Shape<Element, SIZE>;
     Element *shared = shared_memory<Element>();
@@ -122,31 +122,32 @@ static __global__ void __launch_bounds__(Shape<Element, SIZE>::THREADS, 1)
         if (lane_number() % 4 == 0)
             lse[call.line(row, head) + i] =
                 inverse == 0.0f ? 0.0f : (highest[half] + log2f(total)) * LN_2;
-        float *to = o + call.window(row, head) + i * call.width;
+        Element *to = o + call.window(row, head) + i * call.width;
 #pragma unroll
         for (int n = 0; n < SIZE / 8; n++)
 #pragma unroll
             for (int k = 0; k < 2; k++)
                 if (fragment_column(n, k) < call.head_size)
-                    to[fragment_column(n, k)] = out.x[n][2 * half + k] * inverse;
+                    to[fragment_column(n, k)] =
+                        to_number<Element>(out.x[n][2 * half + k] * inverse);
     }
 }
 
-template <int SIZE>
+template <typename Element, int SIZE>
 static void launch_forward(Device *device, Tensor o, Tensor lse, const AttentionCall &call)
 {
-    using S = Shape<float, SIZE>;
+    using S = Shape<Element, SIZE>;
     dim3 blocks(blocks_for(call.length, S::TILE), static_cast<unsigned>(call.heads),
                 static_cast<unsigned>(call.rows));
-    launch(device, attention_forward<float, SIZE>, blocks, S::THREADS, forward_shared_bytes<S>,
-           o.data, lse.data, call);
+    launch(device, attention_forward<Element, SIZE>, blocks, S::THREADS, forward_shared_bytes<S>,
+           numbers_of<Element>(o), tensor_reals(lse), call);
 }
 
 void cuda_attention_forward(Device *device, Tensor o, Tensor lse, const AttentionQueries *queries,
                             const AttentionSource *sources, int num_sources)
 {
     AttentionCall call = attention_call(device, queries, sources, num_sources);
-    PAL_FOR_HEAD_SIZE(call.head_size, launch_forward, device, o, lse, call);
+    PAL_FOR_CALL(call, launch_forward, device, o, lse, call);
     for (int i = 0; i < num_sources; i++)
         device_count(device, attention_forward_operations(queries, &sources[i]));
 }

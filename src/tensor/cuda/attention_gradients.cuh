@@ -10,7 +10,7 @@
 
 /* What the backward pass gets and keeps of the forward pass. */
 struct SavedForward {
-    const float *dout;        /* (B,T,D) */
+    const void *dout;         /* (B,T,D) of the call's number type */
     const float *lse, *delta; /* (B,H,T); delta: the sum over the head of do * o */
 };
 
@@ -72,8 +72,8 @@ static __device__ __forceinline__ void tile_gradients(
 
 /* to (count rows of head_size, `step` apart) += factor x, the rows that `number(fragment row)` says
  * are there (not negative). */
-template <int SIZE, typename Number>
-static __device__ __forceinline__ void add_rows(float *to, int64_t step, int head_size,
+template <int SIZE, typename T, typename Number>
+static __device__ __forceinline__ void add_rows(T *to, int64_t step, int head_size,
                                                 const Fragment<SIZE> &x, float factor,
                                                 Number number)
 {
@@ -81,13 +81,16 @@ static __device__ __forceinline__ void add_rows(float *to, int64_t step, int hea
     for (int half = 0; half < 2; half++) {
         int64_t row = number(fragment_row(2 * half));
         if (row < 0) continue;
-        float *line = to + row * step;
+        T *line = to + row * step;
 #pragma unroll
         for (int n = 0; n < SIZE / 8; n++)
 #pragma unroll
             for (int k = 0; k < 2; k++)
-                if (fragment_column(n, k) < head_size)
-                    line[fragment_column(n, k)] += factor * x.x[n][2 * half + k];
+                if (fragment_column(n, k) < head_size) {
+                    T *number_there = line + fragment_column(n, k);
+                    *number_there =
+                        to_number<T>(to_float(*number_there) + factor * x.x[n][2 * half + k]);
+                }
     }
 }
 

@@ -12,8 +12,11 @@
 
 /* TILE rows of a block's own tile and of each that it meets: as many as shared memory has room for
  * in the dearest of the kernels. */
-template <typename Element, int SIZE> struct Shape {
-    static constexpr int TILE = sizeof(Element) * SIZE > 256 ? 32 : 64;
+template <typename Element, int SIZE>
+constexpr int ROWS_OF_TILE = sizeof(Element) * SIZE > 256 ? 32 : 64;
+
+template <typename Element, int SIZE, int ROWS = ROWS_OF_TILE<Element, SIZE>> struct Shape {
+    static constexpr int TILE = ROWS;
     static constexpr int WARPS = TILE / FRAGMENT_ROWS, THREADS = WARPS * WARP;
     static constexpr int SPAN = 2 * TILE;                   /* rows that a skewed product reads */
     static constexpr int ROW = SIZE + ROW_PADDING<Element>; /* step of rows of numbers */
@@ -33,47 +36,39 @@ constexpr float LOG2_E = 1.44269504088896340736f, LN_2 = 0.69314718055994530942f
 /* --- into shared memory ----------------------------------------------------------------------- */
 
 /* Rows of global memory, `step` numbers apart; only rows [begin, end) are there. */
-struct GlobalRows {
-    const float *start; /* of row 0 */
+template <typename Element> struct GlobalRows {
+    const Element *start; /* of row 0 */
     int64_t step;
     int64_t begin, end;
 };
 
-/* The copies that a thread begins arrive with copy_async_wait; the others are there at once. */
-template <int COUNT, typename S>
-static __device__ __forceinline__ void load_rows(float *to, GlobalRows from, int64_t first,
-                                                 int64_t row_step, int head_size)
+template <typename Element>
+static __device__ __forceinline__ const Element *rows_of(const void *numbers, int64_t first)
 {
-    constexpr int SIZE = S::ROW - ROW_PADDING<float>;
-    bool wide = head_size % 4 == 0 && from.step % 4 == 0 &&
+    return static_cast<const Element *>(numbers) + first;
+}
+
+/* The copies that a thread begins arrive with copy_async_wait; the others are there at once. */
+template <int COUNT, typename S, typename Element>
+static __device__ __forceinline__ void load_rows(Element *to, GlobalRows<Element> from,
+                                                 int64_t first, int64_t row_step, int head_size)
+{
+    constexpr int SIZE = S::ROW - ROW_PADDING<Element>, WIDE = 16 / sizeof(Element);
+    bool wide = head_size % WIDE == 0 && from.step % WIDE == 0 &&
                 reinterpret_cast<uintptr_t>(from.start) % 16 == 0;
-    int each = wide ? 4 : 1, per_row = SIZE / each;
+    int each = wide ? WIDE : 1, per_row = SIZE / each;
     for (int at = static_cast<int>(threadIdx.x); at < COUNT * per_row; at += S::THREADS) {
         int row = at / per_row, column = at % per_row * each;
         int64_t number = first + row * row_step;
         bool there = number >= from.begin && number < from.end && column < head_size;
-        const float *source = there ? from.start + number * from.step + column : from.start;
+        const Element *source = there ? from.start + number * from.step + column : from.start;
+        Element *target = to + row * S::ROW + column;
         if (wide)
-            ptx::copy_async_16(to + row * S::ROW + column, source, there);
+            ptx::copy_async_16(target, source, there);
+        else if constexpr (sizeof(Element) == 4)
+            ptx::copy_async_4(target, source, there);
         else
-            ptx::copy_async_4(to + row * S::ROW + column, source, there);
-    }
-}
-
-/* Numbers that become bfloat16 on their way go through registers. */
-template <int COUNT, typename S>
-static __device__ __forceinline__ void load_rows(BFloat16 *to, GlobalRows from, int64_t first,
-                                                 int64_t row_step, int head_size)
-{
-    constexpr int SIZE = S::ROW - ROW_PADDING<BFloat16>;
-    for (int at = static_cast<int>(threadIdx.x); at < COUNT * SIZE / 2; at += S::THREADS) {
-        int row = at / (SIZE / 2), column = at % (SIZE / 2) * 2;
-        int64_t number = first + row * row_step;
-        bool there = number >= from.begin && number < from.end;
-        const float *source = from.start + number * from.step + column;
-        float left = there && column < head_size ? source[0] : 0.0f;
-        float right = there && column + 1 < head_size ? source[1] : 0.0f;
-        store_two(to + row * S::ROW + column, left, right);
+            *target = there ? *source : to_number<Element>(0.0f); /* too small for a copy */
     }
 }
 
@@ -84,16 +79,16 @@ static __device__ __forceinline__ void load_queries(Element *to, const Attention
                                                     int step)
 {
     constexpr int SIZE = S::ROW - ROW_PADDING<Element>;
-    const float *q = call.q + call.window(row, head);
+    const Element *q = static_cast<const Element *>(call.q) + call.window(row, head);
     if (bias != nullptr) bias += head * call.head_size;
     for (int at = static_cast<int>(threadIdx.x); at < S::TILE * SIZE; at += S::THREADS) {
         int i = first + at / SIZE * step, column = at % SIZE;
         float x = 0.0f;
         if (i < call.length && column < call.head_size) {
-            x = q[i * call.width + column];
+            x = to_float(q[i * call.width + column]);
             if (bias != nullptr) x += bias[column];
         }
-        to[at / SIZE * S::ROW + column] = to_element<Element>(x);
+        to[at / SIZE * S::ROW + column] = to_number<Element>(x);
     }
 }
 
@@ -219,10 +214,12 @@ static __device__ __forceinline__ void load_keys(const TileBuffers<Element> &buf
                                                  const SourceCall &source, SlotTile tile, int row,
                                                  int head, int query)
 {
-    GlobalRows keys = {source.k + call.slots_of(source, row, head), call.width, 0, tile.end};
+    GlobalRows<Element> keys = {rows_of<Element>(source.k, call.slots_of(source, row, head)),
+                                call.width, 0, tile.end};
     load_rows<S::TILE, S>(buffers.keys, keys, tile.first, 1, call.head_size);
     if (source.r == nullptr) return;
-    GlobalRows positions = {source.r + head * call.head_size, call.width, 0, source.table_rows};
+    GlobalRows<Element> positions = {rows_of<Element>(source.r, head * call.head_size), call.width,
+                                     0, source.table_rows};
     load_rows<S::SPAN, S>(buffers.positions, positions, tile.lowest_position(source, query), 1,
                           call.head_size);
 }
@@ -232,7 +229,8 @@ static __device__ __forceinline__ void load_values(Element *values, const Attent
                                                    const SourceCall &source, SlotTile tile, int row,
                                                    int head)
 {
-    GlobalRows rows = {source.v + call.slots_of(source, row, head), call.width, 0, tile.end};
+    GlobalRows<Element> rows = {rows_of<Element>(source.v, call.slots_of(source, row, head)),
+                                call.width, 0, tile.end};
     load_rows<S::TILE, S>(values, rows, tile.first, 1, call.head_size);
 }
 
@@ -254,17 +252,26 @@ static __device__ __forceinline__ void logits(Fragment<S::TILE> &s,
 
 /* --- what every kernel asks for --------------------------------------------------------------- */
 
-/* Calls kernel launcher `f<SIZE>(...)` with the smallest SIZE that has room for the heads. */
-#define PAL_FOR_HEAD_SIZE(head_size, f, ...) \
-    do {                                     \
-        if ((head_size) <= 32)               \
-            f<32>(__VA_ARGS__);              \
-        else if ((head_size) <= 64)          \
-            f<64>(__VA_ARGS__);              \
-        else if ((head_size) <= 96)          \
-            f<96>(__VA_ARGS__);              \
-        else                                 \
-            f<128>(__VA_ARGS__);             \
+/* Calls kernel launcher `f<Element, SIZE>(...)` with the call's number type and the smallest SIZE
+ * that has room for its heads. */
+#define PAL_FOR_HEAD_SIZE(Element, call, f, ...) \
+    do {                                         \
+        if ((call).head_size <= 32)              \
+            f<Element, 32>(__VA_ARGS__);         \
+        else if ((call).head_size <= 64)         \
+            f<Element, 64>(__VA_ARGS__);         \
+        else if ((call).head_size <= 96)         \
+            f<Element, 96>(__VA_ARGS__);         \
+        else                                     \
+            f<Element, 128>(__VA_ARGS__);        \
+    } while (0)
+
+#define PAL_FOR_CALL(call, f, ...)                             \
+    do {                                                       \
+        if ((call).type == NUMBER_BFLOAT16)                    \
+            PAL_FOR_HEAD_SIZE(BFloat16, call, f, __VA_ARGS__); \
+        else                                                   \
+            PAL_FOR_HEAD_SIZE(float, call, f, __VA_ARGS__);    \
     } while (0)
 
 #endif

@@ -72,21 +72,20 @@ static __global__ void __launch_bounds__(Shape<Element, SIZE>::THREADS, 1)
     }
 }
 
-template <int SIZE>
+template <typename Element, int SIZE>
 static void launch_usage(Device *device, Tensor usage, Tensor lse, const AttentionCall &call)
 {
-    using S = Shape<float, SIZE>;
+    using S = Shape<Element, SIZE>;
     int stride = call.sources[0].row_stride, used = S::TILE / stride > 1 ? S::TILE / stride : 1;
     dim3 blocks(blocks_for(call.sources[0].slots, used), static_cast<unsigned>(call.rows));
-    launch(device, attention_usage<float, SIZE>, blocks, S::THREADS, usage_shared_bytes<S>,
-           usage.data, lse.data, call);
+    launch(device, attention_usage<Element, SIZE>, blocks, S::THREADS, usage_shared_bytes<S>,
+           tensor_reals(usage), tensor_reals(lse), call);
 }
 
 void cuda_attention_usage(Device *device, Tensor usage, const AttentionQueries *queries,
                           const AttentionSource *source, Tensor lse)
 {
     AttentionCall call = attention_call(device, queries, source, 1);
-    if (call.num_sources > 0)
-        PAL_FOR_HEAD_SIZE(call.head_size, launch_usage, device, usage, lse, call);
+    if (call.num_sources > 0) PAL_FOR_CALL(call, launch_usage, device, usage, lse, call);
     device_count(device, attention_usage_operations(queries, source));
 }

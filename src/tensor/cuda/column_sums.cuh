@@ -6,7 +6,7 @@
 #ifndef PAL_TENSOR_CUDA_COLUMN_SUMS_CUH
 #define PAL_TENSOR_CUDA_COLUMN_SUMS_CUH
 
-#include "src/tensor/cuda/common.cuh"
+#include "src/tensor/cuda/numbers.cuh"
 
 constexpr int COLUMN_WARPS = 8, MOST_CHUNKS = 64;
 
@@ -76,12 +76,12 @@ void add_sums_of_columns(Device *device, ColumnTargets<SUMS> targets, int64_t ro
 }
 
 /* Adds up the rows of a matrix itself. */
-struct MatrixColumn {
-    const float *x;
+template <typename T> struct MatrixColumn {
+    const T *x;
     int64_t columns;
     __device__ void operator()(float (&sums)[1], int64_t row, int64_t column) const
     {
-        sums[0] += x[row * columns + column];
+        sums[0] += to_float(x[row * columns + column]);
     }
 };
 

@@ -4,7 +4,7 @@
 #include "src/tensor/cuda/map.cuh"
 
 /* Operations over rows of `width` numbers: an element, or four that stand in one row. */
-static bool rows_of_fours(int64_t width, const float *a, const float *b)
+template <typename T> static bool rows_of_fours(int64_t width, const T *a, const T *b)
 {
     return width % 4 == 0 && is_aligned(a) && is_aligned(b);
 }
@@ -30,9 +30,9 @@ static int64_t group_size(Tensor y, Tensor x)
     return x.dims[1] / y.dims[1];
 }
 
-struct PoolMean {
-    float *y;
-    const float *x;
+template <typename T> struct PoolMean {
+    T *y;
+    const T *x;
     int64_t rate, width;
     float factor;
 
@@ -40,39 +40,40 @@ struct PoolMean {
 
     __device__ void one(int64_t i) const
     {
-        const float *row = x + first(i);
-        float sum = row[0];
-        for (int64_t r = 1; r < rate; r++) sum += row[r * width];
-        y[i] = sum * factor;
+        const T *row = x + first(i);
+        float sum = to_float(row[0]);
+        for (int64_t r = 1; r < rate; r++) sum += to_float(row[r * width]);
+        y[i] = to_number<T>(sum * factor);
     }
 
     __device__ void four(int64_t i) const
     {
-        const float *row = x + first(i);
+        const T *row = x + first(i);
         float4 sum = read4(row, 0);
         for (int64_t r = 1; r < rate; r++) sum = plus(sum, read4(row, r * width));
         write4(y, i, make_float4(sum.x * factor, sum.y * factor, sum.z * factor, sum.w * factor));
     }
 };
 
-struct PoolMax {
-    float *y;
-    const float *x;
+template <typename T> struct PoolMax {
+    T *y;
+    const T *x;
     int64_t rate, width;
 
     __device__ int64_t first(int64_t i) const { return i / width * rate * width + i % width; }
 
     __device__ void one(int64_t i) const
     {
-        const float *row = x + first(i);
-        float highest = row[0];
-        for (int64_t r = 1; r < rate; r++) highest = later_if_larger(highest, row[r * width]);
-        y[i] = highest;
+        const T *row = x + first(i);
+        float highest = to_float(row[0]);
+        for (int64_t r = 1; r < rate; r++)
+            highest = later_if_larger(highest, to_float(row[r * width]));
+        y[i] = to_number<T>(highest);
     }
 
     __device__ void four(int64_t i) const
     {
-        const float *row = x + first(i);
+        const T *row = x + first(i);
         float4 highest = read4(row, 0);
         for (int64_t r = 1; r < rate; r++) {
             float4 value = read4(row, r * width);
@@ -88,25 +89,31 @@ void cuda_pool_mean(Device *device, Tensor y, Tensor x)
 {
     if (tensor_count(y) == 0) return;
     int64_t rate = group_size(y, x), width = y.dims[2];
-    PoolMean pool = {y.data, x.data, rate, width,
-                     static_cast<float>(1.0 / static_cast<double>(rate))};
-    map(device, pool, tensor_count(y), rows_of_fours(width, y.data, x.data));
+    for_type(y.type, [&](auto type) {
+        using T = typename decltype(type)::Number;
+        PoolMean<T> pool = {numbers_of<T>(y), numbers_of<T>(x), rate, width,
+                            static_cast<float>(1.0 / static_cast<double>(rate))};
+        map(device, pool, tensor_count(y), rows_of_fours(width, pool.y, pool.x));
+    });
 }
 
 void cuda_pool_max(Device *device, Tensor y, Tensor x)
 {
     if (tensor_count(y) == 0) return;
     int64_t rate = group_size(y, x), width = y.dims[2];
-    map(device, PoolMax{y.data, x.data, rate, width}, tensor_count(y),
-        rows_of_fours(width, y.data, x.data));
+    for_type(y.type, [&](auto type) {
+        using T = typename decltype(type)::Number;
+        PoolMax<T> pool = {numbers_of<T>(y), numbers_of<T>(x), rate, width};
+        map(device, pool, tensor_count(y), rows_of_fours(width, pool.y, pool.x));
+    });
 }
 
 /* --- pairs of rows ---------------------------------------------------------------------------- */
 
 /* Number i of y: row i / 2D, whose first half is an earlier row of x, or zeros before the block. */
-struct PairWithEarlier {
-    float *y;
-    const float *x;
+template <typename T> struct PairWithEarlier {
+    T *y;
+    const T *x;
     int64_t length, width, distance;
 
     /* Where the number is in x; -1: nowhere. */
@@ -120,7 +127,7 @@ struct PairWithEarlier {
     __device__ void one(int64_t i) const
     {
         int64_t from = source(i);
-        y[i] = from >= 0 ? x[from] : 0.0f;
+        y[i] = from >= 0 ? x[from] : to_number<T>(0.0f);
     }
 
     __device__ void four(int64_t i) const
@@ -131,9 +138,9 @@ struct PairWithEarlier {
 };
 
 /* x[b,t] went into the second half of y[b,t] and the first half of y[b,t+distance]. */
-struct PairWithEarlierGradient {
-    float *dx;
-    const float *dy;
+template <typename T> struct PairWithEarlierGradient {
+    T *dx;
+    const T *dy;
     int64_t length, width, distance;
 
     __device__ int64_t own(int64_t row, int64_t column) const
@@ -148,9 +155,9 @@ struct PairWithEarlierGradient {
     __device__ void one(int64_t i) const
     {
         int64_t row = i / width, column = i % width;
-        float sum = dx[i] + dy[own(row, column)];
-        if (row % length + distance < length) sum += dy[later(row, column)];
-        dx[i] = sum;
+        float sum = to_float(dx[i]) + to_float(dy[own(row, column)]);
+        if (row % length + distance < length) sum += to_float(dy[later(row, column)]);
+        dx[i] = to_number<T>(sum);
     }
 
     __device__ void four(int64_t i) const
@@ -166,23 +173,31 @@ void cuda_pair_with_earlier(Device *device, Tensor y, Tensor x, int distance)
 {
     PAL_ASSERT(x.num_dims == 3 && distance >= 0);
     PAL_ASSERT(tensor_count(y) == 2 * tensor_count(x));
-    map(device, PairWithEarlier{y.data, x.data, x.dims[1], x.dims[2], distance}, tensor_count(y),
-        rows_of_fours(x.dims[2], y.data, x.data));
+    for_type(y.type, [&](auto type) {
+        using T = typename decltype(type)::Number;
+        PairWithEarlier<T> pair = {numbers_of<T>(y), numbers_of<T>(x), x.dims[1], x.dims[2],
+                                   distance};
+        map(device, pair, tensor_count(y), rows_of_fours(x.dims[2], pair.y, pair.x));
+    });
 }
 
 void cuda_pair_with_earlier_backward(Device *device, Tensor dx, Tensor dy, int distance)
 {
     PAL_ASSERT(dx.num_dims == 3 && distance >= 0);
     PAL_ASSERT(tensor_count(dy) == 2 * tensor_count(dx));
-    map(device, PairWithEarlierGradient{dx.data, dy.data, dx.dims[1], dx.dims[2], distance},
-        tensor_count(dx), rows_of_fours(dx.dims[2], dx.data, dy.data));
+    for_type(dx.type, [&](auto type) {
+        using T = typename decltype(type)::Number;
+        PairWithEarlierGradient<T> pair = {numbers_of<T>(dx), numbers_of<T>(dy), dx.dims[1],
+                                           dx.dims[2], distance};
+        map(device, pair, tensor_count(dx), rows_of_fours(dx.dims[2], pair.dx, pair.dy));
+    });
 }
 
 /* --- chosen rows ------------------------------------------------------------------------------ */
 
-struct SelectRows {
-    float *y;
-    const float *x;
+template <typename T> struct SelectRows {
+    T *y;
+    const T *x;
     const int32_t *chosen;
     int64_t per_block, length, width;
 
@@ -201,7 +216,11 @@ void cuda_select_rows(Device *device, Tensor y, Tensor x, const int32_t *chosen)
     PAL_ASSERT(x.dims[0] == y.dims[0] && x.dims[2] == y.dims[2]);
     int64_t rows = y.dims[0] * y.dims[1];
     for (int64_t i = 0; i < rows; i++) PAL_ASSERT(chosen[i] >= 0 && chosen[i] < x.dims[1]);
-    SelectRows select = {y.data,    x.data,    cuda_argument_array(device, chosen, rows),
-                         y.dims[1], x.dims[1], y.dims[2]};
-    map(device, select, tensor_count(y), rows_of_fours(y.dims[2], y.data, x.data));
+    const int32_t *sent = cuda_argument_array(device, chosen, rows);
+    for_type(y.type, [&](auto type) {
+        using T = typename decltype(type)::Number;
+        SelectRows<T> select = {numbers_of<T>(y), numbers_of<T>(x), sent,
+                                y.dims[1],        x.dims[1],        y.dims[2]};
+        map(device, select, tensor_count(y), rows_of_fours(y.dims[2], select.y, select.x));
+    });
 }

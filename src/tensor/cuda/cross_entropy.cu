@@ -128,7 +128,10 @@ static __global__ void cross_entropy_join(float *nats, float *logits, const floa
 }
 
 /* Rows that can be read by four. */
-static bool by_four(Tensor logits) { return logits.dims[1] % 4 == 0 && is_aligned(logits.data); }
+static bool by_four(Tensor logits)
+{
+    return logits.dims[1] % 4 == 0 && is_aligned(tensor_reals(logits));
+}
 
 void cuda_cross_entropy(Device *device, Tensor nats, Tensor logits, const int32_t *targets,
                         bool gradient)
@@ -138,8 +141,8 @@ void cuda_cross_entropy(Device *device, Tensor nats, Tensor logits, const int32_
     PAL_ASSERT(tensor_count(nats) == rows);
     for (int64_t i = 0; i < rows; i++) PAL_ASSERT(targets[i] < logits.dims[1]);
     launch(device, by_four(logits) ? cross_entropy<4> : cross_entropy<1>, blocks_for(rows, 1),
-           BLOCK, SHARED_BYTES, nats.data, logits.data, cuda_argument_array(device, targets, rows),
-           logits.dims[1], gradient);
+           BLOCK, SHARED_BYTES, tensor_reals(nats), tensor_reals(logits),
+           cuda_argument_array(device, targets, rows), logits.dims[1], gradient);
 }
 
 void cuda_cross_entropy_slice(Device *device, Tensor part, Tensor logits, const int32_t *targets,
@@ -148,7 +151,7 @@ void cuda_cross_entropy_slice(Device *device, Tensor part, Tensor logits, const 
     int64_t rows = logits.dims[0];
     PAL_ASSERT(tensor_count(part) == 3 * rows);
     launch(device, by_four(logits) ? cross_entropy_slice<4> : cross_entropy_slice<1>,
-           blocks_for(rows, 1), BLOCK, SHARED_BYTES, part.data, logits.data,
+           blocks_for(rows, 1), BLOCK, SHARED_BYTES, tensor_reals(part), tensor_reals(logits),
            cuda_argument_array(device, targets, rows), logits.dims[1], first_token);
 }
 
@@ -158,6 +161,7 @@ void cuda_cross_entropy_join(Device *device, Tensor nats, Tensor logits, Tensor 
     int64_t rows = logits.dims[0], slices = parts.dims[0];
     PAL_ASSERT(tensor_count(nats) == rows && tensor_count(parts) == 3 * rows * slices);
     launch(device, by_four(logits) ? cross_entropy_join<4> : cross_entropy_join<1>,
-           blocks_for(rows, 1), BLOCK, 0, nats.data, logits.data, parts.data, slices,
-           cuda_argument_array(device, targets, rows), logits.dims[1], first_token, gradient);
+           blocks_for(rows, 1), BLOCK, 0, tensor_reals(nats), tensor_reals(logits),
+           tensor_reals(parts), slices, cuda_argument_array(device, targets, rows), logits.dims[1],
+           first_token, gradient);
 }

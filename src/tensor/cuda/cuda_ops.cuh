@@ -56,7 +56,7 @@ void cuda_dropout(Device *device, Tensor x, RandomStream stream, DropoutPlace pl
 void cuda_fill(Device *device, Tensor x, double value);
 void cuda_scale(Device *device, Tensor x, double factor);
 void cuda_add(Device *device, Tensor y, Tensor x);
-void cuda_copy_blocks(Device *device, Real *to, int64_t to_stride, const Real *from,
+void cuda_copy_blocks(Device *device, Tensor to, int64_t to_stride, Tensor from,
                       int64_t from_stride, int64_t blocks, int64_t length);
 
 /* sums.cu */

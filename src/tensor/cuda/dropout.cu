@@ -10,8 +10,8 @@ extern "C" {
 #include "src/base/random.h"
 }
 
-struct DropoutMap {
-    float *x;
+template <typename T> struct DropoutMap {
+    T *x;
     const RandomStream *streams; /* of each row */
     int64_t positions, width;
     DropoutPlace place;
@@ -37,7 +37,7 @@ struct DropoutMap {
         Words4 words = random_words_device(streams[i / (positions * width)], at / 4);
         uint32_t low = at % 2 == 0 ? words.v[0] : words.v[1];
         uint32_t high = at % 2 == 0 ? words.v[2] : words.v[3];
-        x[i] = dropped(x[i], at % 4 < 2 ? low : high);
+        x[i] = to_number<T>(dropped(to_float(x[i]), at % 4 < 2 ? low : high));
     }
 
     /* Four that draw the words of one index. */
@@ -60,13 +60,17 @@ void cuda_dropout(Device *device, Tensor x, RandomStream stream, DropoutPlace pl
     for (int64_t row = 0; row < x.dims[0]; row++)
         streams.push_back(
             random_substream(stream, static_cast<uint64_t>(place.first_row + row), 0));
-    DropoutMap drop = {x.data,
-                       cuda_argument_array(device, streams.data(), x.dims[0]),
-                       x.dims[1],
-                       x.dims[2],
-                       place,
-                       dropout_threshold(rate),
-                       static_cast<float>(1.0 / (1.0 - rate))};
+    const RandomStream *sent = cuda_argument_array(device, streams.data(), x.dims[0]);
     bool by_four = x.dims[2] % 4 == 0 && place.channels % 4 == 0 && place.first_channel % 4 == 0;
-    map(device, drop, count, by_four && is_aligned(x.data));
+    for_type(x.type, [&](auto type) {
+        using T = typename decltype(type)::Number;
+        DropoutMap<T> drop = {numbers_of<T>(x),
+                              sent,
+                              x.dims[1],
+                              x.dims[2],
+                              place,
+                              dropout_threshold(rate),
+                              static_cast<float>(1.0 / (1.0 - rate))};
+        map(device, drop, count, by_four && is_aligned(drop.x));
+    });
 }

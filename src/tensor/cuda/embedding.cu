@@ -39,15 +39,15 @@ void cuda_embedding_forward(Device *device, Tensor y, Tensor table, const int32_
     y = tensor_as_matrix(y);
     int64_t rows = y.dims[0], width = y.dims[1];
     PAL_ASSERT(table.num_dims == 2 && table.dims[1] == width);
-    EmbeddingMap embed = {y.data,
-                          table.data,
+    EmbeddingMap embed = {tensor_reals(y),
+                          tensor_reals(table),
                           cuda_argument_array(device, tokens, rows),
                           width,
                           table.dims[0],
                           first_token,
                           static_cast<float>(factor)};
     map(device, embed, rows * width,
-        width % 4 == 0 && is_aligned(y.data) && is_aligned(table.data));
+        width % 4 == 0 && is_aligned(tensor_reals(y)) && is_aligned(tensor_reals(table)));
 }
 
 /* --- backward --------------------------------------------------------------------------------- */
@@ -149,9 +149,9 @@ void cuda_embedding_backward(Device *device, Tensor dtable, Tensor dy, const int
     float *sums =
         static_cast<float *>(cuda_workspace(device, checked_size(chunks * width) * sizeof(float)));
     SentRows sent = send(device, sorted);
-    launch(device, sum_rows_of_chunk, blocks_for(chunks, 1), BLOCK, 0, sums, dy.data, sent.rows,
-           sent.chunk_begins, width);
+    launch(device, sum_rows_of_chunk, blocks_for(chunks, 1), BLOCK, 0, sums, tensor_reals(dy),
+           sent.rows, sent.chunk_begins, width);
     launch(device, add_chunks_of_token, blocks_for(static_cast<int64_t>(sorted.tokens.size()), 1),
-           BLOCK, 0, dtable.data, sums, sent.tokens, sent.token_chunks, width,
+           BLOCK, 0, tensor_reals(dtable), sums, sent.tokens, sent.token_chunks, width,
            static_cast<float>(factor));
 }

@@ -21,21 +21,34 @@ void *cuda_allocate_host(Device *, size_t bytes)
 
 void cuda_release_host(Device *, void *start) { PAL_CUDA(cudaFreeHost(start)); }
 
-static size_t bytes_of(Tensor x) { return checked_size(tensor_count(x)) * sizeof(Real); }
+static size_t bytes_of(Tensor x) { return checked_size(tensor_count(x)) * number_size(x.type); }
+
+/* The host's numbers are float32: where the device's are not they pass through this on their way. */
+static Tensor float32_of(Device *device, Tensor x)
+{
+    if (x.type == NUMBER_FLOAT32) return x;
+    int64_t count = tensor_count(x);
+    size_t bytes = checked_size(count) * sizeof(Real);
+    return tensor_1d(static_cast<Real *>(cuda_workspace(device, bytes)), count);
+}
 
 /* --- at once ---------------------------------------------------------------------------------- */
 
 void cuda_upload(Device *device, Tensor to, const Real *from)
 {
     cudaStream_t stream = cuda_stream(device);
-    PAL_CUDA(cudaMemcpyAsync(to.data, from, bytes_of(to), cudaMemcpyHostToDevice, stream));
+    Tensor sent = float32_of(device, to);
+    PAL_CUDA(cudaMemcpyAsync(sent.data, from, bytes_of(sent), cudaMemcpyHostToDevice, stream));
+    device_round(device, to, sent);
     PAL_CUDA(cudaStreamSynchronize(stream)); /* `from` may change from here on */
 }
 
 void cuda_download(Device *device, Real *to, Tensor from)
 {
     cudaStream_t stream = cuda_stream(device);
-    PAL_CUDA(cudaMemcpyAsync(to, from.data, bytes_of(from), cudaMemcpyDeviceToHost, stream));
+    Tensor sent = float32_of(device, from);
+    device_round(device, sent, from);
+    PAL_CUDA(cudaMemcpyAsync(to, sent.data, bytes_of(sent), cudaMemcpyDeviceToHost, stream));
     PAL_CUDA(cudaStreamSynchronize(stream));
 }
 
@@ -51,6 +64,7 @@ static void follow(CudaContext *context, cudaStream_t later, cudaStream_t earlie
 void cuda_upload_begin(Device *device, Tensor to, const Real *from)
 {
     CudaContext *context = cuda_context(device);
+    PAL_ASSERT(to.type == NUMBER_FLOAT32);
     follow(context, context->copies, context->stream); /* which may still read what was there */
     PAL_CUDA(cudaMemcpyAsync(to.data, from, bytes_of(to), cudaMemcpyHostToDevice, context->copies));
     follow(context, context->stream, context->copies);
@@ -59,6 +73,7 @@ void cuda_upload_begin(Device *device, Tensor to, const Real *from)
 void cuda_download_begin(Device *device, Real *to, Tensor from)
 {
     CudaContext *context = cuda_context(device);
+    PAL_ASSERT(from.type == NUMBER_FLOAT32);
     follow(context, context->copies, context->stream);
     PAL_CUDA(
         cudaMemcpyAsync(to, from.data, bytes_of(from), cudaMemcpyDeviceToHost, context->copies));

@@ -78,19 +78,21 @@ template <typename Shape> struct RowPart {
 
 /* --- forward ---------------------------------------------------------------------------------- */
 
-struct Forward {
-    float *y, *mean, *rstd;
+template <typename T> struct Forward {
+    T *y;
+    float *mean, *rstd;
     const float *x, *scale, *shift;
     int64_t rows, width;
 };
 
-template <typename Shape> static __global__ void layer_norm_forward(const Forward call)
+template <typename Shape, typename T>
+static __global__ void layer_norm_forward(const Forward<T> call)
 {
     constexpr int N = Shape::N;
     int64_t row = Shape::row(), width = call.width;
     if (row >= call.rows) return; /* the whole warp */
     RowPart<Shape> x(call.x + row * width, width);
-    float *y = call.y + row * width;
+    T *y = call.y + row * width;
 
     float sum = 0, squares = 0;
     for_pieces<Shape>(width, [&](int piece, int64_t column) {
@@ -174,9 +176,9 @@ struct NormColumn {
 
 /* --- launches --------------------------------------------------------------------------------- */
 
-template <typename Shape> static void begin(Device *device, const Forward &call)
+template <typename Shape, typename T> static void begin(Device *device, const Forward<T> &call)
 {
-    launch(device, layer_norm_forward<Shape>, blocks_for(call.rows, Shape::ROWS_OF_BLOCK), BLOCK,
+    launch(device, layer_norm_forward<Shape, T>, blocks_for(call.rows, Shape::ROWS_OF_BLOCK), BLOCK,
            Shape::SHARED_BYTES, call);
 }
 
@@ -209,12 +211,22 @@ void cuda_layer_norm_forward(Device *device, Tensor y, Tensor mean, Tensor rstd,
     PAL_ASSERT(tensor_count(y) == rows * width);
     PAL_ASSERT(tensor_count(mean) == rows && tensor_count(rstd) == rows);
     PAL_ASSERT(tensor_count(scale) == width && tensor_count(shift) == width);
-    Forward call = {y.data, mean.data, rstd.data, x.data, scale.data, shift.data, rows, width};
-    if (width % 4 == 0 && is_aligned(y.data) && is_aligned(x.data) && is_aligned(scale.data) &&
-        is_aligned(shift.data))
-        begin_by_width<4>(device, call);
-    else
-        begin_by_width<1>(device, call);
+    for_type(y.type, [&](auto type) {
+        using T = typename decltype(type)::Number;
+        Forward<T> call = {numbers_of<T>(y),
+                           tensor_reals(mean),
+                           tensor_reals(rstd),
+                           tensor_reals(x),
+                           tensor_reals(scale),
+                           tensor_reals(shift),
+                           rows,
+                           width};
+        if (width % 4 == 0 && is_aligned(call.y) && is_aligned(call.x) && is_aligned(call.scale) &&
+            is_aligned(call.shift))
+            begin_by_width<4>(device, call);
+        else
+            begin_by_width<1>(device, call);
+    });
 }
 
 void cuda_layer_norm_backward(Device *device, Tensor dx, Tensor dscale, Tensor dshift, Tensor mean,
@@ -227,14 +239,21 @@ void cuda_layer_norm_backward(Device *device, Tensor dx, Tensor dscale, Tensor d
     PAL_ASSERT(tensor_count(scale) == width);
     PAL_ASSERT(tensor_count(dscale) == width && tensor_count(dshift) == width);
     if (rows == 0 || width == 0) return;
-    Backward call = {dx.data, mean.data, rstd.data, dy.data, x.data, scale.data, rows, width};
-    if (width % 4 == 0 && is_aligned(dx.data) && is_aligned(x.data) && is_aligned(dy.data) &&
-        is_aligned(scale.data))
+    Backward call = {tensor_reals(dx),
+                     tensor_reals(mean),
+                     tensor_reals(rstd),
+                     tensor_reals(dy),
+                     tensor_reals(x),
+                     tensor_reals(scale),
+                     rows,
+                     width};
+    if (width % 4 == 0 && is_aligned(call.dx) && is_aligned(call.x) && is_aligned(call.dy) &&
+        is_aligned(call.scale))
         begin_by_width<4>(device, call);
     else
         begin_by_width<1>(device, call);
     size_t bytes = column_sums_numbers(rows, width, 2) * sizeof(float);
-    add_sums_of_columns<2>(device, {{dscale.data, dshift.data}}, rows, width,
-                           NormColumn{dy.data, x.data, mean.data, rstd.data, width},
+    add_sums_of_columns<2>(device, {{tensor_reals(dscale), tensor_reals(dshift)}}, rows, width,
+                           NormColumn{call.dy, call.x, call.mean, call.rstd, width},
                            static_cast<float *>(cuda_workspace(device, bytes)));
 }

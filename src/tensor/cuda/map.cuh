@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Elementwise operations: a function of an index over all elements, four at a time where all
- * pointers are 16-byte aligned, so that memory is read and written in its widest pieces.
+ * pointers allow it, so that memory is read and written in wide pieces.
  */
 #ifndef PAL_TENSOR_CUDA_MAP_CUH
 #define PAL_TENSOR_CUDA_MAP_CUH
@@ -28,12 +28,12 @@ void map(Device *device, Operation operation, int64_t count, bool aligned)
 }
 
 /* y = f(x), or with y in place: f has `float operator()(float)`. */
-template <typename F> struct UnaryMap {
-    float *y;
-    const float *x;
+template <typename T, typename F> struct UnaryMap {
+    T *y;
+    const T *x;
     F f;
 
-    __device__ void one(int64_t i) const { y[i] = f(x[i]); }
+    __device__ void one(int64_t i) const { y[i] = to_number<T>(f(to_float(x[i]))); }
     __device__ void four(int64_t i) const
     {
         float4 a = read4(x, i);
@@ -42,12 +42,12 @@ template <typename F> struct UnaryMap {
 };
 
 /* y = f(y, x) */
-template <typename F> struct BinaryMap {
-    float *y;
-    const float *x;
+template <typename T, typename F> struct BinaryMap {
+    T *y;
+    const T *x;
     F f;
 
-    __device__ void one(int64_t i) const { y[i] = f(y[i], x[i]); }
+    __device__ void one(int64_t i) const { y[i] = to_number<T>(f(to_float(y[i]), to_float(x[i]))); }
     __device__ void four(int64_t i) const
     {
         float4 a = read4(y, i), b = read4(x, i);
@@ -55,14 +55,27 @@ template <typename F> struct BinaryMap {
     }
 };
 
-template <typename F> void map_unary(Device *device, float *y, const float *x, int64_t count, F f)
+/* Of tensors of one type and as many numbers. */
+template <typename F> void map_unary(Device *device, Tensor y, Tensor x, F f)
 {
-    map(device, UnaryMap<F>{y, x, f}, count, is_aligned(y) && is_aligned(x));
+    PAL_ASSERT(tensor_count(y) == tensor_count(x));
+    for_type(y.type, [&](auto type) {
+        using T = typename decltype(type)::Number;
+        T *to = numbers_of<T>(y), *from = numbers_of<T>(x);
+        map(device, UnaryMap<T, F>{to, from, f}, tensor_count(y),
+            is_aligned(to) && is_aligned(from));
+    });
 }
 
-template <typename F> void map_binary(Device *device, float *y, const float *x, int64_t count, F f)
+template <typename F> void map_binary(Device *device, Tensor y, Tensor x, F f)
 {
-    map(device, BinaryMap<F>{y, x, f}, count, is_aligned(y) && is_aligned(x));
+    PAL_ASSERT(tensor_count(y) == tensor_count(x));
+    for_type(y.type, [&](auto type) {
+        using T = typename decltype(type)::Number;
+        T *to = numbers_of<T>(y), *from = numbers_of<T>(x);
+        map(device, BinaryMap<T, F>{to, from, f}, tensor_count(y),
+            is_aligned(to) && is_aligned(from));
+    });
 }
 
 #endif

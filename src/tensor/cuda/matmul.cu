@@ -9,19 +9,22 @@
 
 #include "src/tensor/cuda/context.cuh"
 #include "src/tensor/cuda/cuda_ops.cuh"
+#include "src/tensor/cuda/numbers.cuh"
 #include "src/tensor/cuda/product_library.cuh"
 
 /* What an algorithm is chosen for. */
 struct ProductShape {
     int64_t m, n, k;
     bool transpose_a, transpose_b, accumulate, bias, relu;
-    int alignment; /* of all pointers, in bytes: 4, 8, 16, ... */
+    NumberType operands, result; /* of a and b; of c and the bias */
+    int alignment;               /* of all pointers, in bytes: 2, 4, 8, ... */
 
     bool operator==(const ProductShape &other) const
     {
         return m == other.m && n == other.n && k == other.k && transpose_a == other.transpose_a &&
                transpose_b == other.transpose_b && accumulate == other.accumulate &&
-               bias == other.bias && relu == other.relu && alignment == other.alignment;
+               bias == other.bias && relu == other.relu && operands == other.operands &&
+               result == other.result && alignment == other.alignment;
     }
 };
 
@@ -30,7 +33,9 @@ struct ProductHash {
     {
         size_t flags = static_cast<size_t>(shape.transpose_a) + 2u * shape.transpose_b +
                        4u * shape.accumulate + 8u * shape.bias + 16u * shape.relu +
-                       32u * static_cast<size_t>(shape.alignment);
+                       32u * static_cast<size_t>(shape.operands) +
+                       64u * static_cast<size_t>(shape.result) +
+                       128u * static_cast<size_t>(shape.alignment);
         size_t hash = flags;
         for (int64_t size : {shape.m, shape.n, shape.k})
             hash = hash * 1000003u + static_cast<size_t>(size);
@@ -105,11 +110,17 @@ static void set(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t a
         shape, "describe what to do");
 }
 
+static cudaDataType_t data_type(NumberType type)
+{
+    return type == NUMBER_BFLOAT16 ? CUDA_R_16BF : CUDA_R_32F;
+}
+
 /* The library's view of a row-major (rows, columns). */
-static cublasLtMatrixLayout_t layout_of(int64_t rows, int64_t columns, const ProductShape &shape)
+static cublasLtMatrixLayout_t layout_of(int64_t rows, int64_t columns, NumberType type,
+                                        const ProductShape &shape)
 {
     cublasLtMatrixLayout_t layout;
-    check(product_library.cublasLtMatrixLayoutCreate(&layout, CUDA_R_32F,
+    check(product_library.cublasLtMatrixLayoutCreate(&layout, data_type(type),
                                                      static_cast<uint64_t>(columns),
                                                      static_cast<uint64_t>(rows), columns),
           shape, "describe a matrix");
@@ -153,7 +164,7 @@ static cublasLtMatmulAlgo_t choose(const ProductCache *products, const ProductSh
 }
 
 static PlannedProduct plan(const ProductCache *products, const ProductShape &shape,
-                           const float *bias)
+                           const void *bias)
 {
     PlannedProduct product = {};
     check(product_library.cublasLtMatmulDescCreate(&product.operation, CUBLAS_COMPUTE_32F,
@@ -166,12 +177,17 @@ static PlannedProduct plan(const ProductCache *products, const ProductShape &sha
         shape.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, shape);
     set(product.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(shape), shape);
     /* Later calls set their own; the choice may look at it. */
-    if (shape.bias) set(product.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias, shape);
-    product.a =
-        shape.transpose_a ? layout_of(shape.k, shape.m, shape) : layout_of(shape.m, shape.k, shape);
-    product.b =
-        shape.transpose_b ? layout_of(shape.n, shape.k, shape) : layout_of(shape.k, shape.n, shape);
-    product.c = layout_of(shape.m, shape.n, shape);
+    if (shape.bias) {
+        set(product.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias, shape);
+        set(product.operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE,
+            static_cast<int32_t>(data_type(shape.result)), shape);
+    }
+    bool turned_a = shape.transpose_a, turned_b = shape.transpose_b;
+    product.a = layout_of(turned_a ? shape.k : shape.m, turned_a ? shape.m : shape.k,
+                          shape.operands, shape);
+    product.b = layout_of(turned_b ? shape.n : shape.k, turned_b ? shape.k : shape.n,
+                          shape.operands, shape);
+    product.c = layout_of(shape.m, shape.n, shape.result, shape);
     product.algorithm = choose(products, shape, product);
     return product;
 }
@@ -184,8 +200,8 @@ static int common_alignment(const void *a, const void *b, const void *c, const v
     return static_cast<int>(bits & (~bits + 1));
 }
 
-static void multiply(Device *device, const ProductShape &shape, float *c, const float *a,
-                     const float *b, const float *bias)
+static void multiply(Device *device, const ProductShape &shape, void *c, const void *a,
+                     const void *b, const void *bias)
 {
     ProductCache *products = cuda_context(device)->products;
     auto entry = products->planned.find(shape);
@@ -203,12 +219,14 @@ static void multiply(Device *device, const ProductShape &shape, float *c, const 
 
 /* --- without numbers to multiply -------------------------------------------------------------- */
 
-static __global__ void finish_empty(float *c, const float *bias, int64_t count, int64_t n,
-                                    bool accumulate, bool relu)
+template <typename T>
+static __global__ void finish_empty(T *c, const T *bias, int64_t count, int64_t n, bool accumulate,
+                                    bool relu)
 {
     for (int64_t i = first_element(); i < count; i += element_stride()) {
-        float value = (accumulate ? c[i] : 0.0f) + (bias != nullptr ? bias[i % n] : 0.0f);
-        c[i] = relu && value <= 0 ? 0.0f : value;
+        float value =
+            (accumulate ? to_float(c[i]) : 0.0f) + (bias != nullptr ? to_float(bias[i % n]) : 0.0f);
+        c[i] = to_number<T>(relu && value <= 0 ? 0.0f : value);
     }
 }
 
@@ -225,14 +243,21 @@ void cuda_matmul(Device *device, Tensor c, Tensor a, Tensor b, MatmulOptions opt
                           options.accumulate,
                           tensor_exists(options.bias),
                           options.relu,
+                          a.type,
+                          c.type,
                           common_alignment(a.data, b.data, c.data, options.bias.data)};
     int64_t m = shape.m, n = shape.n, k = shape.k;
     PAL_ASSERT(!(options.relu && options.accumulate));
-    PAL_ASSERT(!tensor_exists(options.bias) || tensor_count(options.bias) == n);
+    PAL_ASSERT(a.type == b.type && !(a.type == NUMBER_FLOAT32 && c.type == NUMBER_BFLOAT16));
+    PAL_ASSERT(!tensor_exists(options.bias) ||
+               (tensor_count(options.bias) == n && options.bias.type == c.type));
     if (m == 0 || n == 0) return;
     if (k == 0) {
-        launch(device, finish_empty, blocks_for_elements(m * n), BLOCK, 0, c.data,
-               options.bias.data, m * n, n, options.accumulate, options.relu);
+        for_type(c.type, [&](auto type) {
+            using T = typename decltype(type)::Number;
+            launch(device, finish_empty<T>, blocks_for_elements(m * n), BLOCK, 0, numbers_of<T>(c),
+                   numbers_of<T>(options.bias), m * n, n, options.accumulate, options.relu);
+        });
         return;
     }
     PAL_ASSERT((options.transpose_a ? a.dims[1] : a.dims[0]) == m);

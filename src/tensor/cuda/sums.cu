@@ -9,9 +9,9 @@
 
 constexpr int MOST_BLOCKS = 1024, WARPS = BLOCK / WARP;
 
-struct Element {
-    const float *x;
-    __device__ double operator()(int64_t i) const { return static_cast<double>(x[i]); }
+template <typename T> struct Itself {
+    const T *x;
+    __device__ double operator()(int64_t i) const { return static_cast<double>(to_float(x[i])); }
 };
 
 struct Square {
@@ -29,18 +29,19 @@ struct OfBlock {
 
 /* (y - target)^2 where the row counts; dy, if wanted, gets its derivative. dy may be y or target:
  * each number is read before it is written. */
-struct SquaredError {
-    float *dy;
-    const float *y, *target;
+template <typename T> struct SquaredError {
+    T *dy;
+    const T *y, *target;
     const bool *mask; /* by row */
     int64_t width;
 
     __device__ double operator()(int64_t i) const
     {
         bool counts = mask[i / width];
-        float error = counts ? y[i] - target[i] : 0.0f;
-        double exact = counts ? static_cast<double>(y[i]) - static_cast<double>(target[i]) : 0.0;
-        if (dy != nullptr) dy[i] = 2.0f * error;
+        float value = to_float(y[i]), wanted = to_float(target[i]);
+        float error = counts ? value - wanted : 0.0f;
+        double exact = counts ? static_cast<double>(value) - static_cast<double>(wanted) : 0.0;
+        if (dy != nullptr) dy[i] = to_number<T>(2.0f * error);
         return exact * exact;
     }
 };
@@ -72,12 +73,17 @@ template <typename Term> static double sum_of(Device *device, int64_t count, Ter
 
 double cuda_sum(Device *device, Tensor x)
 {
-    return sum_of(device, tensor_count(x), Element{x.data});
+    double sum = 0;
+    for_type(x.type, [&](auto type) {
+        using T = typename decltype(type)::Number;
+        sum = sum_of(device, tensor_count(x), Itself<T>{numbers_of<T>(x)});
+    });
+    return sum;
 }
 
 double cuda_sum_of_squares(Device *device, Tensor x)
 {
-    return sum_of(device, tensor_count(x), Square{x.data});
+    return sum_of(device, tensor_count(x), Square{tensor_reals(x)});
 }
 
 double cuda_squared_error(Device *device, Tensor dy, Tensor y, Tensor target, const bool *mask)
@@ -87,8 +93,14 @@ double cuda_squared_error(Device *device, Tensor dy, Tensor y, Tensor target, co
     PAL_ASSERT(tensor_count(target) == rows * width);
     PAL_ASSERT(!tensor_exists(dy) || tensor_count(dy) == rows * width);
     const bool *rows_that_count = cuda_argument_array(device, mask, rows);
-    return sum_of(device, rows * width,
-                  SquaredError{dy.data, y.data, target.data, rows_that_count, width});
+    double sum = 0;
+    for_type(y.type, [&](auto type) {
+        using T = typename decltype(type)::Number;
+        SquaredError<T> error = {numbers_of<T>(dy), numbers_of<T>(y), numbers_of<T>(target),
+                                 rows_that_count, width};
+        sum = sum_of(device, rows * width, error);
+    });
+    return sum;
 }
 
 void cuda_add_column_sums(Device *device, Tensor bias, Tensor x)
@@ -97,6 +109,10 @@ void cuda_add_column_sums(Device *device, Tensor bias, Tensor x)
     int64_t rows = x.dims[0], columns = x.dims[1];
     PAL_ASSERT(tensor_count(bias) == columns);
     size_t bytes = column_sums_numbers(rows, columns, 1) * sizeof(float);
-    add_sums_of_columns<1>(device, {{bias.data}}, rows, columns, MatrixColumn{x.data, columns},
-                           static_cast<float *>(cuda_workspace(device, bytes)));
+    float *partial = static_cast<float *>(cuda_workspace(device, bytes));
+    for_type(x.type, [&](auto type) {
+        using T = typename decltype(type)::Number;
+        add_sums_of_columns<1>(device, {{tensor_reals(bias)}}, rows, columns,
+                               MatrixColumn<T>{numbers_of<T>(x), columns}, partial);
+    });
 }

@@ -14,12 +14,8 @@
 #ifndef PAL_TENSOR_CUDA_TILE_PRODUCT_CUH
 #define PAL_TENSOR_CUDA_TILE_PRODUCT_CUH
 
-#include <cuda_bf16.h>
-
-#include "src/tensor/cuda/common.cuh"
+#include "src/tensor/cuda/numbers.cuh"
 #include "src/tensor/cuda/ptx.cuh"
-
-using BFloat16 = __nv_bfloat16;
 
 constexpr int FRAGMENT_ROWS = 16;
 
@@ -56,16 +52,6 @@ template <int N, typename F> static __device__ __forceinline__ void each(Fragmen
 
 /* Behind a row: with it the same column of eight rows lies in different banks. */
 template <typename Element> constexpr int ROW_PADDING = 16 / static_cast<int>(sizeof(Element));
-
-template <typename Element> static __device__ __forceinline__ Element to_element(float x);
-template <> __device__ __forceinline__ float to_element<float>(float x) { return x; }
-template <> __device__ __forceinline__ BFloat16 to_element<BFloat16>(float x)
-{
-    return __float2bfloat16(x);
-}
-
-static __device__ __forceinline__ float to_float(float x) { return x; }
-static __device__ __forceinline__ float to_float(BFloat16 x) { return __bfloat162float(x); }
 
 /* --- float32 ---------------------------------------------------------------------------------- */
 

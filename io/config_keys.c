@@ -92,7 +92,7 @@ const ConfigKey config_keys[] = {
     {"train", "recompute", KEY_CHOICE, AT(train.recompute), 0, 0, "none|attention|layer", "none",
      "what backward computes again to save memory"},
     {"train", "type", KEY_CHOICE, AT(train.type), 0, 0, "float32|bfloat16", "float32",
-     "of the numbers in matrix products"},
+     "of the numbers that products and attention read, and of the memory; sums are float32"},
     {"train", "minutes", KEY_REAL, AT(train.minutes), 0, 0, "[0, inf)", "0",
      "stop with a checkpoint after this time; 0: no limit"},
 

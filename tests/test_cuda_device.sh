@@ -83,7 +83,10 @@ where_there_is_none() {
     no_gpu "the NVIDIA driver is there, but no GPU;" -- CUDA_EMULATION_DEVICES=0
     no_gpu "no GPU (CUDA_VISIBLE_DEVICES is \"7\")" -- CUDA_EMULATION_DEVICES=0 \
         CUDA_VISIBLE_DEVICES=7
-    no_gpu "compute capability 7.0; this build has code for 8.0" -- CUDA_EMULATION_CAPABILITY=7.0
+    no_gpu "compute capability 7.0; palimpsest needs 8.0" -- CUDA_EMULATION_CAPABILITY=7.0
+    no_gpu "99 KiB of shared memory" "attention needs 163" -- CUDA_EMULATION_CAPABILITY=8.9
+    no_gpu "no code for (cudaErrorNoKernelImageForDevice)" "-DCMAKE_CUDA_ARCHITECTURES" -- \
+        CUDA_EMULATION_CAPABILITY=8.0 CUDA_EMULATION_CODE=90
     no_gpu "cannot be used: CUDA-capable device(s) is/are busy" -- CUDA_EMULATION_BUSY=1
     no_gpu "the GPU is full" "32 MiB" -- CUDA_EMULATION_MEMORY=30000000
 }

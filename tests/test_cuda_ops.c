@@ -404,6 +404,39 @@ static void memory_that_is_not_there_is_not_given(void **state)
     free(found);
 }
 
+/* Tokens that are all different, and columns as many as there may be. */
+static void operations_stay_within_what_was_reserved(void **state)
+{
+    (void)state;
+    enum { ROWS = 300, WIDTH = 3000, COLUMNS = 9000 };
+    Device *usual = cuda;
+    assert_int_equal(device_create_cuda(&cuda, 0), PAL_OK);
+    OperationSizes most = {
+        .rows = ROWS, .width = WIDTH, .columns = COLUMNS, .operand = ROWS * COLUMNS};
+    assert_int_equal(cuda->op->reserve(cuda, most), PAL_OK);
+    size_t reserved = cuda->scratch_bytes;
+
+    int32_t tokens[ROWS];
+    for (int i = 0; i < ROWS; i++) tokens[i] = i;
+    Pair table = real_pair_2d(ROWS, WIDTH), dy = real_pair_2d(ROWS, WIDTH);
+    Pair wide = pair_of_shape(NUMBER_BFLOAT16, tensor_2d(NULL, ROWS, COLUMNS));
+    Pair bias = real_pair_1d(COLUMNS), of_width[4];
+    for (int i = 0; i < 4; i++) of_width[i] = real_pair_1d(i < 2 ? WIDTH : ROWS);
+    cuda->op->embedding_backward(cuda, table.cuda, dy.cuda, tokens, 0, 1.0);
+    cuda->op->layer_norm_backward(cuda, table.cuda, of_width[0].cuda, of_width[1].cuda,
+                                  of_width[2].cuda, of_width[3].cuda, dy.cuda, dy.cuda,
+                                  of_width[0].cuda);
+    cuda->op->add_column_sums(cuda, bias.cuda, wide.cuda);
+    cuda->op->sum(cuda, wide.cuda);
+    free(downloaded(cuda, wide.cuda));
+    assert_int_equal(cuda->scratch_bytes, reserved);
+
+    Pair all[] = {table, dy, wide, bias, of_width[0], of_width[1], of_width[2], of_width[3]};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) pair_free(all[i]);
+    device_destroy(&cuda);
+    cuda = usual;
+}
+
 static int in_bfloat16(void **state)
 {
     (void)state;
@@ -428,6 +461,7 @@ int main(void)
         cmocka_unit_test(adam),
         cmocka_unit_test(copies_beside_the_operations),
         cmocka_unit_test(memory_that_is_not_there_is_not_given),
+        cmocka_unit_test(operations_stay_within_what_was_reserved),
     };
     const struct CMUnitTest either_type[] = {
         cmocka_unit_test(products),

@@ -117,9 +117,27 @@ static void create_workspaces(Model *model, Arena *arena)
     model->whole_dtop = sequence_whole(&model->sequence, arena, PURPOSE_WORKSPACE, model->dtop);
 }
 
-/* What attention needs beside its tensors, now rather than in the first window. */
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static OperationSizes operation_sizes(const Model *model)
+{
+    const ModelOptions *options = &model->options;
+    const Placement *place = &model->place;
+    int64_t rows = (int64_t)place->rows * options->window;
+    int64_t widest = larger(placement_feed_forward(place, options), 2 * (int64_t)options->width);
+    int64_t columns = larger(widest, place->tokens), weight = columns * options->width;
+    int64_t activation = larger(rows * widest, tensor_count(model->output.logits));
+    return (OperationSizes){.rows = rows,
+                            .width = options->width,
+                            .columns = columns,
+                            .operand = larger(activation, weight),
+                            .operands = place->operands};
+}
+
+/* What operations need beside their tensors, now rather than in the first window. */
 static Status reserve_scratch(const Model *model)
 {
+    PAL_TRY(model->device->op->reserve(model->device, operation_sizes(model)));
     const Window any = {0};
     const MemoryView no_view = {0};
     for (int l = 0; l < model->place.layers; l++) {
@@ -159,6 +177,6 @@ Status model_create(Model *model, Device *device, Arena *arena, const ModelOptio
     if (place->has_output) output_create(&model->output, arena, parameters, options, place, tensor);
     Status status = reserve_scratch(model);
     if (status != PAL_ERROR_UNAVAILABLE) return status;
-    arena_lacks(arena, device->scratch_bytes, "attention's scratch");
+    arena_lacks(arena, device->scratch_bytes, "scratch of operations");
     return PAL_OK;
 }

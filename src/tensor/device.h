@@ -8,12 +8,18 @@
  *   - order of arguments: device, results, saved for backward, inputs, parameters, scalars;
  *   - forward overwrites its results, BACKWARD ADDS INTO ITS RESULTS (the caller zeroes);
  *   - tensors of one call do not overlap unless the comment says "in place";
- *   - operations cannot fail; what scratch they need is reserved at creation (reserve_attention);
+ *   - operations cannot fail; what scratch they need is reserved at creation (reserve ...);
  *   - operations are begun in the order of the calls and may go on after the call has returned; what
  *     gives numbers to the host (download, sum, ...) waits for them. Arrays in host memory (tokens,
  *     masks, counts) are read before the call returns;
  *   - the same call on the same device with as many threads gives the same bits.
  * A (rows, n) argument may be any tensor whose last dimension is n.
+ *
+ * Number types: what products and attention read and leave (q, k, v, r, o, dout, dq, dk, dv), y of
+ * layer_norm_forward, and the tensors of relu, gelu, dropout, of elementwise operations and of
+ * compression may be bfloat16, those of one call all of one type where nothing else is said. Sums
+ * are made in float32 and rounded once. All other tensors are float32, among them biases, lse, dr
+ * and the gradients of weights; the host's numbers always are.
  */
 #ifndef PAL_TENSOR_DEVICE_H
 #define PAL_TENSOR_DEVICE_H
@@ -51,6 +57,14 @@ typedef struct DropoutPlace {
     int64_t first_row, first_position, first_channel, channels;
 } DropoutPlace;
 
+/* The most that operations other than attention will be asked for. */
+typedef struct OperationSizes {
+    int64_t rows, width; /* of the embedding's output */
+    int64_t columns;     /* of a matrix whose columns are summed */
+    int64_t operand;     /* numbers of a tensor that products read or write */
+    NumberType operands; /* what they are */
+} OperationSizes;
+
 typedef struct DeviceOps {
     const char *name;
 
@@ -64,6 +78,10 @@ typedef struct DeviceOps {
     void (*release_host)(Device *, void *);
     void (*upload)(Device *, Tensor to, const Real *from /* host, all of `to` */);
     void (*download)(Device *, Real *to /* host, all of `from` */, Tensor from);
+
+    /* Takes the scratch that operations of these sizes need, so that later calls allocate nothing.
+     * Adds to device->scratch_bytes. Error: out of memory (69). */
+    Status (*reserve)(Device *, OperationSizes);
 
     /* --- copies beside the operations ------------------------------------------------------ */
     /* Like upload and download, from and to memory of allocate_host, in order with the operations
@@ -81,13 +99,13 @@ typedef struct DeviceOps {
     void (*enter_phase)(Device *, const char *name);
 
     /* --- products -------------------------------------------------------------------------- */
-    /* c (m,n) = [c +] op(a) (m,k) op(b) (k,n) [+ bias], then relu if asked */
+    /* c (m,n) = [c +] op(a) (m,k) op(b) (k,n) [+ bias], then relu if asked. a and b are of one type,
+     * c too or float32, the bias as c. */
     void (*matmul)(Device *, Tensor c, Tensor a, Tensor b, MatmulOptions);
 
     /* --- attention (attention_types.h; Rae et al. 2019 over Dai et al. 2019) --------------- */
-    /* Takes the scratch that the three below need for these shapes (numbers are not looked at), so
-     * that later calls allocate nothing. Adds to device->scratch_bytes. Errors: out of memory (69);
-     * heads that this device cannot compute (78, for the same model on every rank). */
+    /* The same for the three below and these shapes (numbers are not looked at). Also an error (78,
+     * for the same model on every rank): heads or rows that this device cannot compute. */
     Status (*reserve_attention)(Device *, const AttentionQueries *, const AttentionSource *,
                                 int num_sources);
     /* o = softmax(logits) v; lse: log of the sum of exp(logits), saved for backward.
@@ -141,8 +159,9 @@ typedef struct DeviceOps {
     void (*fill)(Device *, Tensor x, double value);
     void (*scale)(Device *, Tensor x, double factor);
     void (*add)(Device *, Tensor y, Tensor x); /* y += x */
-    /* For each of `blocks` blocks: `length` numbers from `from + block * from_stride` to
-     * `to + block * to_stride`. Ranges may overlap only within a block (memmove). */
+    /* Of any two types. For each of `blocks` blocks: `length` numbers from `from + block * from_stride` to
+     * `to + block * to_stride`. Ranges may overlap only within a block (memmove), and not
+     * between types. */
     void (*copy_blocks)(Device *, Tensor to, int64_t to_stride, Tensor from, int64_t from_stride,
                         int64_t blocks, int64_t length);
     /* bias (n) += sum over rows of x (rows,n) */

@@ -351,6 +351,13 @@ cudaError_t launch(const cudaLaunchConfig_t &config, const void *kernel, void *p
 
 using namespace emulation;
 
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *)
+{
+    if (!has_code()) return failing(cudaErrorNoKernelImageForDevice);
+    *attributes = {1024};
+    return cudaSuccess;
+}
+
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value)
 {
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;

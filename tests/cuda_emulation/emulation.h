@@ -81,6 +81,7 @@ cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
 
 int compute_capability(); /* 80, 90, ... */
 size_t most_shared_bytes();
+bool has_code(); /* for this capability */
 
 /* --- blocks.cc: the threads of a kernel ------------------------------------------------------- */
 

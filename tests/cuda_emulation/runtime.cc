@@ -106,7 +106,25 @@ int compute_capability()
     return 10 * major + minor;
 }
 
-size_t most_shared_bytes() { return (compute_capability() >= 90 ? 227u : 163u) * 1024u; }
+/* CUDA C++ Programming Guide, "Technical specifications per compute capability". */
+size_t most_shared_bytes()
+{
+    switch (compute_capability()) {
+    case 80:
+    case 87: return 163u * 1024u;
+    case 86:
+    case 89:
+    case 120: return 99u * 1024u;
+    default: return compute_capability() >= 90 ? 227u * 1024u : 64u * 1024u;
+    }
+}
+
+/* Of the architectures that kernels are compiled for; all newer ones where it is not set. */
+bool has_code()
+{
+    const char *text = getenv("CUDA_EMULATION_CODE");
+    return text == nullptr || strstr(text, std::to_string(compute_capability()).c_str()) != nullptr;
+}
 
 } // namespace emulation
 

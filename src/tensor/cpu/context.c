@@ -5,6 +5,7 @@
 
 #include "src/base/checked.h"
 #include "src/base/fatal.h"
+#include "src/tensor/cpu/parts.h"
 
 Status cpu_context_create(Device *device)
 {
@@ -46,6 +47,15 @@ void *cpu_workspace(Device *device, size_t bytes)
     Status status = cpu_workspace_reserve(device, bytes);
     if (status != PAL_OK) fatal(status, "%s", status_message());
     return cpu_context(device)->workspace;
+}
+
+/* Rows of sums that threads have for themselves: two of them (layer_norm.c), on whole cache lines.
+ * And copies of the three tensors that a product has at most. */
+Status cpu_reserve(Device *device, OperationSizes sizes)
+{
+    size_t line = 2 * (checked_size(sizes.columns) + PAL_LINE_NUMBERS) * sizeof(Real);
+    if (sizes.operands == NUMBER_BFLOAT16) (void)cpu_widened(device, 3 * (sizes.operand + 16));
+    return cpu_workspace_reserve(device, line * (size_t)device->threads);
 }
 
 Real *cpu_widened(Device *device, int64_t numbers)

@@ -25,6 +25,9 @@ void cpu_context_destroy(Device *device);
 
 static inline CpuContext *cpu_context(Device *device) { return device->context; }
 
+/* DeviceOps.reserve */
+Status cpu_reserve(Device *device, OperationSizes sizes);
+
 /* Makes room for operations that will ask for so many bytes. Error: out of memory. */
 Status cpu_workspace_reserve(Device *device, size_t bytes);
 

@@ -115,6 +115,17 @@ static void copy_attention(AttentionCopy *copy, const AttentionQueries *queries,
     }
 }
 
+/* Of a backward pass, which has the most; gradients are as large as what they are of. */
+Status mixed_reserve_attention(Device *device, const AttentionQueries *queries,
+                               const AttentionSource *sources, int num_sources)
+{
+    int64_t numbers = 4 * room_for(queries->q);
+    for (int s = 0; s < num_sources; s++)
+        numbers += 2 * (room_for(sources[s].k) + room_for(sources[s].v)) + room_for(sources[s].r);
+    if (queries->q.type == NUMBER_BFLOAT16) (void)cpu_widened(device, numbers);
+    return cpu_reserve_attention(device, queries, sources, num_sources);
+}
+
 void mixed_attention_forward(Device *device, Tensor o, Tensor lse, const AttentionQueries *queries,
                              const AttentionSource *sources, int num_sources)
 {

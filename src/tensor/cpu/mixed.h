@@ -9,6 +9,8 @@
 #include "src/tensor/device.h"
 
 void mixed_matmul(Device *device, Tensor c, Tensor a, Tensor b, MatmulOptions options);
+Status mixed_reserve_attention(Device *device, const AttentionQueries *queries,
+                               const AttentionSource *sources, int num_sources);
 void mixed_attention_forward(Device *device, Tensor o, Tensor lse, const AttentionQueries *queries,
                              const AttentionSource *sources, int num_sources);
 void mixed_attention_backward(Device *device, const AttentionQueries *queries,

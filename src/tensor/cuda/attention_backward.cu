@@ -133,6 +133,13 @@ Status cuda_reserve_attention(Device *device, const AttentionQueries *queries,
                  "the cuda device computes attention with heads of up to %d channels, here they "
                  "have %lld (model.width / model.heads): set more heads, or device.name = cpu",
                  most, static_cast<long long>(head_size));
+    constexpr int64_t most_rows = 65535; /* of a grid's last dimension */
+    if (queries->q.dims[0] > most_rows)
+        PAL_FAIL(PAL_ERROR_CONFIG,
+                 "the cuda device computes attention of up to %lld rows at a time, here a "
+                 "micro-batch has %lld: set fewer batch.rows or more parallel.row_groups, or "
+                 "device.name = cpu",
+                 static_cast<long long>(most_rows), static_cast<long long>(queries->q.dims[0]));
     /* Only shapes count: the arrays may not be there yet. */
     AttentionQueries shape = *queries;
     AttentionSource shapes[PAL_MAX_SOURCES];

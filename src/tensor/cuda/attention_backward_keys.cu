@@ -9,10 +9,10 @@
  */
 #include "src/tensor/cuda/attention_gradients.cuh"
 
-/* A warp holds 16 rows of dk and of dv besides those of two (TILE, TILE) matrices: for the largest
+/* A warp holds 16 rows of dk and of dv besides those of two (TILE, TILE) matrices: for large
  * heads registers have room for half a tile of them. */
 template <typename Element, int SIZE>
-using KeysShape = Shape<Element, SIZE, SIZE == 128 ? 32 : ROWS_OF_TILE<Element, SIZE>>;
+using KeysShape = Shape<Element, SIZE, (SIZE > 64) ? 32 : ROWS_OF_TILE<Element, SIZE>>;
 
 /* Room for the positions, and then for two (TILE, TILE) matrices. */
 template <typename Element, typename S>
@@ -53,18 +53,24 @@ static __global__ void __launch_bounds__(KeysShape<Element, SIZE>::THREADS, 1)
     GlobalRows<Element> dout_rows = {rows_of<Element>(saved.dout, call.window(row, head)),
                                      call.width, 0, call.length};
     load_values<Element, S>(values, call, source, tile, row, head);
+    GlobalRows<Element> key_rows = {rows_of<Element>(source.k, call.slots_of(source, row, head)),
+                                    call.width, 0, tile.end};
+    load_rows<S::TILE, S>(buffers.keys, key_rows, tile.first, 1, call.head_size);
     for (int first = begin / S::TILE * S::TILE; first < visible.last_query; first += S::TILE) {
         __syncthreads(); /* nobody reads the last queries any more */
-        load_both_queries<Element, S>(buffers, call, source, row, head, first);
         load_rows<S::TILE, S>(dout, dout_rows, first, 1, call.head_size);
-        load_keys<Element, S>(buffers, call, source, tile, row, head, first);
         ptx::copy_async_commit();
+        load_positions<Element, S>(buffers, call, source, tile, head, first);
+        ptx::copy_async_commit();
+        load_both_queries<Element, S>(buffers, call, source, row, head, first);
+        ptx::copy_async_wait<1>();
+        __syncthreads(); /* all but the positions is there */
+        Fragment<S::TILE> weights, gradients;
+        value_gradients<Element, SIZE, S>(gradients, values, dout);
         ptx::copy_async_wait<0>();
         __syncthreads();
-
-        Fragment<S::TILE> weights, gradients;
-        tile_gradients<Element, SIZE, S>(weights, gradients, buffers, values, dout, call, source,
-                                         tile, first, row, saved, call.line(row, head), dropout);
+        tile_gradients<Element, SIZE, S>(weights, gradients, buffers, call, source, tile, first,
+                                         row, saved, call.line(row, head), dropout);
         __syncthreads(); /* nobody reads positions any more */
         store_fragment(weights_exchange + warp_row * S::WEIGHT_ROW, S::WEIGHT_ROW, weights);
         store_fragment(gradients_exchange + warp_row * S::WEIGHT_ROW, S::WEIGHT_ROW, gradients);

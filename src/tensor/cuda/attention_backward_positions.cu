@@ -65,26 +65,28 @@ static __global__ void __launch_bounds__(Shape<Element, SIZE>::THREADS, 1)
                 continue; /* the whole block */
 
             __syncthreads(); /* nobody reads the last queries any more */
+            load_rows<S::TILE, S>(dout, dout_rows, first, stride, call.head_size);
+            load_rows<S::SPAN, S>(values, value_rows, lowest, 1, call.head_size);
+            ptx::copy_async_commit();
+            load_rows<S::SPAN, S>(keys, key_rows, lowest, 1, call.head_size);
+            ptx::copy_async_commit();
             load_queries<Element, S>(content_queries, call, row, head, call.content_bias, first,
                                      stride);
             load_queries<Element, S>(position_queries, call, row, head, source.position_bias, first,
                                      stride);
-            load_rows<S::TILE, S>(dout, dout_rows, first, stride, call.head_size);
-            load_rows<S::SPAN, S>(keys, key_rows, lowest, 1, call.head_size);
-            load_rows<S::SPAN, S>(values, value_rows, lowest, 1, call.head_size);
-            ptx::copy_async_commit();
+            ptx::copy_async_wait<1>();
+            __syncthreads(); /* all but the keys is there */
+            Fragment<S::TILE> weights, gradients;
+            gradients.clear();
+            add_skewed<Element, SIZE, S>(gradients, dout + warp_row * S::ROW,
+                                         values + warp_row * S::ROW, own, 1, S::TILE);
             ptx::copy_async_wait<0>();
             __syncthreads();
-
-            Fragment<S::TILE> weights, gradients;
             weights.clear();
-            gradients.clear();
             product_nt<S::TILE, SIZE>(weights, position_queries + warp_row * S::ROW, S::ROW,
                                       positions, S::ROW);
             add_skewed<Element, SIZE, S>(weights, content_queries + warp_row * S::ROW,
                                          keys + warp_row * S::ROW, own, 1, S::TILE);
-            add_skewed<Element, SIZE, S>(gradients, dout + warp_row * S::ROW,
-                                         values + warp_row * S::ROW, own, 1, S::TILE);
             WarpQueries queries = {first + stride * warp_row, stride};
             weights_and_gradients(
                 weights, gradients, call, source, queries, visible, saved, call.line(row, head),

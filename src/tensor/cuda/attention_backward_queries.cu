@@ -4,7 +4,8 @@
  *
  *     dq = scale (ds K + unskew(ds) R)
  *
- * and the sums of the two terms over its queries are its part of the biases' gradients.
+ * and the sums of the two terms over its queries are its part of the biases' gradients. While
+ * do V^T is made of values, keys and positions are on their way, and then the next tile's values.
  */
 #include "src/tensor/cuda/attention_gradients.cuh"
 
@@ -83,23 +84,31 @@ static __global__ void __launch_bounds__(Shape<Element, SIZE>::THREADS, 1)
     GlobalRows<Element> dout_rows = {rows_of<Element>(saved.dout, call.window(row, head)),
                                      call.width, 0, call.length};
     load_rows<S::TILE, S>(dout, dout_rows, first, 1, call.head_size);
+    load_values<Element, S>(values, call, walk.source_call(), walk.tile, row, head);
+    ptx::copy_async_commit();
     while (!walk.done()) {
         const SourceCall &source = walk.source_call();
         const SlotTile tile = walk.tile;
         int number = walk.source;
-        __syncthreads(); /* nobody reads the last tile any more */
+        __syncthreads(); /* nobody reads the last keys and positions any more */
         if (source.r != nullptr && tile.first == call.first_slot(source, row))
             load_queries<Element, S>(buffers.position_queries, call, row, head,
                                      source.position_bias, first, 1);
         load_keys<Element, S>(buffers, call, source, tile, row, head, first);
-        load_values<Element, S>(values, call, source, tile, row, head);
         ptx::copy_async_commit();
-        ptx::copy_async_wait<0>();
-        __syncthreads();
-
+        ptx::copy_async_wait<1>();
+        __syncthreads(); /* values are there */
         Fragment<S::TILE> weights, gradients;
-        tile_gradients<Element, SIZE, S>(weights, gradients, buffers, values, dout, call, source,
-                                         tile, first, row, saved, call.line(row, head), dropout);
+        value_gradients<Element, SIZE, S>(gradients, values, dout);
+        ptx::copy_async_wait<0>();
+        __syncthreads(); /* keys and positions are there; nobody reads values any more */
+        walk.next();
+        if (!walk.done())
+            load_values<Element, S>(values, call, walk.source_call(), walk.tile, row, head);
+        ptx::copy_async_commit();
+
+        tile_gradients<Element, SIZE, S>(weights, gradients, buffers, call, source, tile, first,
+                                         row, saved, call.line(row, head), dropout);
         store_fragment(own, S::WEIGHT_ROW, gradients);
         __syncwarp();
         product_nn<SIZE, S::TILE>(content, own, S::WEIGHT_ROW, buffers.keys, S::ROW);
@@ -110,7 +119,6 @@ static __global__ void __launch_bounds__(Shape<Element, SIZE>::THREADS, 1)
                                         buffers.positions + warp_row * S::ROW, S::ROW);
             __syncwarp();
         }
-        walk.next();
         if (source.r != nullptr && walk.source != number) {
             finish_term<Element, SIZE, S>(call, row, head, first, position,
                                           bias_sums + (1 + number) * kind_step);

@@ -50,19 +50,25 @@ static __device__ __forceinline__ void weights_and_gradients(
         }
 }
 
-/* The two of a tile of queries and a tile of slots, from what is in shared memory. */
+/* do v^T of this warp's queries and a tile's slots, from what is in shared memory. */
+template <typename Element, int SIZE, typename S>
+static __device__ __forceinline__ void value_gradients(Fragment<S::TILE> &gradients,
+                                                       const Element *values, const Element *dout)
+{
+    gradients.clear();
+    product_nt<S::TILE, SIZE>(gradients, dout + warp_number() * FRAGMENT_ROWS * S::ROW, S::ROW,
+                              values, S::ROW);
+}
+
+/* The weights, and the gradients of the logits in place of do v^T. */
 template <typename Element, int SIZE, typename S>
 static __device__ __forceinline__ void tile_gradients(
     Fragment<S::TILE> &weights, Fragment<S::TILE> &gradients, const TileBuffers<Element> &buffers,
-    const Element *values, const Element *dout, const AttentionCall &call, const SourceCall &source,
-    const SlotTile &tile, int first_query, int row, const SavedForward &saved, int64_t line,
-    WeightDropout &dropout)
+    const AttentionCall &call, const SourceCall &source, const SlotTile &tile, int first_query,
+    int row, const SavedForward &saved, int64_t line, WeightDropout &dropout)
 {
     int warp_row = warp_number() * FRAGMENT_ROWS;
     logits<Element, SIZE, S>(weights, buffers, source, tile.used);
-    gradients.clear();
-    product_nt<S::TILE, SIZE>(gradients, dout + warp_row * S::ROW, S::ROW, values, S::ROW);
-
     Visibility visible = visibility(call, source, row);
     visible.end = min(tile.first + tile.used, tile.end);
     WarpQueries queries = {first_query + warp_row, 1};

@@ -207,7 +207,21 @@ static __device__ __forceinline__ void load_both_queries(const TileBuffers<Eleme
                                  first, 1);
 }
 
-/* The keys of a tile, and the positions that it has for queries from `query` on. */
+/* The positions that a tile has for queries from `query` on, if its source has any. */
+template <typename Element, typename S>
+static __device__ __forceinline__ void load_positions(const TileBuffers<Element> &buffers,
+                                                      const AttentionCall &call,
+                                                      const SourceCall &source, SlotTile tile,
+                                                      int head, int query)
+{
+    if (source.r == nullptr) return;
+    GlobalRows<Element> positions = {rows_of<Element>(source.r, head * call.head_size), call.width,
+                                     0, source.table_rows};
+    load_rows<S::SPAN, S>(buffers.positions, positions, tile.lowest_position(source, query), 1,
+                          call.head_size);
+}
+
+/* The keys of a tile, and its positions. */
 template <typename Element, typename S>
 static __device__ __forceinline__ void load_keys(const TileBuffers<Element> &buffers,
                                                  const AttentionCall &call,
@@ -217,11 +231,7 @@ static __device__ __forceinline__ void load_keys(const TileBuffers<Element> &buf
     GlobalRows<Element> keys = {rows_of<Element>(source.k, call.slots_of(source, row, head)),
                                 call.width, 0, tile.end};
     load_rows<S::TILE, S>(buffers.keys, keys, tile.first, 1, call.head_size);
-    if (source.r == nullptr) return;
-    GlobalRows<Element> positions = {rows_of<Element>(source.r, head * call.head_size), call.width,
-                                     0, source.table_rows};
-    load_rows<S::SPAN, S>(buffers.positions, positions, tile.lowest_position(source, query), 1,
-                          call.head_size);
+    load_positions<Element, S>(buffers, call, source, tile, head, query);
 }
 
 template <typename Element, typename S>

@@ -41,6 +41,8 @@ cudaStream_t cuda_stream(Device *device);
 
 /* Shared memory without asking for more; a kernel with more sets its attribute once per call. */
 constexpr size_t PLAIN_SHARED_BYTES = 48 * 1024;
+/* That a block of any kernel may ask for: what an A100 has. */
+constexpr size_t MOST_SHARED_BYTES = 163 * 1024;
 
 /* Begins a kernel; nothing where the grid is empty. Arguments are converted to the kernel's
  * parameters, so that types need not match to the letter. */
@@ -49,6 +51,7 @@ void launch(Device *device, void (*kernel)(Parameters...), dim3 blocks, int thre
             size_t shared_bytes, Arguments... arguments)
 {
     if (blocks.x == 0 || blocks.y == 0 || blocks.z == 0) return;
+    PAL_ASSERT(shared_bytes <= MOST_SHARED_BYTES);
     if (shared_bytes > PLAIN_SHARED_BYTES)
         PAL_CUDA(cudaFuncSetAttribute(reinterpret_cast<const void *>(kernel),
                                       cudaFuncAttributeMaxDynamicSharedMemorySize,

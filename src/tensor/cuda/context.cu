@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/tensor/cuda/context.cuh"
 
+#include "src/tensor/cuda/column_sums.cuh"
+
 #include <cstring>
 #include <utility>
 
@@ -11,6 +13,13 @@ void cuda_failed(cudaError_t error, const char *call, const char *file, int line
 }
 
 cudaStream_t cuda_stream(Device *device) { return cuda_context(device)->stream; }
+
+static void count_scratch(Device *device)
+{
+    const CudaContext *context = cuda_context(device);
+    device->scratch_bytes = PRODUCT_SCRATCH_BYTES + context->workspace_bytes +
+                            ARGUMENT_PARTS * context->arguments.part_bytes;
+}
 
 Status cuda_workspace_reserve(Device *device, size_t bytes)
 {
@@ -23,7 +32,7 @@ Status cuda_workspace_reserve(Device *device, size_t bytes)
     cudaError_t error = cudaMalloc(&context->workspace, rounded);
     if (error != cudaErrorMemoryAllocation) PAL_CUDA(error);
     context->workspace_bytes = error == cudaSuccess ? rounded : 0;
-    device->scratch_bytes = PRODUCT_SCRATCH_BYTES + rounded;
+    count_scratch(device);
     if (error != cudaSuccess)
         PAL_FAIL(PAL_ERROR_UNAVAILABLE,
                  "out of memory on the GPU: operations need %zu bytes of scratch; try more ranks, "
@@ -63,21 +72,33 @@ static void outgrow_ring(ArgumentRing *ring)
     ring->outgrown = std::move(outgrown);
 }
 
-/* A ring whose parts have room for `bytes`; the first use, or an array larger than all before. */
-static void make_ring(CudaContext *context, size_t bytes)
+/* A ring whose parts have room for `bytes`. Error: out of memory, on the GPU or for pinned pages. */
+static Status make_ring(Device *device, size_t bytes)
 {
+    CudaContext *context = cuda_context(device);
     ArgumentRing *ring = &context->arguments;
+    if (bytes <= ring->part_bytes) return PAL_OK;
     size_t part_bytes = 256 * 1024;
     while (part_bytes < bytes) part_bytes *= 2;
     PAL_CUDA(cudaStreamSynchronize(context->stream));
     outgrow_ring(ring);
+    size_t all = ARGUMENT_PARTS * part_bytes;
+    cudaError_t error = cudaMallocHost(reinterpret_cast<void **>(&ring->host), all);
+    if (error == cudaSuccess) error = cudaMalloc(reinterpret_cast<void **>(&ring->image), all);
+    if (error != cudaSuccess) {
+        (void)cudaGetLastError(); /* it is answered here */
+        PAL_FAIL(PAL_ERROR_UNAVAILABLE,
+                 "out of memory: lists of tokens and counts need %zu bytes, pinned and on the GPU "
+                 "(%s); try fewer rows or a shorter window",
+                 all, cudaGetErrorString(error));
+    }
     ring->part_bytes = part_bytes;
-    PAL_CUDA(cudaMallocHost(reinterpret_cast<void **>(&ring->host), ARGUMENT_PARTS * part_bytes));
-    PAL_CUDA(cudaMalloc(reinterpret_cast<void **>(&ring->image), ARGUMENT_PARTS * part_bytes));
+    count_scratch(device);
     for (cudaEvent_t &left : ring->left) {
         PAL_CUDA(cudaEventCreateWithFlags(&left, cudaEventDisableTiming));
         PAL_CUDA(cudaEventRecord(left, context->stream));
     }
+    return PAL_OK;
 }
 
 const void *cuda_argument(Device *device, const void *host, size_t bytes)
@@ -86,7 +107,8 @@ const void *cuda_argument(Device *device, const void *host, size_t bytes)
     ArgumentRing *ring = &context->arguments;
     if (host == nullptr) return nullptr;
     size_t rounded = (bytes + 15) / 16 * 16;
-    if (rounded > ring->part_bytes) make_ring(context, rounded);
+    Status status = make_ring(device, rounded); /* nothing where all was reserved */
+    if (status != PAL_OK) fatal(status, "%s", status_message());
     if (ring->used + rounded > ring->part_bytes) {
         PAL_CUDA(cudaEventRecord(ring->left[ring->part], context->stream));
         ring->part = (ring->part + 1) % ARGUMENT_PARTS;
@@ -100,6 +122,18 @@ const void *cuda_argument(Device *device, const void *host, size_t bytes)
     PAL_CUDA(cudaMemcpyAsync(ring->image + at, ring->host + at, bytes, cudaMemcpyHostToDevice,
                              context->stream));
     return ring->image + at;
+}
+
+/* The largest arrays are the embedding's: rows, chunks and tokens, in order (embedding.cu). Sums of
+ * columns have two quantities (layer_norm.cu). */
+Status cuda_reserve(Device *device, OperationSizes sizes)
+{
+    size_t numbers = column_sums_numbers(INT64_MAX / 2, sizes.columns, 2);
+    size_t of_embedding = checked_size(sizes.rows * sizes.width);
+    if (of_embedding > numbers) numbers = of_embedding;
+    if (PIECE > numbers) numbers = PIECE;
+    PAL_TRY(cuda_workspace_reserve(device, numbers * sizeof(float)));
+    return make_ring(device, 4 * checked_size(sizes.rows + 4) * sizeof(int32_t));
 }
 
 /* --- results ---------------------------------------------------------------------------------- */

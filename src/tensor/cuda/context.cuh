@@ -14,6 +14,9 @@
 struct ProductCache;
 Status product_cache_create(ProductCache **products);
 void product_cache_destroy(ProductCache *products);
+/* Numbers of the other type go to and from the host piece by piece, through the workspace. */
+constexpr size_t PIECE = 1u << 20;
+
 constexpr size_t PRODUCT_SCRATCH_BYTES = 32u << 20; /* that it has beside the workspace */
 
 /* Host arrays go through a ring of pinned memory and its image on the device, which is cut into
@@ -50,6 +53,9 @@ static inline CudaContext *cuda_context(Device *device)
 
 /* Makes room for operations that will ask for so many bytes. Error: out of memory. */
 Status cuda_workspace_reserve(Device *device, size_t bytes);
+
+/* DeviceOps.reserve */
+Status cuda_reserve(Device *device, OperationSizes sizes);
 
 /* Scratch memory of one operation (all its kernels), 256-byte aligned, contents undefined. What was
  * not reserved is taken now; then the program stops when there is none. */

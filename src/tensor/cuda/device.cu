@@ -49,6 +49,7 @@ static const DeviceOps cuda_ops = {
     .release_host = cuda_release_host,
     .upload = cuda_upload,
     .download = cuda_download,
+    .reserve = cuda_reserve,
     .upload_begin = cuda_upload_begin,
     .download_begin = cuda_download_begin,
     .mark = cuda_mark,
@@ -135,11 +136,18 @@ static Status look_at(int ordinal, Device *device)
     int driver = 0;
     PAL_CUDA(cudaGetDeviceProperties(&gpu, ordinal));
     if (gpu.major < 8)
+        PAL_FAIL(
+            PAL_ERROR_UNAVAILABLE,
+            "GPU %d is a %s of compute capability %d.%d; palimpsest needs 8.0 (A100) or newer; "
+            "choose another by CUDA_VISIBLE_DEVICES, or set device.name = cpu",
+            ordinal, gpu.name, gpu.major, gpu.minor);
+    if (gpu.sharedMemPerBlockOptin < MOST_SHARED_BYTES)
         PAL_FAIL(PAL_ERROR_UNAVAILABLE,
-                 "GPU %d is a %s of compute capability %d.%d; this build has code for 8.0 (A100, "
-                 "sm_80) and newer; choose another by CUDA_VISIBLE_DEVICES, or set device.name = "
-                 "cpu",
-                 ordinal, gpu.name, gpu.major, gpu.minor);
+                 "GPU %d is a %s with %zu KiB of shared memory for a block of threads; attention "
+                 "needs %zu (A100, H100 and their like have it); choose another by "
+                 "CUDA_VISIBLE_DEVICES, or set device.name = cpu",
+                 ordinal, gpu.name, static_cast<size_t>(gpu.sharedMemPerBlockOptin) / 1024,
+                 MOST_SHARED_BYTES / 1024);
     PAL_CUDA(cudaDriverGetVersion(&driver));
     snprintf(device->description, sizeof device->description,
              "%.60s, %.1f GiB, %d SMs, compute capability %d.%d, driver %d.%d, CUDA %d.%d",
@@ -151,13 +159,25 @@ static Status look_at(int ordinal, Device *device)
     return PAL_OK;
 }
 
-/* The first call that needs the GPU itself: it may be another's, or full. */
+/* Stands for all kernels: they are compiled for the same architectures. */
+static __global__ void any_kernel() {}
+
+/* The first calls that need the GPU itself: it may be another's, or full, or one that no code is
+ * there for. */
 static Status take(int ordinal, const char *description)
 {
+    cudaFuncAttributes code;
     cudaError_t error = cudaSetDevice(ordinal);
     if (error == cudaSuccess) error = cudaFree(nullptr);
+    if (error == cudaSuccess)
+        error = cudaFuncGetAttributes(&code, reinterpret_cast<const void *>(any_kernel));
     if (error == cudaSuccess) return PAL_OK;
     (void)cudaGetLastError();
+    if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction)
+        PAL_FAIL(PAL_ERROR_UNAVAILABLE,
+                 "GPU %d (%s) is of an architecture that this build has no code for (%s); build "
+                 "with it among -DCMAKE_CUDA_ARCHITECTURES, or set device.name = cpu",
+                 ordinal, description, cudaGetErrorName(error));
     if (error == cudaErrorMemoryAllocation)
         PAL_FAIL(PAL_ERROR_UNAVAILABLE,
                  "GPU %d (%s) has no memory left to begin with; end the processes that fill it "

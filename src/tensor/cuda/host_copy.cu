@@ -23,33 +23,55 @@ void cuda_release_host(Device *, void *start) { PAL_CUDA(cudaFreeHost(start)); }
 
 static size_t bytes_of(Tensor x) { return checked_size(tensor_count(x)) * number_size(x.type); }
 
-/* The host's numbers are float32: where the device's are not they pass through this on their way. */
-static Tensor float32_of(Device *device, Tensor x)
+/* --- at once ---------------------------------------------------------------------------------- */
+
+/* The host's numbers are float32: where the device's are not, f(tensor, float32 room, first number)
+ * moves a piece by way of the workspace. */
+template <typename F> static void by_pieces(Device *device, Tensor x, F f)
 {
-    if (x.type == NUMBER_FLOAT32) return x;
+    constexpr int64_t most = PIECE;
     int64_t count = tensor_count(x);
-    size_t bytes = checked_size(count) * sizeof(Real);
-    return tensor_1d(static_cast<Real *>(cuda_workspace(device, bytes)), count);
+    Real *room = static_cast<Real *>(cuda_workspace(device, PIECE * sizeof(Real)));
+    for (int64_t first = 0; first < count; first += most) {
+        int64_t numbers = count - first < most ? count - first : most;
+        f(tensor_part_1d(x, first, numbers), tensor_1d(room, numbers), first);
+    }
 }
 
-/* --- at once ---------------------------------------------------------------------------------- */
+static void upload(Device *device, Tensor to, const Real *from)
+{
+    cudaStream_t stream = cuda_stream(device);
+    PAL_CUDA(cudaMemcpyAsync(to.data, from, bytes_of(to), cudaMemcpyHostToDevice, stream));
+    PAL_CUDA(cudaStreamSynchronize(stream)); /* `from` may change from here on */
+}
+
+static void download(Device *device, Real *to, Tensor from)
+{
+    cudaStream_t stream = cuda_stream(device);
+    PAL_CUDA(cudaMemcpyAsync(to, from.data, bytes_of(from), cudaMemcpyDeviceToHost, stream));
+    PAL_CUDA(cudaStreamSynchronize(stream));
+}
 
 void cuda_upload(Device *device, Tensor to, const Real *from)
 {
-    cudaStream_t stream = cuda_stream(device);
-    Tensor sent = float32_of(device, to);
-    PAL_CUDA(cudaMemcpyAsync(sent.data, from, bytes_of(sent), cudaMemcpyHostToDevice, stream));
-    device_round(device, to, sent);
-    PAL_CUDA(cudaStreamSynchronize(stream)); /* `from` may change from here on */
+    if (to.type == NUMBER_FLOAT32)
+        upload(device, to, from);
+    else
+        by_pieces(device, to, [&](Tensor piece, Tensor room, int64_t first) {
+            upload(device, room, from + first);
+            device_copy(device, piece, room);
+        });
 }
 
 void cuda_download(Device *device, Real *to, Tensor from)
 {
-    cudaStream_t stream = cuda_stream(device);
-    Tensor sent = float32_of(device, from);
-    device_round(device, sent, from);
-    PAL_CUDA(cudaMemcpyAsync(to, sent.data, bytes_of(sent), cudaMemcpyDeviceToHost, stream));
-    PAL_CUDA(cudaStreamSynchronize(stream));
+    if (from.type == NUMBER_FLOAT32)
+        download(device, to, from);
+    else
+        by_pieces(device, from, [&](Tensor piece, Tensor room, int64_t first) {
+            device_copy(device, room, piece);
+            download(device, to + first, room);
+        });
 }
 
 /* --- beside the operations -------------------------------------------------------------------- */

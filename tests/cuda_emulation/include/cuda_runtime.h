@@ -23,8 +23,11 @@
     X(cudaErrorInsufficientDriver, 35,                                                      \
       "CUDA driver version is insufficient for CUDA runtime version")                       \
     X(cudaErrorDevicesUnavailable, 46, "CUDA-capable device(s) is/are busy or unavailable") \
+    X(cudaErrorInvalidDeviceFunction, 98, "invalid device function")                        \
     X(cudaErrorNoDevice, 100, "no CUDA-capable device is detected")                         \
     X(cudaErrorInvalidDevice, 101, "invalid device ordinal")                                \
+    X(cudaErrorNoKernelImageForDevice, 209,                                                 \
+      "no kernel image is available for execution on the device")                           \
     X(cudaErrorNotReady, 600, "device not ready")
 
 enum cudaError_t {
@@ -110,6 +113,10 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventQuery(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t from, cudaEvent_t to);
 
+struct cudaFuncAttributes {
+    int maxThreadsPerBlock;
+};
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *kernel);
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value);
 
 namespace emulation {

@@ -42,15 +42,14 @@ typedef struct Bench {
     int failures;
 } Bench;
 
-static const KernelGroup *const groups[] = {&attention_kernels, &product_kernels, &layer_kernels,
-                                            &optimiser_kernels};
-enum { NUM_GROUPS = sizeof groups / sizeof *groups };
+enum { NUM_GROUPS = 4 };
+static const KernelGroup *const groups[NUM_GROUPS] = {&attention_kernels, &product_kernels,
+                                                      &layer_kernels, &optimiser_kernels};
 
 /* --- measuring -------------------------------------------------------------------------------- */
 
-/* Reads what the caches then hold instead: what they hold of writes would go to memory in the time of
- * the kernel. The device is busy with it when the host has begun the kernel, so no time is lost
- * between the two. */
+/* By reading: what caches hold of writes would go to memory in the time of the kernel. The device
+ * is still busy with it when the host begins the kernel, so no time is lost between the two. */
 static void empty_caches(Bench *bench)
 {
     bench->device->op->add_column_sums(bench->device, bench->evicted_sums, bench->evicted);

@@ -7,8 +7,8 @@
 #include "src/base/fatal.h"
 #include "src/base/random.h"
 
-/* rows window memory compressed rate width heads feed_forward vocabulary. PG-19's width is not in the
- * paper: it has that of WikiText-103 here. Rows are what one GPU may have of the batch. */
+/* As in the paper; rows are what one GPU may have of the batch. PG-19's width, heads and
+ * feed-forward are not in the paper: here they are those of WikiText-103. */
 static const Sizes all_sizes[] = {
     {"pg19", 8, 512, 512, 512, 2, 1024, 16, 4096, 32000, 1 << 26, 8192, 1 << 28, 1 << 27},
     {"enwik8", 8, 768, 768, 1152, 3, 1024, 8, 3072, 256, 1 << 26, 8192, 1 << 28, 1 << 27},

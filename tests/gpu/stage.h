@@ -15,8 +15,7 @@ typedef struct Sizes {
     int64_t weights; /* that one call of Adam updates */
     int64_t product; /* side of the product that measures the device */
     int64_t copied;  /* numbers of the copy that does */
-    int64_t
-        evicted; /* numbers that are read before every run, so that caches hold none of its own */
+    int64_t evicted; /* numbers that are read before every run, to empty the caches */
 } Sizes;
 
 /* NULL: there are none of this name. */

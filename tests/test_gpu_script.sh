@@ -37,7 +37,10 @@ says_that_there_is_no_gpu() {
 # ---- the kernels ---------------------------------------------------------------------------------
 
 times_the_kernels() {
+    check "bench_kernels ends well in bfloat16" "$bench" --sizes tiny --runs 1 --type bfloat16 \
+        >halves 2>"$folder/err"
     check "bench_kernels ends well" "$bench" --sizes tiny --runs 2 >lines 2>"$folder/err"
+    check "the same kernels in both types" [ "$(cut -f2 halves)" = "$(cut -f2 lines)" ]
     check "a line for every kernel" [ "$(wc -l <lines)" -ge 30 ]
     # shellcheck disable=SC2016
     check "sizes, kernel, six columns; nothing is instantaneous" awk -F'\t' '
@@ -78,7 +81,7 @@ make_stand_ins() {
     # shellcheck disable=SC2016
     stand_in made/tests/test_cuda_ops_gpu 'exit ${OPS_STATUS:-0}'
     stand_in made/tests/test_cuda_attention_gpu 'exit 0'
-    stand_in made/tests/bench_kernels "exec $bench --sizes tiny --runs 1"
+    stand_in made/tests/bench_kernels "exec $bench \"\$@\" --sizes tiny --runs 1"
     local sets=(batch.rows=1 model.layers=1 model.width=8 model.heads=2 model.feed_forward=8
         model.window=8 model.memory=8 model.compressed_memory=8)
     stand_in made/palimpsest "exec $palimpsest \"\$@\" ${sets[*]/#/--set }"
@@ -90,12 +93,14 @@ goes_to_its_table() {
     script_ends 0 --build made
     cp "$folder/out" whole
     file_says whole 'GPU: stand-in' 'test_cuda_ops ' 'test_cuda_training ' \
-        'racecheck test_cuda_attention ' 'tiny, attention forward ' 'tiny, adam ' 'bench, update' \
-        'bench, attention backward ' 'bench, norms, residuals, dropout ' 'bound by' '0 failed'
+        'racecheck test_cuda_attention ' 'tiny, attention forward ' 'tiny, adam ' \
+        'tiny bfloat16, attention forward ' 'bench float32, update' 'bench bfloat16, update' \
+        'bench float32, attention backward ' 'bench float32, norms, residuals, dropout ' \
+        'bound by' '0 failed'
     check "the table is in a file" [ "$(grep -vc '^==' made/gpu/report.txt)" -ge 40 ]
     OPS_STATUS=1 script_ends 1 --build made --only tests
     check "a failed test is in the table" grep -qE 'test_cuda_ops +FAILED: status 1' "$folder/out"
-    check "no other step is" [ "$(grep -c '^bench,' "$folder/out")" = 0 ]
+    check "no other step is" [ "$(grep -c '^bench ' "$folder/out")" = 0 ]
     OPS_STATUS=77 script_ends 1 --build made --only sanitizer
     check "one that skips itself has failed" grep -qE 'memcheck test_cuda_ops +FAILED: skipped' \
         "$folder/out"

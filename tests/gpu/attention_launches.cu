@@ -47,8 +47,10 @@ Status cuda_workspace_reserve(Device *, size_t) { return PAL_OK; }
 void *cuda_workspace(Device *, size_t) { return somewhere(); }
 const void *cuda_argument(Device *, const void *host, size_t) { return host; }
 
-int main()
+/* Argument: the number type. */
+int main(int count, char **words)
 {
+    bool bfloat16 = count > 1 && std::strcmp(words[1], "bfloat16") == 0;
     DeviceOps operations = {};
     operations.allocate = [](Device *, size_t) { return somewhere(); };
     operations.release = [](Device *, void *) {};
@@ -62,7 +64,9 @@ int main()
         Device device = {};
         device.op = &operations;
         device.context = &stage;
-        stage_begin(&stage, &device, sizes_find(name));
+        Sizes sizes = *sizes_find(name);
+        sizes.operands = bfloat16 ? NUMBER_BFLOAT16 : NUMBER_FLOAT32;
+        stage_begin(&stage, &device, &sizes);
         attention_kernels.prepare(&stage);
         for (int i = 0; i < attention_kernels.count; i++) {
             called = &attention_kernels.kernels[i];

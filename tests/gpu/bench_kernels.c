@@ -18,8 +18,9 @@
 
 static const char usage[] =
     "use: bench_kernels [--device cuda|cpu] [--sizes pg19,enwik8,tiny] [--runs N] [--rows N]\n"
-    "                   [--yardsticks] [--work]\n"
+    "                   [--type float32|bfloat16] [--yardsticks] [--work]\n"
     "  --rows N      rows of the batch (default: 8)\n"
+    "  --type T      of what products and attention read (default: float32)\n"
     "  --yardsticks  only the copy and the product that kernels are compared with\n"
     "  --work        sizes, kernel, bytes, operations; no device is needed, nothing is timed\n";
 
@@ -28,6 +29,7 @@ enum { MOST_RUNS = 101, WARM_UP = 2 };
 typedef struct Arguments {
     const char *device;
     char sizes[64];
+    NumberType operands;
     int runs, rows; /* rows 0: those of the sizes */
     bool yardsticks, work;
 } Arguments;
@@ -85,11 +87,11 @@ static void print_skipped(const Sizes *sizes, const char *name)
     printf("%s\t%s\tno memory\t-\t-\t-\t-\t-\n", sizes->name, name);
 }
 
-static void copy_run(Stage *stage) { device_copy(stage->device, stage->y, stage->x); }
+static void copy_run(Stage *stage) { device_copy(stage->device, stage->dx, stage->x); }
 
 static void product_run(Stage *stage)
 {
-    stage->device->op->matmul(stage->device, stage->y, stage->x, stage->square, (MatmulOptions){0});
+    stage->device->op->matmul(stage->device, stage->x, stage->a, stage->square, (MatmulOptions){0});
 }
 
 /* What the device itself reaches. false: it has no memory for it. */
@@ -98,15 +100,15 @@ static bool measure_device(Bench *bench, Stage *stage)
     const Sizes *s = stage->sizes;
     Work copy = {bytes_of(2 * (double)s->copied), 0};
     double n = (double)s->product;
-    Work product = {bytes_of(3 * n * n), 2 * n * n * n};
+    Work product = {operand_bytes(s, 2 * n * n) + bytes_of(n * n), 2 * n * n * n};
     stage->x = stage_1d(stage, s->copied);
-    stage->y = stage_1d(stage, s->copied);
+    stage->dx = stage_1d(stage, s->copied);
     if (stage->full) return false;
     double copied_in = median_seconds(bench, stage, copy_run);
     stage_clear(stage);
     stage->x = stage_2d(stage, s->product, s->product);
-    stage->y = stage_2d(stage, s->product, s->product);
-    stage->square = stage_2d(stage, s->product, s->product);
+    stage->a = stage_operand_2d(stage, s->product, s->product);
+    stage->square = stage_operand_2d(stage, s->product, s->product);
     if (stage->full) return false;
     double multiplied_in = median_seconds(bench, stage, product_run);
     stage_clear(stage);
@@ -193,6 +195,13 @@ static int number_in(const char *text, const char *option, int most)
     return (int)n;
 }
 
+static NumberType number_type(const char *text)
+{
+    if (strcmp(text, "bfloat16") == 0) return NUMBER_BFLOAT16;
+    if (strcmp(text, "float32") != 0) refuse("--type is float32 or bfloat16");
+    return NUMBER_FLOAT32;
+}
+
 static Arguments parse(int count, char **words)
 {
     Arguments a = {.device = "cuda", .sizes = "pg19,enwik8", .runs = 11};
@@ -204,6 +213,8 @@ static Arguments parse(int count, char **words)
             a.work = true;
         else if (strcmp(words[i], "--device") == 0)
             a.device = words[++i];
+        else if (strcmp(words[i], "--type") == 0)
+            i++, a.operands = number_type(next);
         else if (strcmp(words[i], "--sizes") == 0)
             snprintf(a.sizes, sizeof a.sizes, "%s", words[++i] != NULL ? words[i] : "");
         else if (strcmp(words[i], "--runs") == 0)
@@ -245,6 +256,7 @@ int main(int count, char **words)
         const Sizes *found = sizes_find(name);
         if (found == NULL) refuse("--sizes is a list of pg19, enwik8 and tiny");
         Sizes sizes = *found;
+        sizes.operands = arguments.operands;
         if (arguments.rows > 0) sizes.rows = arguments.rows;
         if (arguments.work)
             print_work(&sizes);

@@ -41,35 +41,36 @@ static double product(const Sizes *s)
 
 static Work forward_work(const Sizes *s)
 {
-    double numbers = 2 * of_queries(s) + 2 * of_keys(s) + of_tables(s) + of_lines(s);
-    return (Work){bytes_of(numbers), 3 * product(s)};
+    double operands = 2 * of_queries(s) + 2 * of_keys(s) + of_tables(s);
+    return (Work){operand_bytes(s, operands) + bytes_of(of_lines(s)), 3 * product(s)};
 }
 
-/* What all of backward reads: q, o, dout, k, v, tables, lse. */
+/* Bytes that all of backward reads: q, o, dout, k, v, tables, lse. */
 static double read_by_backward(const Sizes *s)
 {
-    return 3 * of_queries(s) + 2 * of_keys(s) + of_tables(s) + of_lines(s);
+    return operand_bytes(s, 3 * of_queries(s) + 2 * of_keys(s) + of_tables(s)) +
+           bytes_of(of_lines(s));
 }
 
 static Work queries_work(const Sizes *s)
 {
-    return (Work){bytes_of(read_by_backward(s) + 2 * of_queries(s)), 5 * product(s)};
+    return (Work){read_by_backward(s) + operand_bytes(s, 2 * of_queries(s)), 5 * product(s)};
 }
 
 static Work keys_work(const Sizes *s)
 {
-    return (Work){bytes_of(read_by_backward(s) + 4 * of_keys(s)), 5 * product(s)};
+    return (Work){read_by_backward(s) + operand_bytes(s, 4 * of_keys(s)), 5 * product(s)};
 }
 
 static Work positions_work(const Sizes *s)
 {
-    return (Work){bytes_of(read_by_backward(s) + 2 * of_tables(s)), 4 * product(s)};
+    return (Work){read_by_backward(s) + bytes_of(2 * of_tables(s)), 4 * product(s)};
 }
 
 static Work backward_work(const Sizes *s)
 {
-    double added = 2 * (of_queries(s) + 2 * of_keys(s) + of_tables(s));
-    return (Work){bytes_of(read_by_backward(s) + added), 8 * product(s)};
+    double added = operand_bytes(s, 2 * (of_queries(s) + 2 * of_keys(s)));
+    return (Work){read_by_backward(s) + added + bytes_of(2 * of_tables(s)), 8 * product(s)};
 }
 
 /* Of the memory's slots: two products for each pair, no values. */
@@ -77,9 +78,9 @@ static Work usage_work(const Sizes *s)
 {
     double keys = (double)s->rows * s->memory * s->width, pairs = (double)s->window * s->memory;
     double table = (double)(s->memory + s->window) * s->width;
-    return (Work){
-        bytes_of(of_queries(s) + keys + table + of_lines(s) + (double)s->rows * s->memory),
-        4.0 * s->width * s->rows * pairs};
+    return (Work){operand_bytes(s, of_queries(s) + keys + table) +
+                      bytes_of(of_lines(s) + (double)s->rows * s->memory),
+                  4.0 * s->width * s->rows * pairs};
 }
 
 /* --- tensors ---------------------------------------------------------------------------------- */
@@ -90,24 +91,24 @@ static void prepare(Stage *stage)
     const Sizes *s = stage->sizes;
     int slots[SOURCES] = {s->compressed, s->memory, s->window};
     int64_t head_size = s->width / s->heads;
-    stage->queries = (AttentionQueries){.q = stage_3d(stage, s->rows, s->window, s->width),
+    stage->queries = (AttentionQueries){.q = stage_operand_3d(stage, s->rows, s->window, s->width),
                                         .content_bias = stage_2d(stage, s->heads, head_size),
                                         .heads = s->heads,
                                         .scale = 1 / sqrt((double)head_size),
-                                        .dq = stage_3d(stage, s->rows, s->window, s->width),
+                                        .dq = stage_operand_3d(stage, s->rows, s->window, s->width),
                                         .dcontent_bias = stage_2d(stage, s->heads, head_size)};
     for (int i = 0; i < SOURCES; i++) {
         AttentionSource *source = &stage->sources[i];
-        *source = (AttentionSource){.k = stage_3d(stage, s->rows, slots[i], s->width),
-                                    .v = stage_3d(stage, s->rows, slots[i], s->width),
+        *source = (AttentionSource){.k = stage_operand_3d(stage, s->rows, slots[i], s->width),
+                                    .v = stage_operand_3d(stage, s->rows, slots[i], s->width),
                                     .row_stride = 1,
                                     .causal = i == WINDOW,
-                                    .dk = stage_3d(stage, s->rows, slots[i], s->width),
-                                    .dv = stage_3d(stage, s->rows, slots[i], s->width)};
+                                    .dk = stage_operand_3d(stage, s->rows, slots[i], s->width),
+                                    .dv = stage_operand_3d(stage, s->rows, slots[i], s->width)};
         if (i != WINDOW) {
             int64_t before = i == COMPRESSED ? slots[i] - 1 : slots[i];
             source->row_offset = before;
-            source->r = stage_2d(stage, before + s->window, s->width);
+            source->r = stage_operand_2d(stage, before + s->window, s->width);
             source->dr = stage_2d(stage, before + s->window, s->width);
             source->position_bias = stage_2d(stage, s->heads, head_size);
             source->dposition_bias = stage_2d(stage, s->heads, head_size);
@@ -119,8 +120,8 @@ static void prepare(Stage *stage)
             source->dposition_bias = memory->dposition_bias;
         }
     }
-    stage->o = stage_3d(stage, s->rows, s->window, s->width);
-    stage->dout = stage_3d(stage, s->rows, s->window, s->width);
+    stage->o = stage_operand_3d(stage, s->rows, s->window, s->width);
+    stage->dout = stage_operand_3d(stage, s->rows, s->window, s->width);
     stage->lse = stage_3d(stage, s->rows, s->heads, s->window);
     stage->usage = stage_2d(stage, s->rows, s->memory);
     if (stage->full) return;

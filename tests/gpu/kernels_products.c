@@ -7,23 +7,49 @@
 
 /* --- what they do ----------------------------------------------------------------------------- */
 
-/* c (m,n) from a and b; `touched`: how often c's numbers are read or written. */
-static Work product(double m, double n, double k, double touched)
+/* (m,k) times (k,n): without what happens to the result. */
+static Work product(const Sizes *s, double m, double n, double k)
 {
-    return (Work){bytes_of(m * k + k * n + touched * m * n), 2 * m * n * k};
+    return (Work){operand_bytes(s, m * k + k * n), 2 * m * n * k};
+}
+
+/* To an operand. */
+static Work forward(const Sizes *s, double m, double n, double k)
+{
+    Work work = product(s, m, n, k);
+    work.bytes += operand_bytes(s, m * n);
+    return work;
+}
+
+/* Into a float32 gradient, which is read and written. */
+static Work added(const Sizes *s, double m, double n, double k)
+{
+    Work work = product(s, m, n, k);
+    work.bytes += bytes_of(2 * m * n);
+    return work;
 }
 
 static double tokens(const Sizes *s) { return (double)s->rows * s->window; }
-static Work projection_work(const Sizes *s) { return product(tokens(s), s->width, s->width, 1); }
-static Work dinput_work(const Sizes *s) { return product(tokens(s), s->width, s->width, 2); }
-static Work dweight_work(const Sizes *s) { return product(s->width, s->width, tokens(s), 2); }
-static Work up_work(const Sizes *s) { return product(tokens(s), s->feed_forward, s->width, 1); }
-static Work down_work(const Sizes *s) { return product(tokens(s), s->width, s->feed_forward, 1); }
-static Work dup_work(const Sizes *s) { return product(s->width, s->feed_forward, tokens(s), 2); }
-static Work logits_work(const Sizes *s) { return product(tokens(s), s->vocabulary, s->width, 1); }
+static Work projection_work(const Sizes *s) { return forward(s, tokens(s), s->width, s->width); }
+static Work dinput_work(const Sizes *s) { return added(s, tokens(s), s->width, s->width); }
+static Work dweight_work(const Sizes *s) { return added(s, s->width, s->width, tokens(s)); }
+static Work up_work(const Sizes *s) { return forward(s, tokens(s), s->feed_forward, s->width); }
+static Work down_work(const Sizes *s)
+{
+    Work work = product(s, tokens(s), s->width, s->feed_forward);
+    work.bytes += bytes_of(tokens(s) * s->width);
+    return work;
+}
+static Work dup_work(const Sizes *s) { return added(s, s->width, s->feed_forward, tokens(s)); }
+static Work logits_work(const Sizes *s)
+{
+    Work work = product(s, tokens(s), s->vocabulary, s->width);
+    work.bytes += bytes_of(tokens(s) * s->vocabulary);
+    return work;
+}
 static Work conv_work(const Sizes *s)
 {
-    return product(tokens(s) / s->rate, s->width, (double)s->rate * s->width, 1);
+    return forward(s, tokens(s) / s->rate, s->width, (double)s->rate * s->width);
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */
@@ -32,21 +58,22 @@ static void prepare(Stage *stage)
 {
     const Sizes *s = stage->sizes;
     int64_t n = (int64_t)s->rows * s->window;
+    stage->a = stage_operand_2d(stage, n, s->width);
+    stage->b = stage_operand_2d(stage, n, s->width);
     stage->x = stage_2d(stage, n, s->width);
-    stage->y = stage_2d(stage, n, s->width);
-    stage->hidden = stage_2d(stage, n, s->feed_forward);
+    stage->hidden = stage_operand_2d(stage, n, s->feed_forward);
     stage->logits = stage_2d(stage, n, s->vocabulary);
-    stage->square = stage_2d(stage, s->width, s->width);
+    stage->square = stage_operand_2d(stage, s->width, s->width);
     stage->dsquare = stage_2d(stage, s->width, s->width);
-    stage->up = stage_2d(stage, s->width, s->feed_forward);
+    stage->up = stage_operand_2d(stage, s->width, s->feed_forward);
     stage->dup = stage_2d(stage, s->width, s->feed_forward);
-    stage->down = stage_2d(stage, s->feed_forward, s->width);
-    stage->bias = stage_1d(stage, s->feed_forward);
-    stage->table = stage_2d(stage, s->vocabulary, s->width);
-    stage->conv = stage_2d(stage, (int64_t)s->rate * s->width, s->width);
-    stage->pooled = stage_2d(stage, n / s->rate, s->width);
+    stage->down = stage_operand_2d(stage, s->feed_forward, s->width);
+    stage->bias = stage_operand_1d(stage, s->feed_forward);
+    stage->table = stage_operand_2d(stage, s->vocabulary, s->width);
+    stage->conv = stage_operand_2d(stage, (int64_t)s->rate * s->width, s->width);
+    stage->pooled = stage_operand_2d(stage, n / s->rate, s->width);
     if (!stage->full)
-        stage->folded = tensor_reshape_2d(stage->x, n / s->rate, (int64_t)s->rate * s->width);
+        stage->folded = tensor_reshape_2d(stage->a, n / s->rate, (int64_t)s->rate * s->width);
 }
 
 static void multiply(Stage *stage, Tensor c, Tensor a, Tensor b, MatmulOptions options)
@@ -56,41 +83,41 @@ static void multiply(Stage *stage, Tensor c, Tensor a, Tensor b, MatmulOptions o
 
 static void projection(Stage *stage)
 {
-    multiply(stage, stage->y, stage->x, stage->square, (MatmulOptions){0});
+    multiply(stage, stage->b, stage->a, stage->square, (MatmulOptions){0});
 }
 
 static void dinput(Stage *stage)
 {
-    multiply(stage, stage->y, stage->x, stage->square,
+    multiply(stage, stage->x, stage->a, stage->square,
              (MatmulOptions){.transpose_b = true, .accumulate = true});
 }
 
 static void dweight(Stage *stage)
 {
-    multiply(stage, stage->dsquare, stage->x, stage->y,
+    multiply(stage, stage->dsquare, stage->a, stage->b,
              (MatmulOptions){.transpose_a = true, .accumulate = true});
 }
 
 static void up(Stage *stage)
 {
-    multiply(stage, stage->hidden, stage->x, stage->up,
+    multiply(stage, stage->hidden, stage->a, stage->up,
              (MatmulOptions){.bias = stage->bias, .relu = true});
 }
 
 static void down(Stage *stage)
 {
-    multiply(stage, stage->y, stage->hidden, stage->down, (MatmulOptions){0});
+    multiply(stage, stage->x, stage->hidden, stage->down, (MatmulOptions){0});
 }
 
 static void dup(Stage *stage)
 {
-    multiply(stage, stage->dup, stage->x, stage->hidden,
+    multiply(stage, stage->dup, stage->a, stage->hidden,
              (MatmulOptions){.transpose_a = true, .accumulate = true});
 }
 
 static void logits(Stage *stage)
 {
-    multiply(stage, stage->logits, stage->x, stage->table, (MatmulOptions){.transpose_b = true});
+    multiply(stage, stage->logits, stage->a, stage->table, (MatmulOptions){.transpose_b = true});
 }
 
 static void conv(Stage *stage)

@@ -22,15 +22,14 @@ trap 'rm -rf "$work"' EXIT
 
 cmake --build "$build" --target bench_kernels attention_launches >"$work/build" 2>&1 ||
     { tail -n 20 "$work/build" >&2; exit 70; }
-"$build/tests/bench_kernels" --work >"$work/work"
-"$build/tests/attention_launches" >"$work/launches"
 for source in src/tensor/cuda/attention_*.cu; do
     "$nvcc" -std=c++20 -O3 -I. -Xptxas -v -gencode arch=compute_80,code=sm_80 \
         -gencode arch=compute_90,code=sm_90 -fatbin -o "$work/fatbin" "$source" 2>>"$work/ptxas"
 done
 
-# "architecture, function, head size, registers, bytes of spills" of float32 kernels.
-awk '
+# "architecture, function, head size, registers, bytes of spills" of the kernels for a C++ type.
+resources_of() {
+    awk '
     /Compiling entry function/ { split($0, part, "\047"); architecture = part[4] }
     /Function properties for/ { name = $NF }
     /spill stores/ { match($0, /[0-9]+ bytes spill stores/); spills = substr($0, RSTART) + 0 }
@@ -38,11 +37,13 @@ awk '
         match($0, /Used [0-9]+/)
         print architecture, name, substr($0, RSTART + 5, RLENGTH - 5), spills
     }' "$work/ptxas" | c++filt -p |
-    sed -n 's/^\(sm_[0-9]*\) \(void \)\{0,1\}\([a-z_]*\)<float, \([0-9]*\)> /\1\t\3\t\4\t/p' |
-    tr ' ' '\t' >"$work/resources"
+        sed -n "s/^\(sm_[0-9]*\) \(void \)\{0,1\}\([a-z_]*\)<$1, \([0-9]*\)> /\1\t\3\t\4\t/p" |
+        tr ' ' '\t'
+}
 
 # shellcheck disable=SC2016
-awk -F'\t' '
+print_tables() {
+    awk -F'\t' '
     function least(a, b) { return a < b ? a : b }
     function ceiling(x, step) { return step * int((x + step - 1) / step) }
     # Blocks that an SM has room for: registers are given to warps by 256, a scheduler has 16384;
@@ -105,3 +106,15 @@ awk -F'\t' '
             print_occupancy(order[i], "sm_90")
         }
     }' "$work/resources" "$work/work" "$work/launches"
+}
+
+for type in float32 bfloat16; do
+    element=float
+    [ $type = float32 ] || element=__nv_bfloat16
+    resources_of $element >"$work/resources"
+    "$build/tests/bench_kernels" --work --type $type >"$work/work"
+    "$build/tests/attention_launches" $type >"$work/launches"
+    printf '%s\n\n' "$type"
+    print_tables
+    echo
+done

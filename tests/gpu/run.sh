@@ -14,6 +14,7 @@
 #   sanitizer  compute-sanitizer (memcheck, racecheck, initcheck, synccheck) over the kernels' tests
 #   kernels    every kernel beside its roofline, at the sizes of PG-19 and Enwik8
 #   bench      updates of a model of PG-19's size against the GPU's own product rate
+# The last two in float32 and in bfloat16.
 #
 # One table at the end; it is also in DIR/gpu/report.txt, and what the programs printed beside it.
 # Exit status: 0; 1 when anything failed; 64 for wrong use; 69 where there is no GPU, or no tool.
@@ -24,6 +25,7 @@ sources=$(realpath "$(dirname "$0")/../..")
 build=$sources/build/gpu
 only=
 rows=8
+types='float32 bfloat16'
 missing=0
 
 usage() { sed -n '5,/^# Exit status/s/^# \{0,1\}//p' "$0"; }
@@ -202,8 +204,9 @@ run_sanitizer() {
 
 # Lines of bench_kernels into the table.
 record_kernels() {
-    local sizes name ms roofline share bound gigabytes gigaflops
+    local type=$2 sizes name ms roofline share bound gigabytes gigaflops
     while IFS=$'\t' read -r sizes name ms roofline share bound gigabytes gigaflops; do
+        [ "$type" = float32 ] || sizes="$sizes $type"
         case $name in
             yardstick:\ copy) record "$sizes, $name" "$gigabytes GB/s" "$ms" ;;
             yardstick:\ product) record "$sizes, $name" "$gigaflops GFLOP/s" "$ms" ;;
@@ -219,31 +222,37 @@ record_kernels() {
 }
 
 run_kernels() {
-    attempt kernels 1200 "$build/tests/bench_kernels" --rows "$rows" || return
-    record_kernels "$out/kernels.txt"
+    local type
+    for type in $types; do
+        attempt "kernels $type" 1200 "$build/tests/bench_kernels" --rows "$rows" --type "$type" ||
+            continue
+        record_kernels "$out/kernels_$type.txt" "$type"
+    done
 }
 
-# The rate of products that everything is compared with, in GFLOP/s; measured anew where the kernels
-# have not been timed.
+# product_rate TYPE: the rate of products that everything is compared with, in GFLOP/s; measured anew
+# where the kernels have not been timed.
 product_rate() {
-    local from=$out/kernels.txt
+    local from=$out/kernels_$1.txt
     if ! grep -qs 'yardstick: product' "$from"; then
-        from=$out/yardsticks.txt
-        attempt yardsticks 300 "$build/tests/bench_kernels" --sizes pg19 --yardsticks >/dev/null
+        from=$out/yardsticks_$1.txt
+        attempt "yardsticks $1" 300 "$build/tests/bench_kernels" --sizes pg19 --yardsticks \
+            --type "$1" >/dev/null
     fi
     awk -F'\t' '$2 == "yardstick: product" { print $8; exit }' "$from"
 }
 
+# run_bench TYPE
 run_bench() {
-    local rate
-    rate=$(product_rate)
-    [[ $rate =~ ^[0-9.]+$ ]] || { record bench "FAILED: no product rate"; return; }
-    attempt bench 1200 "$build/palimpsest" bench "$sources/tests/gpu/pg19.ini" --updates 5 \
-        --set "batch.rows=$rows" || return
+    local rate label="bench $1"
+    rate=$(product_rate "$1")
+    [[ $rate =~ ^[0-9.]+$ ]] || { record "$label" "FAILED: no product rate"; return; }
+    attempt "$label" 1200 "$build/palimpsest" bench "$sources/tests/gpu/pg19.ini" --updates 5 \
+        --set "batch.rows=$rows" --set "train.type=$1" || return
     # Phases (name, ms, share of the update, GFLOP, GFLOP/s, ...), and the two lines of the update.
     local what result ms share bound
     while IFS=$'\t' read -r what result ms share bound; do
-        record "bench, $what" "$result" "$ms" - "$share" "$bound"
+        record "$label, $what" "$result" "$ms" - "$share" "$bound"
     done < <(awk -v rate="$rate" '
         /^phase / { phases = 1; next }
         /^update: / { phases = 0; ms = $2; tokens = $5 }
@@ -257,8 +266,9 @@ run_bench() {
             printf "update, %s tokens/s\t%.1f GFLOP/s\t%s\t%.3f\tproducts\n", tokens, $2, ms, $2 / rate
             found = 1
         }
-        END { exit !found }' "$out/bench.txt")
-    grep -q '^bench, update' "$out/results" || record bench "FAILED: no line 'rate:' in bench.txt"
+        END { exit !found }' "$out/bench_$1.txt")
+    grep -q "^$label, update" "$out/results" ||
+        record "$label" "FAILED: no line 'rate:' in bench_$1.txt"
 }
 
 # ---- the table -----------------------------------------------------------------------------------
@@ -287,7 +297,7 @@ if build_all; then
     wanted tests && run_tests
     wanted sanitizer && run_sanitizer
     wanted kernels && run_kernels
-    wanted bench && run_bench
+    wanted bench && for type in $types; do run_bench "$type"; done
 fi
 failed=$(grep -cP '\tFAILED' "$out/results")
 echo

@@ -10,9 +10,9 @@
 /* As in the paper; rows are what one GPU may have of the batch. PG-19's width, heads and
  * feed-forward are not in the paper: here they are those of WikiText-103. */
 static const Sizes all_sizes[] = {
-    {"pg19", 8, 512, 512, 512, 2, 1024, 16, 4096, 32000, 1 << 26, 8192, 1 << 28, 1 << 27},
-    {"enwik8", 8, 768, 768, 1152, 3, 1024, 8, 3072, 256, 1 << 26, 8192, 1 << 28, 1 << 27},
-    {"tiny", 2, 20, 16, 12, 2, 16, 2, 24, 40, 1000, 32, 1 << 12, 1 << 8},
+    {"pg19", 8, 512, 512, 512, 2, 1024, 16, 4096, 32000, 1 << 26, 8192, 1 << 28, 1 << 27, NUMBER_FLOAT32},
+    {"enwik8", 8, 768, 768, 1152, 3, 1024, 8, 3072, 256, 1 << 26, 8192, 1 << 28, 1 << 27, NUMBER_FLOAT32},
+    {"tiny", 2, 20, 16, 12, 2, 16, 2, 24, 40, 1000, 32, 1 << 12, 1 << 8, NUMBER_FLOAT32},
 };
 
 const Sizes *sizes_find(const char *name)
@@ -66,7 +66,8 @@ static Tensor take(Stage *stage, Tensor shape)
     int64_t count = tensor_count(shape);
     PAL_ASSERT(stage->num_taken < STAGE_MOST_TENSORS);
     if (!stage->full)
-        shape.data = stage->device->op->allocate(stage->device, (size_t)count * sizeof(Real));
+        shape.data =
+            stage->device->op->allocate(stage->device, (size_t)count * number_size(shape.type));
     stage->full = stage->full || !tensor_exists(shape);
     if (stage->full) return tensor_none;
     stage->taken[stage->num_taken++] = shape;
@@ -81,4 +82,22 @@ Tensor stage_2d(Stage *stage, int64_t a, int64_t b) { return take(stage, tensor_
 Tensor stage_3d(Stage *stage, int64_t a, int64_t b, int64_t c)
 {
     return take(stage, tensor_3d(NULL, a, b, c));
+}
+
+static Tensor take_operand(Stage *stage, Tensor shape)
+{
+    shape.type = stage->sizes->operands;
+    return take(stage, shape);
+}
+
+Tensor stage_operand_1d(Stage *stage, int64_t a) { return take_operand(stage, tensor_1d(NULL, a)); }
+
+Tensor stage_operand_2d(Stage *stage, int64_t a, int64_t b)
+{
+    return take_operand(stage, tensor_2d(NULL, a, b));
+}
+
+Tensor stage_operand_3d(Stage *stage, int64_t a, int64_t b, int64_t c)
+{
+    return take_operand(stage, tensor_3d(NULL, a, b, c));
 }

@@ -12,10 +12,11 @@
 typedef struct Sizes {
     const char *name;
     int rows, window, memory, compressed, rate, width, heads, feed_forward, vocabulary;
-    int64_t weights; /* that one call of Adam updates */
-    int64_t product; /* side of the product that measures the device */
-    int64_t copied;  /* numbers of the copy that does */
-    int64_t evicted; /* numbers that are read before every run, to empty the caches */
+    int64_t weights;     /* that one call of Adam updates */
+    int64_t product;     /* side of the product that measures the device */
+    int64_t copied;      /* numbers of the copy that does */
+    int64_t evicted;     /* numbers that are read before every run, to empty the caches */
+    NumberType operands; /* of what products and attention read and leave */
 } Sizes;
 
 /* NULL: there are none of this name. */
@@ -36,8 +37,9 @@ typedef struct Stage {
     AttentionSource sources[PAL_MAX_SOURCES];
     Tensor o, lse, dout, usage;
 
-    /* The rest: (BT,D), (BT,F), (BT,V), vectors, weights. */
-    Tensor x, y, dy, hidden, dhidden, logits, nats, mean, rstd, scale, shift, table, pooled;
+    /* The rest: (BT,D), (BT,F), (BT,V), vectors, weights; a, b, hidden, pooled, and the weights that
+     * products read are operands. */
+    Tensor a, b, x, dx, dy, hidden, dhidden, logits, nats, mean, rstd, scale, shift, table, pooled;
     Tensor square, up, down, dsquare, dup, bias, folded, conv, w, m, v, g;
     int32_t *tokens; /* owned; (BT) on the host */
     bool *mask;      /* owned; (BT) on the host */
@@ -52,6 +54,10 @@ void stage_clear(Stage *stage);
 Tensor stage_1d(Stage *stage, int64_t a);
 Tensor stage_2d(Stage *stage, int64_t a, int64_t b);
 Tensor stage_3d(Stage *stage, int64_t a, int64_t b, int64_t c);
+/* The same of operands. */
+Tensor stage_operand_1d(Stage *stage, int64_t a);
+Tensor stage_operand_2d(Stage *stage, int64_t a, int64_t b);
+Tensor stage_operand_3d(Stage *stage, int64_t a, int64_t b, int64_t c);
 
 /* --- the kernels ------------------------------------------------------------------------------ */
 
@@ -76,7 +82,11 @@ typedef struct KernelGroup {
 
 extern const KernelGroup attention_kernels, product_kernels, layer_kernels, optimiser_kernels;
 
-/* Bytes of so many numbers. */
+/* Bytes of so many float32 numbers, and of operands. */
 static inline double bytes_of(double numbers) { return numbers * (double)sizeof(Real); }
+static inline double operand_bytes(const Sizes *s, double numbers)
+{
+    return numbers * (double)number_size(s->operands);
+}
 
 #endif

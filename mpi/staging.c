@@ -50,7 +50,8 @@ static Status choose(const Group *world, const Device *device, DeviceMpi wish, b
     if (user_says_that_it_can()) cannot_anyhow = false;
     group_or(world, &cannot, 1);
     Status status = PAL_OK;
-    if (wish == DEVICE_MPI_DIRECT && cannot_anyhow) status = refuse_direct(device);
+    bool sends = world->size > 1;
+    if (wish == DEVICE_MPI_DIRECT && cannot_anyhow && sends) status = refuse_direct(device);
     PAL_TRY(group_agree(world, status));
     *direct = wish == DEVICE_MPI_DIRECT || (wish == DEVICE_MPI_AUTO && cannot == 0);
     log_info("mpi: %s: numbers of the %s device %s (device.mpi = %s; this MPI library says that it "

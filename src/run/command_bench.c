@@ -113,6 +113,7 @@ static Status time_updates(Training *training, int64_t updates, BenchResult *res
     double seconds[MOST_UPDATES], rates[MOST_UPDATES], fractions[MOST_UPDATES];
     double products[MOST_UPDATES], idle[MOST_UPDATES], lockstep[MOST_UPDATES];
     double processor[MOST_UPDATES];
+    NumberType type = training->session->config.train.type;
     const Group *world = &training->session->grid->world;
     PhaseTimes *times = &training->session->times;
     UpdateReport report;
@@ -129,11 +130,11 @@ static Status time_updates(Training *training, int64_t updates, BenchResult *res
         processor[i] = timer_processor_seconds() - processor[i];
         group_max_double(world, &processor[i], 1);
         seconds[i] = report.seconds;
-        rates[i] =
-            group_mean_double(world, machine_product_rate(training->session->device, RATE_RUNS));
-        lockstep[i] = world->size == 1
-                          ? 1.0
-                          : machine_lockstep_gain(world, training->session->device, LOCKSTEP_RUNS);
+        rates[i] = group_mean_double(
+            world, machine_product_rate(training->session->device, type, RATE_RUNS));
+        lockstep[i] = world->size == 1 ? 1.0
+                                       : machine_lockstep_gain(world, training->session->device,
+                                                               type, LOCKSTEP_RUNS);
         fractions[i] = report.operations / report.seconds / rates[i];
         products[i] = report.seconds * rates[i] / PRODUCT_OPERATIONS;
         idle[i] = report.traffic.wait_seconds[TRAFFIC_PIPELINE] / report.pipeline_seconds;
@@ -220,9 +221,10 @@ static void print_result(const Session *session, const BenchResult *result)
     log_info("processor: %.1f ms of an update, waits for other ranks included, on the busiest rank "
              "(median)",
              1e3 * result->processor);
-    log_info("rate: %.1f GFLOP/s per rank of %.1f GFLOP/s in a 1024^3 product: fraction %.3f "
-             "(median of pairs)",
-             1e-9 * result->operations / result->seconds, 1e-9 * result->rate, result->fraction);
+    log_info("rate: %.1f GFLOP/s per rank of %.1f GFLOP/s in a %s: fraction %.3f (median of "
+             "pairs)",
+             1e-9 * result->operations / result->seconds, 1e-9 * result->rate,
+             machine_product_name(session->config.train.type), result->fraction);
     if (session->grid->world.size > 1)
         log_info("machine: %d ranks that wait for each other after every 1024^3 product do %.3f "
                  "times the work of one (median)",

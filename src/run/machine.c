@@ -26,20 +26,22 @@ static const double RUN_SECONDS = 2e-3;
 typedef struct Products {
     Device *device;
     PhaseTimes *times;
-    Real *numbers; /* NULL: there is no memory for them */
-    Tensor a, b, c;
+    Real *numbers;  /* of all three; NULL: there is no memory for them */
+    Tensor a, b, c; /* a, b of one number type, c float32 */
 } Products;
 
-static void products_begin(Products *p, Device *device)
+static void products_begin(Products *p, Device *device, NumberType type)
 {
     const int64_t n = PRODUCT_SIZE;
+    size_t one = (size_t)(n * n) * number_size(type), result = (size_t)(n * n) * sizeof(Real);
     *p = (Products){.device = device, .times = device->times};
-    p->numbers = device->op->allocate(device, 3 * (size_t)(n * n) * sizeof(Real));
+    p->numbers = device->op->allocate(device, 2 * one + result);
     if (p->numbers == NULL) return;
     device->times = NULL;
-    p->a = tensor_2d(p->numbers, n, n);
-    p->b = tensor_2d(p->numbers + n * n, n, n);
-    p->c = tensor_2d(p->numbers + 2 * n * n, n, n);
+    p->c = tensor_2d(p->numbers, n, n);
+    Tensor operands = {p->numbers + n * n, type, 1, {2 * n * n}};
+    p->a = tensor_part_2d(operands, 0, n, n);
+    p->b = tensor_part_2d(operands, n * n, n, n);
     device->op->fill(device, p->a, 0.5);
     device->op->fill(device, p->b, 0.25);
 }
@@ -72,13 +74,13 @@ static int products_of_a_run(double seconds_of_one)
     return products < MOST_PRODUCTS ? (int)products : MOST_PRODUCTS;
 }
 
-double machine_product_rate(Device *device, int runs)
+double machine_product_rate(Device *device, NumberType type, int runs)
 {
     const double n = PRODUCT_SIZE;
     double seconds[MOST_RUNS];
     Products products;
     if (runs > MOST_RUNS) runs = MOST_RUNS;
-    products_begin(&products, device);
+    products_begin(&products, device, type);
     multiply(&products, 1);
     for (int i = 0, each = 1; i < runs; i++) {
         seconds[i] = time_products(&products, each) / each;
@@ -89,11 +91,16 @@ double machine_product_rate(Device *device, int runs)
     return measured ? 2.0 * n * n * n / statistics_median(seconds, runs) : 0.0;
 }
 
-double machine_lockstep_gain(const Group *group, Device *device, int runs)
+const char *machine_product_name(NumberType type)
+{
+    return type == NUMBER_BFLOAT16 ? "1024^3 bfloat16 product" : "1024^3 product";
+}
+
+double machine_lockstep_gain(const Group *group, Device *device, NumberType type, int runs)
 {
     double together = 0.0, alone = 0.0;
     Products products;
-    products_begin(&products, device);
+    products_begin(&products, device, type);
     multiply(&products, 1);
     for (int i = 0; i < runs; i++) {
         group_barrier(group);

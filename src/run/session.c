@@ -65,10 +65,10 @@ Status session_start(Session *session)
     session->times = (PhaseTimes){.change = change_phase, .context = session};
     session->device->times = &session->times;
     device_choice_describe(grid, session->device, &cores, ranks, sizeof ranks);
-    session->product_rate =
-        group_mean_double(&grid->world, machine_product_rate(session->device, 3));
-    log_info("device: %s (%s), %s, %.1f GFLOP/s per rank in a 1024^3 product",
-             session->device->op->name, why, ranks, session->product_rate * 1e-9);
+    session->product_rate = group_mean_double(
+        &grid->world, machine_product_rate(session->device, config->train.type, 3));
+    log_info("device: %s (%s), %s, %.1f GFLOP/s per rank in a %s", session->device->op->name, why,
+             ranks, session->product_rate * 1e-9, machine_product_name(config->train.type));
     return PAL_OK;
 }
 

@@ -82,8 +82,10 @@ resources() {
     END { give() }' "$work"/*.report | c++filt -p | sed 's/|void /|/'
 }
 
+# "static": shared memory that a kernel itself declares. What it is given at a launch depends on the
+# call; tests/gpu/README.md has it for attention.
 print_table() {
-    printf '%-50s %-6s %9s %7s %6s %6s\n' kernel arch registers shared spills stack
+    printf '%-50s %-6s %9s %7s %6s %6s\n' kernel arch registers static spills stack
     sort -t'|' -k6,6 -k1,1 "$work/resources" |
         awk -F'|' '{ printf "%-50s %-6s %9s %7d %6d %6d\n", $6, $1, $2, $3, $4, $5 }'
 }

@@ -12,7 +12,8 @@
 #include "src/base/status.h"
 
 /* Prints the message with this rank's number and ends every rank with `status`. */
-PAL_NORETURN void fatal(Status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+PAL_NORETURN void fatal(Status status, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* What ends the program; abort() until it is set. */
 void fatal_set_end(void (*end)(int exit_status));

@@ -10,8 +10,10 @@
 /* As in the paper; rows are what one GPU may have of the batch. PG-19's width, heads and
  * feed-forward are not in the paper: here they are those of WikiText-103. */
 static const Sizes all_sizes[] = {
-    {"pg19", 8, 512, 512, 512, 2, 1024, 16, 4096, 32000, 1 << 26, 8192, 1 << 28, 1 << 27, NUMBER_FLOAT32},
-    {"enwik8", 8, 768, 768, 1152, 3, 1024, 8, 3072, 256, 1 << 26, 8192, 1 << 28, 1 << 27, NUMBER_FLOAT32},
+    {"pg19", 8, 512, 512, 512, 2, 1024, 16, 4096, 32000, 1 << 26, 8192, 1 << 28, 1 << 27,
+     NUMBER_FLOAT32},
+    {"enwik8", 8, 768, 768, 1152, 3, 1024, 8, 3072, 256, 1 << 26, 8192, 1 << 28, 1 << 27,
+     NUMBER_FLOAT32},
     {"tiny", 2, 20, 16, 12, 2, 16, 2, 24, 40, 1000, 32, 1 << 12, 1 << 8, NUMBER_FLOAT32},
 };
 

@@ -280,7 +280,7 @@ print_report() {
         "$rows" "$(date -u +%Y-%m-%dT%H:%MZ)"
     awk -F'\t' '
         BEGIN {
-            form = "%-48s %-24s %10s %10s %6s  %s\n"
+            form = "%-58s %-24s %10s %10s %6s  %s\n"
             printf form, "what", "result", "ms", "roofline", "share", "bound by"
         }
         { printf form, $1, $2, $3, $4, $5, $6 }' "$out/results"

@@ -69,7 +69,7 @@ takes_the_gpu() {
     train 1 asked --set device.name=cuda
     file_says asked/log.txt "device: cuda (as asked), 1 rank x 1 GPU: emulated GPU"
     train 1 cpu --set device.name=cpu
-    file_says cpu/log.txt "device: cpu (as asked), 1 rank x 1 thread" "attention scratch"
+    file_says cpu/log.txt "device: cpu (as asked), 1 rank x 1 thread" "scratch of operations"
     check "nothing is on a GPU then" eval '! grep -qi gpu cpu/log.txt'
     must 1 evaluate auto/checkpoints --data "$inputs/data.h5" --split test
     check "evaluate takes the GPU" grep -q '^device: cuda (auto)' "$folder/out"

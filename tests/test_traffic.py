@@ -26,6 +26,8 @@ CASES = {
     "attention loss": {},
     "most used": {"model.compression": "most_used", "model.compression_loss": "none"},
     "recomputed layers": {"train.recompute": "layer"},
+    "bfloat16": {"train.type": "bfloat16"},
+    "recomputed bfloat16": {"train.type": "bfloat16", "train.recompute": "layer"},
 }
 GRIDS = ((2, 1, 1), (3, 1, 1), (1, 3, 1), (1, 1, 2), (1, 1, 3), (2, 1, 2), (1, 2, 2))
 # Of given numbers of layers, whatever balancing by cost would choose.
@@ -51,7 +53,7 @@ def weights_of(stage, stages, parts, part, conv):
 
 
 def sent_by(stage, grid, part, changes):
-    """Numbers that one rank sends in an update, by kind."""
+    """Numbers that one rank sends in an update, by kind; one of two bytes is half a number."""
     data, stages, parts = grid
     first = sum(STAGES[stages][:stage])
     layers = range(first, first + STAGES[stages][stage])
@@ -61,12 +63,15 @@ def sent_by(stage, grid, part, changes):
     ends = (stage == 0) + (stage == stages - 1)
     token_rows = WINDOWS * rows * WINDOW
     per_layer = 12 if changes.get("train.recompute") == "layer" else 8
+    size = 1 / 2 if changes.get("train.type") == "bfloat16" else 1
+    typed = per_layer // 2 * len(layers) + (stage == stages - 1)
     sent = {
-        "activations": others * token_rows * WIDTH * (per_layer * len(layers) + 2 * ends)
+        "activations": others * token_rows * WIDTH
+        * (per_layer * len(layers) + 2 * ends - typed * (1 - size))
         + (3 * (parts - 1) * token_rows if stage == stages - 1 else 0),
-        "memory": 2 * others * WINDOWS * rows * WIDTH
+        "memory": size * 2 * others * WINDOWS * rows * WIDTH
         * sum(MEMORY[l] + COMPRESSED[l] for l in layers),
-        "compression": 2 * others * len(layers) * token_rows * (WIDTH / RATE if conv else 1),
+        "compression": size * 2 * others * len(layers) * token_rows * (WIDTH / RATE if conv else 1),
         "pipeline": token_rows / parts * WIDTH * ((stage > 0) + (stage < stages - 1)),
         "weights": (data - 1) / data * (split + shared),
     }

@@ -96,7 +96,6 @@ static double fullest_rank(const Session *session, double bytes[NUM_BYTES])
 static void report_memory(const Session *session)
 {
     double bytes[NUM_BYTES], total = fullest_rank(session, bytes);
-    bool on_cpu = session->device->shares_memory;
     char line[512] = "", on_gpu[64] = "";
     for (int p = 0; p < PURPOSE_COUNT; p++) {
         size_t used = strlen(line);
@@ -104,11 +103,10 @@ static void report_memory(const Session *session)
             snprintf(line + used, sizeof line - used, "%s %s %.1f", used > 0 ? "," : "",
                      purpose_name((Purpose)p), bytes[p] / MEBIBYTE);
     }
-    if (!on_cpu)
+    if (!session->device->shares_memory)
         snprintf(on_gpu, sizeof on_gpu, ", %.1f of it on the GPU", bytes[BYTES_ON_GPU] / MEBIBYTE);
-    log_info("memory per rank%s: %.1f MiB%s:%s, %s %.1f",
+    log_info("memory per rank%s: %.1f MiB%s:%s, scratch of operations %.1f",
              session->grid->world.size > 1 ? ", at most" : "", total / MEBIBYTE, on_gpu, line,
-             on_cpu ? "attention scratch" : "scratch of operations",
              bytes[BYTES_SCRATCH] / MEBIBYTE);
 }
 

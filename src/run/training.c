@@ -132,10 +132,11 @@ static void choose_place(Training *t)
 static void tell_memory(const Training *t)
 {
     const ModelOptions *o = &t->model.options;
+    NumberType type = t->session->config.train.type;
     double largest = (double)model_memory_bytes(&t->model), whole = 0.0;
     for (int l = 0; l < o->layers; l++)
         whole += (double)t->session->config.batch.rows * o->width *
-                 (o->memory[l] + o->compressed_memory[l]) * sizeof(Real);
+                 (o->memory[l] + o->compressed_memory[l]) * (double)number_size(type);
     group_max_double(&t->session->grid->world, &largest, 1);
     if (whole > 0.0)
         log_info("rolling memory: %.1f MiB at rest, at most %.1f MiB of it on one rank (1/%.4g)",

@@ -167,7 +167,8 @@ void cpu_attention_backward(Device *device, const AttentionQueries *queries,
     AttentionCall call = attention_call(queries, sources, num_sources);
     AttentionScratch unused;
     size_t numbers = attention_scratch(&unused, &call, PASS_BACKWARD, NULL);
-    Real *workspace = cpu_workspace(device, (size_t)device->threads * numbers * sizeof(Real));
+    Real *workspace =
+        cpu_scratch(device, CPU_WORKSPACE, (size_t)device->threads * numbers * sizeof(Real));
 
 #pragma omp parallel num_threads(device->threads)
     {

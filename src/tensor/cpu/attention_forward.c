@@ -147,7 +147,8 @@ void cpu_attention_forward(Device *device, Tensor o, Tensor lse, const Attention
     AttentionCall call = attention_call(queries, sources, num_sources);
     AttentionScratch unused;
     size_t numbers = attention_scratch(&unused, &call, PASS_FORWARD, NULL);
-    Real *workspace = cpu_workspace(device, (size_t)device->threads * numbers * sizeof(Real));
+    Real *workspace =
+        cpu_scratch(device, CPU_WORKSPACE, (size_t)device->threads * numbers * sizeof(Real));
 
     memset(tensor_reals(o), 0, (size_t)tensor_count(o) * sizeof(Real));
     memset(tensor_reals(lse), 0, (size_t)tensor_count(lse) * sizeof(Real));

@@ -66,7 +66,8 @@ void cpu_attention_usage(Device *device, Tensor usage, const AttentionQueries *q
     AttentionCall call = attention_call(queries, source, 1);
     AttentionScratch unused;
     size_t numbers = attention_scratch(&unused, &call, PASS_USAGE, NULL);
-    Real *workspace = cpu_workspace(device, (size_t)device->threads * numbers * sizeof(Real));
+    Real *workspace =
+        cpu_scratch(device, CPU_WORKSPACE, (size_t)device->threads * numbers * sizeof(Real));
     int tiles = (attention_slots(source) + KEY_TILE - 1) / KEY_TILE;
 
     memset(tensor_reals(usage), 0, (size_t)tensor_count(usage) * sizeof(Real));
@@ -92,5 +93,6 @@ Status cpu_reserve_attention(Device *device, const AttentionQueries *queries,
         size_t numbers = attention_scratch(&unused, &call, (AttentionPass)pass, NULL);
         most = numbers > most ? numbers : most;
     }
-    return cpu_workspace_reserve(device, most * (size_t)device->threads * sizeof(Real));
+    return cpu_scratch_reserve(device, CPU_WORKSPACE,
+                               most * (size_t)device->threads * sizeof(Real));
 }

@@ -10,11 +10,18 @@
 #include "src/base/status.h"
 #include "src/tensor/device.h"
 
+/* The two buffers that one operation may need at once. */
+typedef enum CpuScratch {
+    CPU_WORKSPACE, /* sums and logits that threads have for themselves */
+    CPU_WIDENED,   /* float32 copies of bfloat16 tensors, see cpu/mixed.c */
+    CPU_SCRATCH_COUNT,
+} CpuScratch;
+
 typedef struct CpuContext {
-    void *workspace; /* owned */
-    size_t workspace_bytes;
-    void *widened; /* owned; copies of bfloat16 tensors, see cpu/mixed.c */
-    size_t widened_bytes;
+    struct {
+        void *memory; /* owned */
+        size_t bytes;
+    } scratch[CPU_SCRATCH_COUNT];
     void *matmul_cache; /* owned by matmul.c, which also frees it */
 } CpuContext;
 
@@ -29,14 +36,10 @@ static inline CpuContext *cpu_context(Device *device) { return device->context; 
 Status cpu_reserve(Device *device, OperationSizes sizes);
 
 /* Makes room for operations that will ask for so many bytes. Error: out of memory. */
-Status cpu_workspace_reserve(Device *device, size_t bytes);
-
-/* Room for float32 copies of the tensors of one operation, beside its workspace; it grows with the
- * largest so far. The program stops when there is none. */
-Real *cpu_widened(Device *device, int64_t numbers);
+Status cpu_scratch_reserve(Device *device, CpuScratch scratch, size_t bytes);
 
 /* Scratch memory for one operation, 64-byte aligned, contents undefined. What was not reserved is
  * taken now; then the program stops when there is none. */
-void *cpu_workspace(Device *device, size_t bytes);
+void *cpu_scratch(Device *device, CpuScratch scratch, size_t bytes);
 
 #endif

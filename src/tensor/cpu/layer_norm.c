@@ -100,7 +100,8 @@ void cpu_layer_norm_backward(Device *device, Tensor dx, Tensor dscale, Tensor ds
     /* dscale and dshift of each part, on cache lines of their own */
     int parts = cpu_parts(device, rows * n);
     int64_t stride = (n + PAL_LINE_NUMBERS - 1) / PAL_LINE_NUMBERS * PAL_LINE_NUMBERS;
-    Real *partial = cpu_workspace(device, checked_size(2 * stride * parts) * sizeof(Real));
+    Real *partial =
+        cpu_scratch(device, CPU_WORKSPACE, checked_size(2 * stride * parts) * sizeof(Real));
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
         PartRange range = range_of_part(rows, part, parts);

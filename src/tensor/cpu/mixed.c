@@ -7,6 +7,7 @@
  */
 #include "src/tensor/cpu/mixed.h"
 
+#include "src/base/checked.h"
 #include "src/tensor/cpu/attention.h"
 #include "src/tensor/cpu/context.h"
 #include "src/tensor/cpu/cpu_ops.h"
@@ -45,7 +46,7 @@ static void widen(Device *device, Widened *widened, int count, const Operand *op
         numbers += room_for(x);
     }
     if (numbers == 0) return;
-    Real *room = cpu_widened(device, numbers);
+    Real *room = cpu_scratch(device, CPU_WIDENED, checked_size(numbers) * sizeof(Real));
     for (int i = 0; i < widened->count; i++) {
         Tensor *x = widened->operands[i].tensor;
         x->data = room;
@@ -122,7 +123,8 @@ Status mixed_reserve_attention(Device *device, const AttentionQueries *queries,
     int64_t numbers = 4 * room_for(queries->q);
     for (int s = 0; s < num_sources; s++)
         numbers += 2 * (room_for(sources[s].k) + room_for(sources[s].v)) + room_for(sources[s].r);
-    if (queries->q.type == NUMBER_BFLOAT16) (void)cpu_widened(device, numbers);
+    if (queries->q.type == NUMBER_BFLOAT16)
+        PAL_TRY(cpu_scratch_reserve(device, CPU_WIDENED, checked_size(numbers) * sizeof(Real)));
     return cpu_reserve_attention(device, queries, sources, num_sources);
 }
 

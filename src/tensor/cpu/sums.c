@@ -25,7 +25,7 @@ void cpu_add_column_sums(Device *device, Tensor bias, Tensor x)
     /* The sums of each part, on cache lines of their own */
     int parts = cpu_parts(device, rows * n);
     int64_t stride = (n + PAL_LINE_NUMBERS - 1) / PAL_LINE_NUMBERS * PAL_LINE_NUMBERS;
-    Real *partial = cpu_workspace(device, checked_size(stride * parts) * sizeof(Real));
+    Real *partial = cpu_scratch(device, CPU_WORKSPACE, checked_size(stride * parts) * sizeof(Real));
 #pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
     for (int part = 0; part < parts; part++) {
         PartRange range = range_of_part(rows, part, parts);
@@ -47,7 +47,7 @@ static double total(const double *partial, int parts)
 
 static double *partial_sums(Device *device, int parts)
 {
-    return cpu_workspace(device, checked_size(parts) * sizeof(double));
+    return cpu_scratch(device, CPU_WORKSPACE, checked_size(parts) * sizeof(double));
 }
 
 double cpu_sum(Device *device, Tensor x)

@@ -110,6 +110,14 @@ static __global__ void global_index(float *x, int beyond)
     x[static_cast<int>(threadIdx.x) + beyond] = 1.0f;
 }
 
+/* Indices of what the kernel has for itself: an array of a thread, one of several dimensions. */
+static __global__ void local_index(float *x, int count, int row)
+{
+    float own[4], pairs[3][2] = {{1.0f, 2.0f}, {3.0f, 4.0f}, {5.0f, 6.0f}};
+    for (int i = 0; i < count; i++) own[i] = x[i];
+    x[threadIdx.x] = own[threadIdx.x % 4] + pairs[row][threadIdx.x % 2];
+}
+
 static __global__ void barrier_in_branch(float *x, unsigned half)
 {
     if (threadIdx.x < half)
@@ -230,6 +238,19 @@ static void an_index_beyond_the_end_is_found(void **)
                  [&] { begin(shared_index, 1, 32, 128, x, 1); });
     expect_fault("out of range: writes 4 bytes at byte 128 of 128 bytes of device memory",
                  [&] { begin(global_index, 1, 32, 0, x, 1); });
+    succeed(cudaFree(x));
+}
+
+static void an_index_beyond_a_local_array_is_found(void **)
+{
+    float *x = counting(32);
+    succeed(begin(local_index, 1, 1, 0, x, 4, 2));
+    assert_true(read_back(x, 32)[0] == 5.0f);
+    expect_fault("out of range: index 4 of a local array or a table, 'float [4]'",
+                 [&] { begin(local_index, 1, 1, 0, x, 5, 2); });
+    expect_fault("out of range: index 3 of a local array or a table, 'float [3][2]'",
+                 [&] { begin(local_index, 1, 1, 0, x, 4, 3); });
+    expect_fault("index -1 of", [&] { begin(local_index, 1, 1, 0, x, 4, -1); });
     succeed(cudaFree(x));
 }
 
@@ -415,6 +436,7 @@ int main()
         cmocka_unit_test(a_missing_barrier_is_found),
         cmocka_unit_test(a_missing_barrier_in_a_warp_is_found),
         cmocka_unit_test(an_index_beyond_the_end_is_found),
+        cmocka_unit_test(an_index_beyond_a_local_array_is_found),
         cmocka_unit_test(divergence_is_found),
         cmocka_unit_test(a_read_of_never_written_memory_is_found),
         cmocka_unit_test(an_unaligned_vector_is_found),

@@ -212,6 +212,7 @@ static void check_attention(Device *device)
 
 static void check_operations(Device *device)
 {
+    check_sizes(device, 0, 3);
     check_sizes(device, 1, 1);
     check_sizes(device, 5, 33);
     check_sizes(device, 100, 257);

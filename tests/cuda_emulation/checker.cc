@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Every load and store of a kernel comes here: the compiler, asked for the thread sanitizer, calls
- * these functions, and they are not that sanitizer's. For every two bytes of shared and device
- * memory it is kept which thread wrote and read them last, and behind which barrier.
+ * Every load and store of a kernel comes here (compiler_calls.cc). For every two bytes of shared
+ * and device memory it is kept which thread wrote and read them last, and behind which barrier.
  */
 #include <elf.h>
 #include <link.h>
+#include <sanitizer/asan_interface.h>
 
 #include <cstdio>
 #include <cstring>
@@ -28,9 +28,17 @@ static bool checks_are_compiled_in;
 
 bool is_checked() { return checks_are_compiled_in; }
 
+void be_checked() { checks_are_compiled_in = true; }
+
 static Cell shared_cells[sizeof pal_shared_bytes / 2];
 
-void begin_block() { memset(pal_shared_bytes, 0xff, current.launch->config.dynamicSmemBytes); }
+void begin_block()
+{
+    size_t bytes = current.launch->config.dynamicSmemBytes;
+    ASAN_UNPOISON_MEMORY_REGION(pal_shared_bytes, bytes);
+    ASAN_POISON_MEMORY_REGION(pal_shared_bytes + bytes, sizeof pal_shared_bytes - bytes);
+    memset(pal_shared_bytes, 0xff, bytes);
+}
 
 /* --- who touched it --------------------------------------------------------------------------- */
 
@@ -178,7 +186,7 @@ static bool is_own(const unsigned char *at)
            (at >= parameters && at < parameters + current.launch->parameter_bytes);
 }
 
-static void access(const void *address, size_t bytes, bool write, bool aligned, Place place)
+void access(const void *address, size_t bytes, bool write, bool aligned, Place place)
 {
     if (!runs_kernel || bytes == 0 || !checks_are_compiled_in) return;
     auto *at = static_cast<const unsigned char *>(address);
@@ -285,90 +293,3 @@ void end_thread(unsigned thread)
 }
 
 } // namespace emulation
-
-/* --- what the compiler calls ------------------------------------------------------------------ */
-
-#define CUDA_EMULATION_PLACE                    \
-    {                                           \
-        __builtin_return_address(0), nullptr, 0 \
-    }
-#define CUDA_EMULATION_ACCESS(name, bytes, write, aligned)                       \
-    void __tsan_##name(void *address);                                           \
-    void __tsan_##name(void *address)                                            \
-    {                                                                            \
-        emulation::access(address, bytes, write, aligned, CUDA_EMULATION_PLACE); \
-    }
-#define CUDA_EMULATION_ACCESSES(bytes)                                \
-    CUDA_EMULATION_ACCESS(read##bytes, bytes, false, true)            \
-    CUDA_EMULATION_ACCESS(write##bytes, bytes, true, true)            \
-    CUDA_EMULATION_ACCESS(unaligned_read##bytes, bytes, false, false) \
-    CUDA_EMULATION_ACCESS(unaligned_write##bytes, bytes, true, false) \
-    CUDA_EMULATION_ACCESS(volatile_read##bytes, bytes, false, true)   \
-    CUDA_EMULATION_ACCESS(volatile_write##bytes, bytes, true, true)
-
-extern "C" {
-CUDA_EMULATION_ACCESSES(1)
-CUDA_EMULATION_ACCESSES(2)
-CUDA_EMULATION_ACCESSES(4)
-CUDA_EMULATION_ACCESSES(8)
-CUDA_EMULATION_ACCESSES(16)
-
-void __tsan_read_range(void *address, size_t bytes);
-void __tsan_read_range(void *address, size_t bytes)
-{
-    emulation::access(address, bytes, false, false, CUDA_EMULATION_PLACE);
-}
-void __tsan_write_range(void *address, size_t bytes);
-void __tsan_write_range(void *address, size_t bytes)
-{
-    emulation::access(address, bytes, true, false, CUDA_EMULATION_PLACE);
-}
-
-void __tsan_init();
-void __tsan_init() { emulation::checks_are_compiled_in = true; }
-void __tsan_func_entry(void *);
-void __tsan_func_entry(void *) {}
-void __tsan_func_exit(void *);
-void __tsan_func_exit(void *) {}
-void __tsan_vptr_update(void **, void *);
-void __tsan_vptr_update(void **, void *) {}
-void __tsan_vptr_read(void **);
-void __tsan_vptr_read(void **) {}
-/* -fsanitize=alignment: a vector's address, seen before the compiler takes the vector apart. */
-struct MismatchedAddress {
-    const char *file;
-    uint32_t line, column;
-};
-void __ubsan_handle_type_mismatch_v1_abort(const MismatchedAddress *place, uintptr_t);
-void __ubsan_handle_type_mismatch_v1_abort(const MismatchedAddress *place, uintptr_t)
-{
-    emulation::fault({nullptr, place->file, static_cast<int>(place->line)},
-                     "unaligned: an address is not a multiple of the size of what is there");
-}
-
-/* Of host code: flags that guard local statics, counts of references. Kernels use none. */
-#define CUDA_EMULATION_ATOMICS(bits, T)                              \
-    T __tsan_atomic##bits##_load(const volatile T *at, int);         \
-    T __tsan_atomic##bits##_load(const volatile T *at, int)          \
-    {                                                                \
-        return __atomic_load_n(at, __ATOMIC_SEQ_CST);                \
-    }                                                                \
-    void __tsan_atomic##bits##_store(volatile T *at, T value, int);  \
-    void __tsan_atomic##bits##_store(volatile T *at, T value, int)   \
-    {                                                                \
-        __atomic_store_n(at, value, __ATOMIC_SEQ_CST);               \
-    }                                                                \
-    T __tsan_atomic##bits##_fetch_add(volatile T *at, T value, int); \
-    T __tsan_atomic##bits##_fetch_add(volatile T *at, T value, int)  \
-    {                                                                \
-        return __atomic_fetch_add(at, value, __ATOMIC_SEQ_CST);      \
-    }                                                                \
-    T __tsan_atomic##bits##_fetch_sub(volatile T *at, T value, int); \
-    T __tsan_atomic##bits##_fetch_sub(volatile T *at, T value, int)  \
-    {                                                                \
-        return __atomic_fetch_sub(at, value, __ATOMIC_SEQ_CST);      \
-    }
-CUDA_EMULATION_ATOMICS(8, char)
-CUDA_EMULATION_ATOMICS(32, int)
-CUDA_EMULATION_ATOMICS(64, long)
-}

@@ -117,8 +117,12 @@ bool is_of_thread(const void *address);
 
 constexpr size_t SHARED_CAPACITY = 227 * 1024;
 
-/* Whether the kernels were compiled with the checks. */
+/* Whether the kernels were compiled with the checks, as compiler_calls.cc says at the start. */
 bool is_checked();
+void be_checked();
+
+/* A load or store of the thread that runs. `aligned`: to a multiple of so many bytes. */
+void access(const void *address, size_t bytes, bool write, bool aligned, Place place);
 
 /* Shared memory is as never written. */
 void begin_block();

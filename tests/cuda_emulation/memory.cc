@@ -5,6 +5,7 @@
  * table keeps host code out of it.
  */
 #include <execinfo.h>
+#include <sanitizer/asan_interface.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -194,6 +195,7 @@ static Allocation *take(size_t bytes)
     m.live += bytes;
     mprotect(start, rounded, PROT_READ | PROT_WRITE);
     spoil(start, bytes);
+    ASAN_POISON_MEMORY_REGION(start + bytes, rounded - bytes + GAP);
     if (!m.open) mprotect(start, rounded, PROT_NONE);
     size_t cells = (bytes + 1) / 2;
     Allocation a = {start, bytes, true, static_cast<uint8_t *>(calloc(bytes, 1)),
@@ -230,6 +232,7 @@ cudaError_t cudaFree(void *start)
     free(a->cells);
     a->written = nullptr;
     a->cells = nullptr;
+    ASAN_POISON_MEMORY_REGION(a->start, a->bytes);
     madvise(a->start, (a->bytes + PAGE - 1) / PAGE * PAGE, MADV_DONTNEED);
     return cudaSuccess;
 }

@@ -37,7 +37,8 @@ namespace emulation {
 constexpr size_t MOST_STEPS = 4096;
 
 std::recursive_mutex lock;
-static std::vector<cudaStream_t> streams;
+/* Outlives the program's end, where leaks are looked for. */
+static std::vector<cudaStream_t> &streams = *new std::vector<cudaStream_t>;
 static thread_local cudaError_t last_error = cudaSuccess;
 
 cudaError_t failing(cudaError_t error)

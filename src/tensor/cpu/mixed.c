@@ -45,7 +45,7 @@ static void widen(Device *device, Widened *widened, int count, const Operand *op
         widened->operands[widened->count++] = operands[i];
         numbers += room_for(x);
     }
-    if (numbers == 0) return;
+    if (widened->count == 0) return;
     Real *room = cpu_scratch(device, CPU_WIDENED, checked_size(numbers) * sizeof(Real));
     for (int i = 0; i < widened->count; i++) {
         Tensor *x = widened->operands[i].tensor;

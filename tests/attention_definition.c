@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "src/base/random.h"
+#include "src/tensor/bfloat16.h"
 
 /* --- the tensors of a case -------------------------------------------------------------------- */
 
@@ -147,7 +148,7 @@ typedef struct Query {
     int64_t at;      /* where the query's numbers begin in q, o and dout (B,T,D) */
     int64_t slots;   /* K, of all sources in order */
     double *weights; /* (K) p; 0 where hidden */
-    double delta;    /* dout . o, which is sum_j p_j dp_j */
+    double delta;    /* dout . o, which is sum_j p_j dp_j but for the rounding of o */
 } Query;
 
 static bool visible(const AttentionSource *s, const Query *query, int64_t j)
@@ -222,6 +223,12 @@ static void expect_weights(const Problem *p, Expected *x, Query *query)
     x->lse[((int64_t)query->row * c->heads + query->head) * c->length + query->number] = log(sum);
 }
 
+/* Where there is one key, dp_j - delta is 0 but for the rounding, and gradients sum that up. */
+static double as_stored(const Problem *p, double o)
+{
+    return p->type == NUMBER_BFLOAT16 ? (double)float_of_bfloat16(bfloat16_of((float)o)) : o;
+}
+
 /* o = sum_j m_j p_j v_j, delta = dout . o, and the query's part of the usage */
 static void expect_output(const Problem *p, Expected *x, Query *query)
 {
@@ -232,21 +239,20 @@ static void expect_output(const Problem *p, Expected *x, Query *query)
         for (int64_t j = 0; j < c->sources[n].slots; j++, slot++) {
             double kept = query->weights[slot] * dropout_factor(p, query, slot);
             const Real *v = tensor_reals(s->v) + key_at(s, query, j);
-            for (int64_t e = 0; e < c->head_size; e++) {
-                x->o[query->at + e] += kept * v[e];
-                query->delta += kept * v[e] * tensor_reals(p->dout)[query->at + e];
-            }
+            for (int64_t e = 0; e < c->head_size; e++) x->o[query->at + e] += kept * v[e];
             x->usage[n][query->row * s->k.dims[1] + j] +=
                 query->weights[slot] / c->heads / (c->counted[query->row] - c->first_query);
         }
     }
+    for (int64_t at = query->at; at < query->at + c->head_size; at++)
+        query->delta += as_stored(p, x->o[at]) * tensor_reals(p->dout)[at];
 }
 
 /* The query's part of the gradients through one source, whose slots begin at `slot` among all:
  *
  *     forward                      backward
  *     o = sum_j m_j p_j v_j        dv_j += m_j p_j dout,  dp_j = m_j dout . v_j
- *     p = softmax(logits)          dlogit_j = p_j (dp_j - delta),  delta = sum_j p_j dp_j
+ *     p = softmax(logits)          dlogit_j = p_j (dp_j - delta),  delta = dout . o
  *     logit_j = scale ((q + content_bias) . k_j + (q + position_bias) . r[row(i,j)])
  */
 static void expect_source_gradients(const Problem *p, const Expected *x, const Query *query, int n,

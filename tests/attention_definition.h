@@ -46,6 +46,7 @@ typedef struct Problem {
     AttentionQueries queries;
     AttentionSource sources[PAL_MAX_SOURCES];
     Tensor o /* (B,T,D) */, lse /* (B,H,T) */, dout /* (B,T,D) */;
+    NumberType type;                /* that o is rounded to between forward and backward; float32 */
     Tensor *inputs[MOST_INPUTS];    /* what gradients are checked of: tensors of queries, sources */
     Tensor *gradients[MOST_INPUTS]; /* of inputs */
     int num_inputs;

@@ -543,7 +543,8 @@ static void direct_is_refused_where_it_cannot_be(void **state)
     bool refused = asked == PAL_ERROR_CONFIG && strstr(status_message(), "ompi_info") != NULL;
     assert_on_all_ranks(refused || (asked == PAL_OK && other->mpi_reaches_it));
     assert_on_all_ranks(grid_use_device(&flat, other, room, DEVICE_MPI_AUTO) == PAL_OK);
-    assert_on_all_ranks(other->mpi_reaches_it == !refused);
+    if (flat.world.size > 1) /* one rank has nobody to hand addresses to, and nothing is refused */
+        assert_on_all_ranks(other->mpi_reaches_it == !refused);
     assert_on_all_ranks(setenv("PALIMPSEST_MPI_REACHES_DEVICE", "1", 1) == 0);
     assert_on_all_ranks(grid_use_device(&flat, other, room, DEVICE_MPI_DIRECT) == PAL_OK);
     assert_on_all_ranks(other->mpi_reaches_it);

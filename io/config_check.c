@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a single key cannot show, and what this version lacks.
+ * What a single key cannot show.
  */
 #include "io/config.h"
 #include "src/base/log.h"

@@ -69,8 +69,7 @@ static void draw_weights(Parameters *parameters)
 static void create_kept_ring(SlotRing *kept, const SlotRing *ring, Arena *arena)
 {
     *kept = *ring;
-    kept->slots = arena_tensor_3d(arena, PURPOSE_MEMORY, ring->slots.dims[0], ring->slots.dims[1],
-                                  ring->slots.dims[2]);
+    kept->slots = arena_tensor(arena, PURPOSE_MEMORY, ring->slots.type, 3, ring->slots.dims);
     kept->held = arena_host(arena, PURPOSE_DATA, checked_size(ring->slots.dims[0]) * sizeof(int));
 }
 
@@ -97,6 +96,7 @@ static Placement placement_of(const Setting *setting, const ModelOptions *option
     Placement place = placement_whole(options, rows / groups);
     place.row_groups = groups;
     place.flights = (int)either(setting->flights, 1);
+    place.operands = setting->operands;
     return place;
 }
 
@@ -259,8 +259,8 @@ void fixture_set_recent(Fixture *fixture, int layer, Tensor recent)
 
 static void copy_ring(SlotRing *to, const SlotRing *from)
 {
-    memcpy(tensor_reals(to->slots), tensor_reals(from->slots),
-           checked_size(tensor_count(from->slots)) * sizeof(Real));
+    memcpy(to->slots.data, from->slots.data,
+           checked_size(tensor_count(from->slots)) * number_size(from->slots.type));
     memcpy(to->held, from->held, checked_size(from->slots.dims[0]) * sizeof(int));
 }
 

@@ -27,6 +27,7 @@ typedef struct Setting {
     int groups, flights; /* 1, 1: row groups that the rows are divided into; see Placement */
     int64_t window;      /* 7: the window of the schedule to look at */
     bool evaluates, keeps_memory;
+    NumberType operands;
 } Setting;
 
 typedef struct Fixture {

@@ -122,6 +122,13 @@ out_of_memory() {
     only_rank_1_has CUDA_EMULATION_MEMORY=60000000
     on=2 ends_with 69 "${message[@]}" -- "${larger[@]}"
     ranks_are_equal
+
+    # Not for all of what operations have for themselves, which is taken last.
+    train 1 fits
+    local needed
+    needed=$(sed -n 's/.* \([0-9.]*\) of it on the GPU: .*/\1/p' fits/log.txt)
+    with CUDA_EMULATION_MEMORY="$(awk "BEGIN { print int(($needed - 0.2) * 1048576) }")" -- \
+        ends_with 69 "bytes are missing for scratch of operations; the run needs" --
 }
 
 # The emulation computes when somebody waits, so without exact phases the time would be where the

@@ -262,7 +262,8 @@ static void sums(void **state)
         assert_number("sum of squares", cuda->op->sum_of_squares(cuda, z.cuda),
                       cpu->op->sum_of_squares(cpu, z.cpu));
         ON_BOTH(add_column_sums, (cpu, bias.cpu, x.cpu), (cuda, bias.cuda, x.cuda));
-        assert_close("column sums", bias, tolerance);
+        /* Sums on the way are of a size of the root of their numbers, also where they end near 0. */
+        assert_close("column sums", bias, tolerance * sqrt((double)rows));
         assert_number("squared error without gradient",
                       cuda->op->squared_error(cuda, tensor_none, y.cuda, x.cuda, mask),
                       cpu->op->squared_error(cpu, tensor_none, y.cpu, x.cpu, mask));
@@ -411,8 +412,7 @@ static void operations_stay_within_what_was_reserved(void **state)
     enum { ROWS = 300, WIDTH = 3000, COLUMNS = 9000 };
     Device *usual = cuda;
     assert_int_equal(device_create_cuda(&cuda, 0), PAL_OK);
-    OperationSizes most = {
-        .rows = ROWS, .width = WIDTH, .columns = COLUMNS, .operand = ROWS * COLUMNS};
+    OperationSizes most = {.rows = ROWS, .width = WIDTH, .columns = COLUMNS};
     assert_int_equal(cuda->op->reserve(cuda, most), PAL_OK);
     size_t reserved = cuda->scratch_bytes;
 

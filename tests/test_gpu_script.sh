@@ -31,6 +31,7 @@ says_that_there_is_no_gpu() {
     script_ends 64 --only everything
     file_says "$folder/err" "not 'everything'"
     script_ends 64 --rows 0
+    script_ends 64 --rows 4097
     script_ends 64 --build
 }
 
@@ -108,6 +109,9 @@ goes_to_its_table() {
     stand_in tools/nvidia-smi 'echo "old, 7.0, 4096 MiB, 0, Default"'
     script_ends 69 --build made
     file_says "$folder/err" 'compute capability' 8.0
+    stand_in tools/nvidia-smi 'echo "small, 8.6, 24576 MiB, 0, Default"'
+    script_ends 69 --build made
+    file_says "$folder/err" 'small (compute capability 8.6)' '163 KiB'
     stand_in tools/nvidia-smi 'echo "No devices were found"; exit 6'
     script_ends 69 --build made
     file_says "$folder/err" 'no GPU: nvidia-smi finds none' 'No devices were found'

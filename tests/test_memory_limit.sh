@@ -65,7 +65,7 @@ check "with less memory it needs the same" [ "$(needs)" = "$first" ]
 run 1 train "$inputs/large.ini" --run unlimited
 check "and as much is taken when it is there" awk -v needs="$first" '
     /^memory per rank/ { taken = $4 / 1024 }
-    END { exit !(needs > 0.9 * taken && needs < 1.1 * taken) }' "$folder/out"
+    END { exit !(needs > 0.99 * taken && needs < 1.01 * taken) }' "$folder/out"
 limit=$((base + 500 * 1024))
 
 limited "${launcher[@]}" -n 4 "$palimpsest" train "$inputs/large.ini" --run four \

@@ -332,6 +332,39 @@ static void evaluation_has_no_dropout(void **state)
     pair_end(&pair);
 }
 
+/* --- memory ----------------------------------------------------------------------------------- */
+
+static void scratch_does_not_grow(Setting setting, NumberType operands, int threads)
+{
+    Fixture fixture;
+    setting.operands = operands;
+    setting.threads = threads;
+    setting.model.width *= 8; /* so that cache lines do not make up for what was forgotten */
+    setting.model.feed_forward *= 8;
+    fixture_create(&fixture, &setting);
+    size_t reserved = fixture.device->scratch_bytes;
+    fixture_run_schedule(&fixture, SCHEDULE);
+    if (fixture.device->scratch_bytes != reserved)
+        fail_msg("'%s' on %d threads in %s: %zu bytes of scratch, %zu were reserved", setting.name,
+                 threads, operands == NUMBER_BFLOAT16 ? "bfloat16" : "float32",
+                 fixture.device->scratch_bytes, reserved);
+    fixture_destroy(&fixture);
+}
+
+/* All is taken at the start, so that a run that begins has the memory to go on. */
+static void updates_take_no_scratch(void **state)
+{
+    (void)state;
+    for (int s = 0; s < NUM_MODEL_SETTINGS; s++) {
+        Setting setting = model_settings[s];
+        setting.model = fixture_options(setting.model);
+        for (int threads = 1; threads <= 2; threads++) {
+            scratch_does_not_grow(setting, NUMBER_FLOAT32, threads);
+            scratch_does_not_grow(setting, NUMBER_BFLOAT16, threads);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +375,7 @@ int main(void)
         cmocka_unit_test(order_of_rows_does_not_matter),
         cmocka_unit_test(training_without_dropout_is_evaluation),
         cmocka_unit_test(evaluation_has_no_dropout),
+        cmocka_unit_test(updates_take_no_scratch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

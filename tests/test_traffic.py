@@ -27,6 +27,8 @@ CASES = {
     "most used": {"model.compression": "most_used", "model.compression_loss": "none"},
     "recomputed layers": {"train.recompute": "layer"},
     "bfloat16": {"train.type": "bfloat16"},
+    "most used, bfloat16": {"model.compression": "most_used", "model.compression_loss": "none",
+                            "train.type": "bfloat16"},
     "recomputed bfloat16": {"train.type": "bfloat16", "train.recompute": "layer"},
 }
 GRIDS = ((2, 1, 1), (3, 1, 1), (1, 3, 1), (1, 1, 2), (1, 1, 3), (2, 1, 2), (1, 2, 2))
@@ -71,7 +73,7 @@ def sent_by(stage, grid, part, changes):
         + (3 * (parts - 1) * token_rows if stage == stages - 1 else 0),
         "memory": size * 2 * others * WINDOWS * rows * WIDTH
         * sum(MEMORY[l] + COMPRESSED[l] for l in layers),
-        "compression": size * 2 * others * len(layers) * token_rows * (WIDTH / RATE if conv else 1),
+        "compression": (size if conv else 1) * 2 * others * len(layers) * token_rows * (WIDTH / RATE if conv else 1),
         "pipeline": token_rows / parts * WIDTH * ((stage > 0) + (stage < stages - 1)),
         "weights": (data - 1) / data * (split + shared),
     }

@@ -119,25 +119,23 @@ static void create_workspaces(Model *model, Arena *arena)
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
-static OperationSizes operation_sizes(const Model *model)
+static OperationSizes operation_sizes(const Model *model, const Arena *arena)
 {
     const ModelOptions *options = &model->options;
     const Placement *place = &model->place;
     int64_t rows = (int64_t)place->rows * options->window;
     int64_t widest = larger(placement_feed_forward(place, options), 2 * (int64_t)options->width);
-    int64_t columns = larger(widest, place->tokens), weight = columns * options->width;
-    int64_t activation = larger(rows * widest, tensor_count(model->output.logits));
     return (OperationSizes){.rows = rows,
                             .width = options->width,
-                            .columns = columns,
-                            .operand = larger(activation, weight),
-                            .operands = place->operands};
+                            .columns = larger(widest, place->tokens),
+                            .weight = parameters_largest(model->parameters),
+                            .rounded = arena_largest(arena, NUMBER_BFLOAT16)};
 }
 
 /* What operations need beside their tensors, now rather than in the first window. */
-static Status reserve_scratch(const Model *model)
+static Status reserve_scratch(const Model *model, const Arena *arena)
 {
-    PAL_TRY(model->device->op->reserve(model->device, operation_sizes(model)));
+    PAL_TRY(model->device->op->reserve(model->device, operation_sizes(model, arena)));
     const Window any = {0};
     const MemoryView no_view = {0};
     for (int l = 0; l < model->place.layers; l++) {
@@ -175,7 +173,7 @@ Status model_create(Model *model, Device *device, Arena *arena, const ModelOptio
     create_workspaces(model, arena);
     for (int l = 0; l < place->layers; l++) create_layer(model, arena, l);
     if (place->has_output) output_create(&model->output, arena, parameters, options, place, tensor);
-    Status status = reserve_scratch(model);
+    Status status = reserve_scratch(model, arena);
     if (status != PAL_ERROR_UNAVAILABLE) return status;
     arena_lacks(arena, device->scratch_bytes, "scratch of operations");
     return PAL_OK;

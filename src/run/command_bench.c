@@ -211,6 +211,18 @@ static void print_pipeline(const Training *training, const BenchResult *result)
              100.0 * pipeline_idle_share(stages, micro_batches));
 }
 
+/* Numbers of a GPU are not in the processes' memory. */
+static void print_peak(const Session *session)
+{
+    bool on_gpu = !session->device->shares_memory;
+    double of_gpu = (double)arena_device_bytes(session->arena);
+    double of_run = (double)arena_total_bytes(session->arena) - (on_gpu ? of_gpu : 0.0);
+    double most[] = {machine_peak_bytes(), of_run};
+    group_max_double(&session->grid->world, most, 2);
+    log_info("peak resident memory %.1f MiB, of which %.1f MiB numbers of the run%s",
+             most[0] / MEBIBYTE, most[1] / MEBIBYTE, on_gpu ? " that are not on the GPU" : "");
+}
+
 static void print_result(const Session *session, const BenchResult *result)
 {
     print_phases(session, result);
@@ -226,13 +238,11 @@ static void print_result(const Session *session, const BenchResult *result)
              1e-9 * result->operations / result->seconds, 1e-9 * result->rate,
              machine_product_name(session->config.train.type), result->fraction);
     if (session->grid->world.size > 1)
-        log_info("machine: %d ranks that wait for each other after every 1024^3 product do %.3f "
-                 "times the work of one (median)",
-                 session->grid->world.size, result->lockstep);
-    double most[] = {machine_peak_bytes(), (double)arena_total_bytes(session->arena)};
-    group_max_double(&session->grid->world, most, 2);
-    log_info("peak resident memory %.1f MiB, of which %.1f MiB numbers of the run",
-             most[0] / MEBIBYTE, most[1] / MEBIBYTE);
+        log_info("machine: %d ranks that wait for each other after every %s do %.3f times the work "
+                 "of one (median)",
+                 session->grid->world.size, machine_product_name(session->config.train.type),
+                 result->lockstep);
+    print_peak(session);
 }
 
 static Status bench_one(Grid *grid, const BenchArguments *arguments, const TextList *sets,

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "src/base/checked.h"
 #include "src/tensor/device.h"
@@ -22,6 +23,7 @@ struct Arena {
     size_t num_blocks, max_blocks;
     size_t bytes[PURPOSE_COUNT]; /* asked for, whether or not it was there */
     size_t device_bytes;         /* of them in the device's own memory */
+    size_t largest[2];           /* of one tensor, by number type; not of weights */
     bool sealed, failed;
     const char *failed_for; /* what there was no room for */
     size_t failed_bytes;
@@ -135,6 +137,10 @@ Tensor arena_tensor(Arena *arena, Purpose purpose, NumberType type, int num_dims
         bytes = 0;
     else if (!fits)
         bytes = SIZE_MAX;
+    /* What is too large to be added up is so by far, and reported by take(). */
+    bool adds_up = bytes < PTRDIFF_MAX / 64;
+    if (purpose != PURPOSE_WEIGHTS && adds_up && bytes > arena->largest[type])
+        arena->largest[type] = bytes;
     x.data = take(arena, purpose, bytes, ON_DEVICE);
     return x;
 }
@@ -171,18 +177,13 @@ void *arena_host(Arena *arena, Purpose purpose, size_t bytes)
     return take(arena, purpose, bytes, copied ? FOR_COPIES : ON_HOST);
 }
 
-/* "weights 1.25 GiB, gradients 1.25 GiB, ..." without the purposes that nothing was asked for. */
-static void describe_bytes(const Arena *arena, char *text, size_t size)
+/* Appends "weights 1.25 GiB", or nothing where nothing was asked for. */
+static void add_part(char *text, size_t size, const char *what, size_t bytes)
 {
-    size_t used = 0;
-    text[0] = '\0';
-    for (int p = 0; p < PURPOSE_COUNT && used < size; p++) {
-        if (arena->bytes[p] == 0) continue;
-        int length = snprintf(text + used, size - used, "%s%s %.3f GiB", used == 0 ? "" : ", ",
-                              purpose_name((Purpose)p), (double)arena->bytes[p] * 0x1p-30);
-        if (length < 0) return;
-        used += (size_t)length;
-    }
+    size_t used = strlen(text);
+    if (bytes > 0)
+        snprintf(text + used, size - used, "%s%s %.3f GiB", used == 0 ? "" : ", ", what,
+                 (double)bytes * 0x1p-30);
 }
 
 /* Others may have memory of a GPU too. */
@@ -196,17 +197,26 @@ static void describe_free(const Device *device, char *text, size_t size)
 
 Status arena_seal(Arena *arena)
 {
-    char parts[768], free_before[64];
+    char parts[768] = "", free_before[64];
     arena->sealed = true;
     if (!arena->failed) return PAL_OK;
-    describe_bytes(arena, parts, sizeof parts);
+    size_t scratch = arena->device->scratch_bytes;
+    for (int p = 0; p < PURPOSE_COUNT; p++)
+        add_part(parts, sizeof parts, purpose_name((Purpose)p), arena->bytes[p]);
+    add_part(parts, sizeof parts, "scratch of operations", scratch);
     describe_free(arena->device, free_before, sizeof free_before);
     PAL_FAIL(PAL_ERROR_UNAVAILABLE,
              "out of memory on the %s device: %zu bytes are missing for %s; the run needs %.3f GiB "
              "on this rank (%s)%s; try more ranks (parallel.tensor, parallel.pipeline, "
              "parallel.data), train.recompute, fewer rows, a shorter window or memory",
              arena->device->op->name, arena->failed_bytes, arena->failed_for,
-             (double)arena_total_bytes(arena) * 0x1p-30, parts, free_before);
+             (double)saturating_add(arena_total_bytes(arena), scratch) * 0x1p-30, parts,
+             free_before);
+}
+
+int64_t arena_largest(const Arena *arena, NumberType type)
+{
+    return (int64_t)(arena->largest[type] / number_size(type));
 }
 
 size_t arena_bytes(const Arena *arena, Purpose purpose) { return arena->bytes[purpose]; }

@@ -61,6 +61,9 @@ Status arena_seal(Arena *arena);
  * long as the arena): arena_seal() reports the first such thing, and what the run needs in all. */
 void arena_lacks(Arena *arena, size_t bytes, const char *what);
 
+/* The numbers of the largest tensor of this type that was asked for, but for weights. */
+int64_t arena_largest(const Arena *arena, NumberType type);
+
 size_t arena_bytes(const Arena *arena, Purpose purpose);
 size_t arena_total_bytes(const Arena *arena);
 /* Of them in the device's own memory. */

@@ -24,10 +24,8 @@ int attention_last_query(const AttentionQueries *queries, int row)
     return queries->counted == NULL ? length : limited(queries->counted[row], 0, length);
 }
 
-int attention_slots(const AttentionSource *source)
-{
-    return tensor_exists(source->k) ? (int)source->k.dims[1] : 0;
-}
+/* By their shape, so that it is known also of keys that there was no memory for. */
+int attention_slots(const AttentionSource *source) { return (int)source->k.dims[1]; }
 
 int attention_first_slot(const AttentionSource *source, int row)
 {

@@ -16,10 +16,11 @@
  * A (rows, n) argument may be any tensor whose last dimension is n.
  *
  * Number types: what products and attention read and leave (q, k, v, r, o, dout, dq, dk, dv), y of
- * layer_norm_forward, and the tensors of relu, gelu, dropout, of elementwise operations and of
- * compression may be bfloat16, those of one call all of one type where nothing else is said. Sums
- * are made in float32 and rounded once. All other tensors are float32, among them biases, lse, dr
- * and the gradients of weights; the host's numbers always are.
+ * layer_norm_forward, and the tensors of relu, gelu, dropout, of elementwise operations, of sum and
+ * of compression may be bfloat16, those of one call all of one type where nothing else is said.
+ * Sums are made in float32 and rounded once, as results; what attention multiplies on the way (q
+ * with a bias added, weights, their gradients) a device may round, too. All other tensors are
+ * float32, among them biases, lse, dr and the gradients of weights; the host's numbers always are.
  */
 #ifndef PAL_TENSOR_DEVICE_H
 #define PAL_TENSOR_DEVICE_H
@@ -61,8 +62,8 @@ typedef struct DropoutPlace {
 typedef struct OperationSizes {
     int64_t rows, width; /* of the embedding's output */
     int64_t columns;     /* of a matrix whose columns are summed */
-    int64_t operand;     /* numbers of a tensor that products read or write */
-    NumberType operands; /* what they are */
+    int64_t weight;      /* numbers of the largest weights */
+    int64_t rounded;     /* numbers of the largest other tensor in bfloat16; 0: there is none */
 } OperationSizes;
 
 typedef struct DeviceOps {
@@ -80,13 +81,13 @@ typedef struct DeviceOps {
     void (*download)(Device *, Real *to /* host, all of `from` */, Tensor from);
 
     /* Takes the scratch that operations of these sizes need, so that later calls allocate nothing.
-     * Adds to device->scratch_bytes. Error: out of memory (69). */
+     * Adds to device->scratch_bytes, also when there are none. Error: out of memory (69). */
     Status (*reserve)(Device *, OperationSizes);
 
     /* --- copies beside the operations ------------------------------------------------------ */
-    /* Like upload and download, from and to memory of allocate_host, in order with the operations
-     * before and (upload) after, but only begun: `from` stays as it is, and `to` is not there,
-     * until wait() for a mark() that was set after. */
+    /* Like upload and download, but float32 only and from and to memory of allocate_host. They are
+     * in order with the operations before and (upload) after, but only begun: `from` stays as it
+     * is, and `to` is not there, until wait() for a mark() that was set after. */
     void (*upload_begin)(Device *, Tensor to, const Real *from);
     void (*download_begin)(Device *, Real *to, Tensor from);
     /* What has been begun so far, copies and operations, gets a mark, and has ended after a wait for
@@ -198,7 +199,7 @@ struct Device {
     bool mpi_reaches_it;  /* MPI may be handed addresses of its numbers */
     int threads;          /* that operations of this device use */
     PhaseTimes *times;    /* borrowed; matmul and attention add 2mnk to times->operations */
-    size_t scratch_bytes; /* that operations hold for themselves */
+    size_t scratch_bytes; /* that operations hold for themselves, or asked for and did not get */
     size_t free_bytes;    /* of the device's own memory when it was created; 0: it has none */
     void *context;        /* the implementation's own */
 };

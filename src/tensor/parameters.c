@@ -319,6 +319,16 @@ int64_t parameters_total(const Parameters *p)
     return total;
 }
 
+int64_t parameters_largest(const Parameters *p)
+{
+    int64_t largest = 0;
+    for (int i = 0; i < p->count; i++) {
+        int64_t count = parameter_count(&p->table[i]);
+        if (count > largest) largest = count;
+    }
+    return largest;
+}
+
 int64_t parameters_layer_first(const Parameters *p, int layer)
 {
     int64_t first = p->shared_first[GROUP_MAIN];

@@ -100,7 +100,8 @@ Tensor parameters_group(const Parameters *parameters, Tensor flat, ParameterGrou
  * of later layers. */
 int64_t parameters_layer_first(const Parameters *parameters, int layer);
 
-/* The number of weights in the table, padding not counted. */
+/* The number of weights in the table, padding not counted; of the largest row. */
 int64_t parameters_total(const Parameters *parameters);
+int64_t parameters_largest(const Parameters *parameters);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Times every kernel at the sizes of a model beside its roofline: the time that its bytes take at
- * the bandwidth of a large copy, or its operations at the rate of a large product, whichever is
- * longer. Both are measured here, on the same device. Each run finds empty caches; times are
- * medians. There is a line for each, of columns with tabs between:
+ * Times the kernels of a training, at the sizes of a model, beside their rooflines: the time that
+ * the bytes of one take at the bandwidth of a large copy, or its operations at the rate of a large
+ * product, whichever is longer. Both are measured here, on the same device. Each run finds empty
+ * caches; times are medians. There is a line for each, of columns with tabs between:
  *
  *     sizes  kernel  ms  roofline ms  roofline / time  what bounds it  GB/s  GFLOP/s
  */

@@ -26,7 +26,8 @@ static double table(const Sizes *s)
     return (tokens(s) < s->vocabulary ? tokens(s) : s->vocabulary) * s->width;
 }
 
-static Work layer_norm_work(const Sizes *s)
+/* From float32 to operands. */
+static Work narrow_to_operand(const Sizes *s)
 {
     return (Work){bytes_of(narrow(s)) + operand_bytes(s, narrow(s)), 0};
 }
@@ -105,6 +106,7 @@ CALL(fill, fill, stage->dhidden, 0.0)
 CALL(scale, scale, stage->dhidden, 1.0)
 CALL(add, add, stage->dx, stage->x)
 static void copy(Stage *stage) { device_copy(stage->device, stage->dx, stage->x); }
+static void copy_to_operand(Stage *stage) { device_copy(stage->device, stage->a, stage->x); }
 CALL(column_sums, add_column_sums, stage->bias, stage->hidden)
 static void squared_error(Stage *stage)
 {
@@ -115,7 +117,7 @@ CALL(pool_mean, pool_mean, stage->pooled, stage->a)
 CALL(pool_max, pool_max, stage->pooled, stage->a)
 
 static const Kernel kernels[] = {
-    {"layer norm forward", layer_norm_work, norm_forward, false},
+    {"layer norm forward", narrow_to_operand, norm_forward, false},
     {"layer norm backward", four_narrow, norm_backward, false},
     {"cross entropy with gradient", cross_entropy_work, cross_entropy, false},
     {"embedding forward", embedding_work, embedding_forward, false},
@@ -128,6 +130,7 @@ static const Kernel kernels[] = {
     {"scale", two_wide, scale, false},
     {"add", three_narrow, add, false},
     {"copy", two_narrow, copy, false},
+    {"copy, rounded", narrow_to_operand, copy_to_operand, false},
     {"column sums", one_wide, column_sums, false},
     {"squared error with gradient", three_operands, squared_error, false},
     {"mean pooling", pool_work, pool_mean, false},

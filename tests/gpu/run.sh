@@ -12,7 +12,7 @@
 # Steps:
 #   tests      the kernels against the CPU device and the definition of attention; whole trainings
 #   sanitizer  compute-sanitizer (memcheck, racecheck, initcheck, synccheck) over the kernels' tests
-#   kernels    every kernel beside its roofline, at the sizes of PG-19 and Enwik8
+#   kernels    the kernels of a training beside their rooflines, at the sizes of PG-19 and Enwik8
 #   bench      updates of a model of PG-19's size against the GPU's own product rate
 # The last two in float32 and in bfloat16.
 #
@@ -58,7 +58,8 @@ case $only in
     '' | tests | sanitizer | kernels | bench) ;;
     *) wrong_use "--only takes tests, sanitizer, kernels or bench, not '$only'" ;;
 esac
-[[ $rows =~ ^[1-9][0-9]{0,3}$ ]] || wrong_use "--rows takes a number from 1 to 9999, not '$rows'"
+[[ $rows =~ ^[1-9][0-9]{0,3}$ ]] && [ "$rows" -le 4096 ] ||
+    wrong_use "--rows takes a number from 1 to 4096, not '$rows'"
 
 wanted() { [ -z "$only" ] || [ "$only" = "$1" ]; }
 
@@ -104,6 +105,10 @@ find_gpu() {
     if ! [[ $capability =~ ^[0-9]+\.[0-9]$ ]] || [ "${capability%.*}" -lt 8 ]; then
         lacks "no GPU that can be used: $gpu has compute capability '$capability', expected 8.0" \
             "(A100) or newer; choose another by CUDA_VISIBLE_DEVICES"
+    elif [[ $capability =~ ^(8\.[69]|12\..)$ ]]; then
+        lacks "no GPU that can be used: $gpu (compute capability $capability) has less than the 163" \
+            "KiB of shared memory for a block of threads that attention needs (8.0, 9.0 and 10.0 have" \
+            "it: A100, H100, B200); choose another by CUDA_VISIBLE_DEVICES"
     fi
     if [ "$mode" = Exclusive_Process ]; then
         lacks "$gpu lets one process in at a time, and the tests start several ranks on it:" \

@@ -37,6 +37,9 @@ static void lay_out_positions(Cursor *cursor, PackedPositions *positions, const 
     positions->gradient = take(cursor, stride, positions->rows_set);
 }
 
+/* By its shape, as attention_slots: scratch is known of a run that there is no memory for. */
+static bool has_positions(const AttentionSource *source) { return source->r.num_dims > 0; }
+
 static void lay_out_sums(Cursor *cursor, AttentionScratch *scratch, const AttentionCall *call,
                          int most_slots)
 {
@@ -51,7 +54,7 @@ static void lay_out_sums(Cursor *cursor, AttentionScratch *scratch, const Attent
         own->dv[i] = dv;
         carried->dk[i] = take(cursor, slots, size);
         carried->dv[i] = take(cursor, slots, size);
-        if (!tensor_exists(call->sources[i].r)) continue;
+        if (!has_positions(&call->sources[i])) continue;
         own->dr[i] = scratch->positions[i].gradient;
         carried->dr[i] = take(cursor, call->sources[i].row_stride, scratch->positions[i].rows_set);
         own->dposition_bias[i] = take(cursor, 1, size);
@@ -68,7 +71,7 @@ size_t attention_scratch(AttentionScratch *scratch, const AttentionCall *call, A
     int size = call->padded_size, most_slots = 0;
     for (int i = 0; i < call->num_sources; i++) {
         most_slots = larger(most_slots, attention_slots(&call->sources[i]));
-        if (tensor_exists(call->sources[i].r))
+        if (has_positions(&call->sources[i]))
             lay_out_positions(&cursor, &scratch->positions[i], call, &call->sources[i], pass);
     }
     scratch->packed.transposed_row = tile_width(most_slots);

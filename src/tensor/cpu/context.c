@@ -5,6 +5,7 @@
 
 #include "src/base/checked.h"
 #include "src/base/fatal.h"
+#include "src/tensor/cpu/mixed.h"
 #include "src/tensor/cpu/parts.h"
 
 Status cpu_context_create(Device *device)
@@ -27,9 +28,9 @@ void cpu_context_destroy(Device *device)
 static const struct {
     const char *purpose, *remedy;
 } scratches[CPU_SCRATCH_COUNT] = {
-    [CPU_WORKSPACE] = {"attention",
+    [CPU_WORKSPACE] = {"attention and sums of columns",
                        "fewer threads per process, a smaller memory or a shorter window"},
-    [CPU_WIDENED] = {"an operation on bfloat16 numbers",
+    [CPU_WIDENED] = {"operations on bfloat16 numbers",
                      "fewer rows, a shorter window or train.type = float32"},
 };
 
@@ -39,14 +40,13 @@ Status cpu_scratch_reserve(Device *device, CpuScratch scratch, size_t bytes)
     size_t held = context->scratch[scratch].bytes, wanted = (bytes + 63) / 64 * 64;
     if (wanted <= held) return PAL_OK;
     free(context->scratch[scratch].memory);
-    device->scratch_bytes -= held;
     void *memory = aligned_alloc(64, wanted);
     context->scratch[scratch].memory = memory;
     context->scratch[scratch].bytes = memory == NULL ? 0 : wanted;
-    device->scratch_bytes += context->scratch[scratch].bytes;
+    device->scratch_bytes += wanted - held;
     if (memory == NULL)
         PAL_FAIL(PAL_ERROR_UNAVAILABLE,
-                 "out of memory: %s needs %zu bytes of scratch on %d threads; try %s",
+                 "out of memory: %s need %zu bytes of scratch on %d threads; try %s",
                  scratches[scratch].purpose, wanted, device->threads, scratches[scratch].remedy);
     return PAL_OK;
 }
@@ -58,13 +58,10 @@ void *cpu_scratch(Device *device, CpuScratch scratch, size_t bytes)
     return cpu_context(device)->scratch[scratch].memory;
 }
 
-/* Rows of sums that threads have for themselves: two of them (layer_norm.c), on whole cache lines.
- * And copies of the three tensors that a product has at most, each from a cache line on. */
+/* Rows of sums that threads have for themselves: two of them (layer_norm.c), on whole cache lines. */
 Status cpu_reserve(Device *device, OperationSizes sizes)
 {
     size_t line = 2 * (checked_size(sizes.columns) + PAL_LINE_NUMBERS) * sizeof(Real);
-    size_t copy = (checked_size(sizes.operand) + 16) * sizeof(Real);
-    if (sizes.operands == NUMBER_BFLOAT16)
-        PAL_TRY(cpu_scratch_reserve(device, CPU_WIDENED, 3 * copy));
+    PAL_TRY(mixed_reserve(device, sizes));
     return cpu_scratch_reserve(device, CPU_WORKSPACE, line * (size_t)device->threads);
 }

@@ -50,7 +50,19 @@ static void *cpu_allocate_host(Device *device, size_t bytes)
     return calloc(1, bytes > 0 ? bytes : 1);
 }
 
-/* Every operation has ended when its call returns. */
+/* Every operation has ended when its call returns, and so have these. */
+static void cpu_upload_begin(Device *device, Tensor to, const Real *from)
+{
+    PAL_ASSERT(to.type == NUMBER_FLOAT32);
+    cpu_upload(device, to, from);
+}
+
+static void cpu_download_begin(Device *device, Real *to, Tensor from)
+{
+    PAL_ASSERT(from.type == NUMBER_FLOAT32);
+    cpu_download(device, to, from);
+}
+
 static int64_t cpu_mark(Device *device)
 {
     (void)device;
@@ -89,8 +101,8 @@ static const DeviceOps cpu_ops = {
     .upload = cpu_upload,
     .download = cpu_download,
     .reserve = cpu_reserve,
-    .upload_begin = cpu_upload,
-    .download_begin = cpu_download,
+    .upload_begin = cpu_upload_begin,
+    .download_begin = cpu_download_begin,
     .mark = cpu_mark,
     .wait = cpu_wait,
     .synchronize = cpu_synchronize,

@@ -2,8 +2,8 @@
  *
  * The operations on tensors of either number type. The other files of this folder compute in
  * float32 (double in that build); here what is bfloat16 is widened before one of them and rounded
- * after it. So each result is rounded once, however it came about, as on other devices. Where all
- * is float32 nothing happens but the call.
+ * after it, so that every result is rounded once, however it came about. Where all is float32
+ * nothing happens but the call.
  */
 #include "src/tensor/cpu/mixed.h"
 
@@ -31,7 +31,12 @@ typedef struct Widened {
 } Widened;
 
 /* Copies begin on cache lines of their own. */
-static int64_t room_for(Tensor x) { return (tensor_count(x) + 15) / 16 * 16; }
+enum { COPY_ALIGNMENT = 16 };
+
+static int64_t room_for(Tensor x)
+{
+    return (tensor_count(x) + COPY_ALIGNMENT - 1) / COPY_ALIGNMENT * COPY_ALIGNMENT;
+}
 
 /* Puts float32 copies in the place of all bfloat16 tensors. */
 static void widen(Device *device, Widened *widened, int count, const Operand *operands)
@@ -61,6 +66,17 @@ static void round_back(Device *device, const Widened *widened)
     for (int i = 0; i < widened->count; i++)
         if (widened->operands[i].use & WRITE)
             device_copy(device, widened->originals[i], *widened->operands[i].tensor);
+}
+
+/* A product has two tensors, weights and a bias, or only a result and a bias where the processor
+ * multiplies bfloat16; squared_error has three tensors. */
+Status mixed_reserve(Device *device, OperationSizes sizes)
+{
+    int64_t third = sizes.rounded;
+    if (sizes.rounded == 0) return PAL_OK;
+    if (!cpu_multiplies_bfloat16() && sizes.weight > third) third = sizes.weight;
+    int64_t numbers = 2 * sizes.rounded + third + sizes.columns + 4 * COPY_ALIGNMENT;
+    return cpu_scratch_reserve(device, CPU_WIDENED, checked_size(numbers) * sizeof(Real));
 }
 
 /* call, with what stands behind it widened around it */

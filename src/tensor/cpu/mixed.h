@@ -8,6 +8,9 @@
 
 #include "src/tensor/device.h"
 
+/* The scratch of operations other than attention. Error: out of memory. */
+Status mixed_reserve(Device *device, OperationSizes sizes);
+
 void mixed_matmul(Device *device, Tensor c, Tensor a, Tensor b, MatmulOptions options);
 Status mixed_reserve_attention(Device *device, const AttentionQueries *queries,
                                const AttentionSource *sources, int num_sources);

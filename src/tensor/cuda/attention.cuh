@@ -38,7 +38,7 @@ void cuda_attention_backward(Device *device, const AttentionQueries *queries,
 void cuda_attention_usage(Device *device, Tensor usage, const AttentionQueries *queries,
                           const AttentionSource *source, Tensor lse);
 
-/* Errors: out of memory; a head size above 128 (78). */
+/* Errors: out of memory; a head size above 128, more rows than a grid has (78). */
 Status cuda_reserve_attention(Device *device, const AttentionQueries *queries,
                               const AttentionSource *sources, int num_sources);
 

@@ -14,11 +14,13 @@ void cuda_failed(cudaError_t error, const char *call, const char *file, int line
 
 cudaStream_t cuda_stream(Device *device) { return cuda_context(device)->stream; }
 
-static void count_scratch(Device *device)
+/* Whether there is memory; any other error ends the program. */
+static bool is_there(cudaError_t error, const char *call)
 {
-    const CudaContext *context = cuda_context(device);
-    device->scratch_bytes = PRODUCT_SCRATCH_BYTES + context->workspace_bytes +
-                            ARGUMENT_PARTS * context->arguments.part_bytes;
+    if (error == cudaSuccess) return true;
+    if (error != cudaErrorMemoryAllocation) cuda_failed(error, call, __FILE__, __LINE__);
+    (void)cudaGetLastError(); /* it is answered by the caller */
+    return false;
 }
 
 Status cuda_workspace_reserve(Device *device, size_t bytes)
@@ -28,12 +30,11 @@ Status cuda_workspace_reserve(Device *device, size_t bytes)
     PAL_CUDA(cudaStreamSynchronize(context->stream));
     PAL_CUDA(cudaFree(context->workspace));
     size_t rounded = (bytes + 255) / 256 * 256;
+    device->scratch_bytes += rounded - context->workspace_bytes;
     context->workspace = nullptr;
-    cudaError_t error = cudaMalloc(&context->workspace, rounded);
-    if (error != cudaErrorMemoryAllocation) PAL_CUDA(error);
-    context->workspace_bytes = error == cudaSuccess ? rounded : 0;
-    count_scratch(device);
-    if (error != cudaSuccess)
+    bool there = is_there(cudaMalloc(&context->workspace, rounded), "cudaMalloc");
+    context->workspace_bytes = there ? rounded : 0;
+    if (!there)
         PAL_FAIL(PAL_ERROR_UNAVAILABLE,
                  "out of memory on the GPU: operations need %zu bytes of scratch; try more ranks, "
                  "fewer rows, a smaller memory or a shorter window",
@@ -78,22 +79,19 @@ static Status make_ring(Device *device, size_t bytes)
     CudaContext *context = cuda_context(device);
     ArgumentRing *ring = &context->arguments;
     if (bytes <= ring->part_bytes) return PAL_OK;
-    size_t part_bytes = 256 * 1024;
+    size_t part_bytes = 256 * 1024, before = ARGUMENT_PARTS * ring->part_bytes;
     while (part_bytes < bytes) part_bytes *= 2;
     PAL_CUDA(cudaStreamSynchronize(context->stream));
     outgrow_ring(ring);
     size_t all = ARGUMENT_PARTS * part_bytes;
-    cudaError_t error = cudaMallocHost(reinterpret_cast<void **>(&ring->host), all);
-    if (error == cudaSuccess) error = cudaMalloc(reinterpret_cast<void **>(&ring->image), all);
-    if (error != cudaSuccess) {
-        (void)cudaGetLastError(); /* it is answered here */
+    device->scratch_bytes += all - before;
+    if (!is_there(cudaMallocHost(reinterpret_cast<void **>(&ring->host), all), "cudaMallocHost") ||
+        !is_there(cudaMalloc(reinterpret_cast<void **>(&ring->image), all), "cudaMalloc"))
         PAL_FAIL(PAL_ERROR_UNAVAILABLE,
-                 "out of memory: lists of tokens and counts need %zu bytes, pinned and on the GPU "
-                 "(%s); try fewer rows or a shorter window",
-                 all, cudaGetErrorString(error));
-    }
+                 "out of memory: lists of tokens and counts need %zu bytes, pinned and on the GPU; "
+                 "try fewer rows or a shorter window",
+                 all);
     ring->part_bytes = part_bytes;
-    count_scratch(device);
     for (cudaEvent_t &left : ring->left) {
         PAL_CUDA(cudaEventCreateWithFlags(&left, cudaEventDisableTiming));
         PAL_CUDA(cudaEventRecord(left, context->stream));

@@ -144,9 +144,10 @@ static cublasLtMatmulAlgo_t choose(const ProductCache *products, const ProductSh
               shape, "say what is preferred");
     };
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(PRODUCT_SCRATCH_BYTES));
-    uint32_t in_order =
-        CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
-    prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, in_order);
+    /* In a fixed order, and partial sums in float32, be they in the workspace or in the result. */
+    uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+    if (shape.result == NUMBER_FLOAT32) reductions |= CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
+    prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, reductions);
     for (auto attribute :
          {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
           CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})

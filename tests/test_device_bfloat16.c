@@ -94,7 +94,7 @@ static void assert_rounded(const char *what, Twice x)
 
 /* --- operations ------------------------------------------------------------------------------ */
 
-#define TWICE(operation, ...) device->op->operation(device, __VA_ARGS__)
+#define CALL(operation, ...) device->op->operation(device, __VA_ARGS__)
 
 static void check_sizes(Device *device, int64_t rows, int64_t n)
 {
@@ -106,43 +106,42 @@ static void check_sizes(Device *device, int64_t rows, int64_t n)
     for (int64_t i = 0; i < 2 * rows; i++) mask[i] = i % 3 != 0;
     DropoutPlace place = {.channels = n};
 
-    TWICE(add, y.whole, x.whole), TWICE(add, y.half, x.half);
+    CALL(add, y.whole, x.whole), CALL(add, y.half, x.half);
     assert_rounded("add", y);
     take_numbers(y.whole, y.half);
-    TWICE(scale, y.whole, 0.3), TWICE(scale, y.half, 0.3);
+    CALL(scale, y.whole, 0.3), CALL(scale, y.half, 0.3);
     assert_rounded("scale", y);
     take_numbers(y.whole, y.half);
-    TWICE(dropout, y.whole, random_stream(1, "drop"), place, 0.3);
-    TWICE(dropout, y.half, random_stream(1, "drop"), place, 0.3);
+    CALL(dropout, y.whole, random_stream(1, "drop"), place, 0.3);
+    CALL(dropout, y.half, random_stream(1, "drop"), place, 0.3);
     assert_rounded("dropout", y);
     take_numbers(y.whole, y.half);
-    TWICE(relu_backward, y.whole, x.whole), TWICE(relu_backward, y.half, x.half);
+    CALL(relu_backward, y.whole, x.whole), CALL(relu_backward, y.half, x.half);
     assert_rounded("relu backward", y);
-    TWICE(gelu_forward, y.whole, x.whole), TWICE(gelu_forward, y.half, x.half);
+    CALL(gelu_forward, y.whole, x.whole), CALL(gelu_forward, y.half, x.half);
     assert_rounded("gelu", y);
     take_numbers(y.whole, y.half);
-    TWICE(gelu_backward, y.whole, x.whole), TWICE(gelu_backward, y.half, x.half);
+    CALL(gelu_backward, y.whole, x.whole), CALL(gelu_backward, y.half, x.half);
     assert_rounded("gelu backward", y);
     take_numbers(y.whole, y.half);
-    TWICE(pair_with_earlier, wide.whole, x.whole, 1),
-        TWICE(pair_with_earlier, wide.half, x.half, 1);
+    CALL(pair_with_earlier, wide.whole, x.whole, 1), CALL(pair_with_earlier, wide.half, x.half, 1);
     assert_rounded("pairs", wide);
-    TWICE(pair_with_earlier_backward, y.whole, wide.whole, 1);
-    TWICE(pair_with_earlier_backward, y.half, wide.half, 1);
+    CALL(pair_with_earlier_backward, y.whole, wide.whole, 1);
+    CALL(pair_with_earlier_backward, y.half, wide.half, 1);
     assert_rounded("pairs backward", y);
-    TWICE(layer_norm_forward, y.whole, mean, rstd, residual, scale, bias[0]);
-    TWICE(layer_norm_forward, y.half, mean, rstd, residual, scale, bias[0]);
+    CALL(layer_norm_forward, y.whole, mean, rstd, residual, scale, bias[0]);
+    CALL(layer_norm_forward, y.half, mean, rstd, residual, scale, bias[0]);
     assert_rounded("layer norm", y);
     take_numbers(y.whole, y.half);
 
-    TWICE(add_column_sums, bias[0], x.whole), TWICE(add_column_sums, bias[1], x.half);
+    CALL(add_column_sums, bias[0], x.whole), CALL(add_column_sums, bias[1], x.half);
     assert_same_bits(bias[0], bias[1]);
-    assert_true(TWICE(sum, x.whole) == TWICE(sum, x.half));
+    assert_true(CALL(sum, x.whole) == CALL(sum, x.half));
     /* The gradient goes into one of the operands. */
-    assert_true(TWICE(squared_error, y.whole, y.whole, x.whole, mask) ==
-                TWICE(squared_error, y.half, y.half, x.half, mask));
+    assert_true(CALL(squared_error, y.whole, y.whole, x.whole, mask) ==
+                CALL(squared_error, y.half, y.half, x.half, mask));
     assert_rounded("squared error's gradient", y);
-    TWICE(fill, y.whole, 0.7), TWICE(fill, y.half, 0.7);
+    CALL(fill, y.whole, 0.7), CALL(fill, y.half, 0.7);
     assert_rounded("fill", y);
 
     free(mask);
@@ -154,12 +153,12 @@ static void check_compression(Device *device)
 {
     const int32_t chosen[] = {0, 3, 4, 5, 1, 2, 3, 8};
     Twice x = twice(2, 12, 7, 1), pooled = twice(2, 4, 7, 2);
-    TWICE(pool_mean, pooled.whole, x.whole), TWICE(pool_mean, pooled.half, x.half);
+    CALL(pool_mean, pooled.whole, x.whole), CALL(pool_mean, pooled.half, x.half);
     assert_rounded("mean", pooled);
-    TWICE(pool_max, pooled.whole, x.whole), TWICE(pool_max, pooled.half, x.half);
+    CALL(pool_max, pooled.whole, x.whole), CALL(pool_max, pooled.half, x.half);
     assert_rounded("max", pooled);
-    TWICE(select_rows, pooled.whole, x.whole, chosen),
-        TWICE(select_rows, pooled.half, x.half, chosen);
+    CALL(select_rows, pooled.whole, x.whole, chosen),
+        CALL(select_rows, pooled.half, x.half, chosen);
     assert_rounded("chosen rows", pooled);
     twice_free(x), twice_free(pooled);
 }
@@ -194,13 +193,13 @@ static void check_attention(Device *device)
                                       .dv = half ? dv.half : dv.whole,
                                       .dr = dr[i]};
         assert_int_equal(device->op->reserve_attention(device, &queries[i], &source[i], 1), PAL_OK);
-        TWICE(attention_forward, half ? o.half : o.whole, lse[i], &queries[i], &source[i], 1);
-        TWICE(attention_usage, usage[i], &queries[i], &source[i], lse[i]);
+        CALL(attention_forward, half ? o.half : o.whole, lse[i], &queries[i], &source[i], 1);
+        CALL(attention_usage, usage[i], &queries[i], &source[i], lse[i]);
     }
     assert_rounded("o", o);
     take_numbers(o.whole, o.half); /* backward reads o as it was stored */
-    TWICE(attention_backward, &queries[0], &source[0], 1, o.whole, lse[0], dout.whole);
-    TWICE(attention_backward, &queries[1], &source[1], 1, o.half, lse[1], dout.half);
+    CALL(attention_backward, &queries[0], &source[0], 1, o.whole, lse[0], dout.whole);
+    CALL(attention_backward, &queries[1], &source[1], 1, o.half, lse[1], dout.half);
     assert_rounded("dq", dq), assert_rounded("dk", dk), assert_rounded("dv", dv);
     assert_same_bits(lse[0], lse[1]), assert_same_bits(dr[0], dr[1]);
     assert_same_bits(usage[0], usage[1]);

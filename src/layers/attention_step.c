@@ -27,7 +27,7 @@ void attention_step(Device *device, AttentionLayer *layer, Tensor y, Tensor lse,
     sources[SOURCE_WINDOW].v = first_slots(v, i + 1);
     sources[SOURCE_WINDOW].causal = false;
     device->op->attention_forward(device, o, lse, &queries, sources, SOURCE_COUNT);
-    device->op->copy_blocks(device, tensor_part_1d(layer->lse, i, 1), layer->lse.dims[2], lse, 1,
+    device->op->copy_blocks(device, tensor_from(layer->lse, i), layer->lse.dims[2], lse, 1,
                             layer->heads, 1);
 
     linear_forward(device, y, o, layer->output, layer->output_bias);

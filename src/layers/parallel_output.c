@@ -69,7 +69,7 @@ static void cross_entropy(Device *device, const OutputLayer *layer, Tensor nats,
     Tensor parts = tensor_part_3d(layer->parts, 0, group->size, count, 3);
     Tensor own = tensor_slice(parts, group->rank, 1);
     device->op->cross_entropy_slice(device, own, logits, targets, layer->first_token);
-    group_all_gather(group, TRAFFIC_ACTIVATIONS, parts.data, own.data, 3 * count);
+    group_all_gather(group, TRAFFIC_ACTIVATIONS, tensor_reals(parts), tensor_reals(own), 3 * count);
     device->op->cross_entropy_join(device, nats, logits, parts, targets, layer->first_token,
                                    gradient);
 }

@@ -41,7 +41,7 @@ static Tensor own_evicted(Device *device, CompressionLossWorkspace *work,
     int64_t width = evicted.dims[2], read = evicted.dims[1];
     if (count == read) return evicted;
     Tensor own = tensor_part_3d(work->target, 0, evicted.dims[0], count, width);
-    device->op->copy_blocks(device, own, count * width, tensor_part_1d(evicted, first * width, 1),
+    device->op->copy_blocks(device, own, count * width, tensor_from(evicted, first * width),
                             read * width, own.dims[0], count * width);
     return own;
 }

@@ -64,10 +64,9 @@ static void collect_row(Device *device, const Bptt *bptt, const BpttBlock *block
     int64_t start = slots - fresh * (shift + 1), first_held = slots - mark->held_compressed[row];
     int64_t gone = start < first_held ? first_held - start : 0;
     if (gone >= fresh) return;
-    device->op->copy_blocks(
-        device, tensor_part_1d(bptt->dblock, (row * fresh + gone) * width, 1), 0,
-        tensor_part_1d(bptt->dcompressed, (row * slots + start + gone) * width, 1), 0, 1,
-        (fresh - gone) * width);
+    device->op->copy_blocks(device, tensor_from(bptt->dblock, (row * fresh + gone) * width), 0,
+                            tensor_from(bptt->dcompressed, (row * slots + start + gone) * width), 0,
+                            1, (fresh - gone) * width);
 }
 
 /* f_c is computed once more, since other blocks have used the workspace meanwhile. */

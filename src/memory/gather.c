@@ -56,7 +56,7 @@ static void pack(MemoryGather *g)
     for (int i = 0; i < 2; i++)
         for (int b = 0; b < g->mark->rows; b++) {
             memory_read_shard(g->device, rings[i], g->mark->first_row + b, g->mark->pushed[b],
-                              tensor_part_1d(g->send, to, 1));
+                              tensor_from(g->send, to));
             to += rings[i]->kept * rings[i]->slots.dims[2];
         }
 }
@@ -68,10 +68,9 @@ static void place_shard(const MemoryGather *g, Tensor whole, ShardOrder order, i
     int64_t slots = whole.dims[1], width = whole.dims[2], kept = shard_slots(order, part);
     for (int64_t i = 0; i < shard_runs(order, part); i++) {
         ShardRun run = shard_run(order, part, i);
-        g->device->op->copy_blocks(g->device, tensor_part_1d(whole, run.whole * width, 1),
-                                   slots * width,
-                                   tensor_part_1d(g->receive, from + run.shard * width, 1),
-                                   kept * width, whole.dims[0], run.count * width);
+        g->device->op->copy_blocks(g->device, tensor_from(whole, run.whole * width), slots * width,
+                                   tensor_from(g->receive, from + run.shard * width), kept * width,
+                                   whole.dims[0], run.count * width);
     }
 }
 

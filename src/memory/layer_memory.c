@@ -86,7 +86,7 @@ static void ring_copy(Device *device, const SlotRing *ring, int row, int64_t num
 {
     for (int64_t done = 0; done < count;) {
         Tensor in_ring = ring_stretch(ring, row, number + done, count - done);
-        Tensor outside = tensor_part_1d(numbers, done * in_ring.dims[1], 1);
+        Tensor outside = tensor_from(numbers, done * in_ring.dims[1]);
         device->op->copy_blocks(device, into ? in_ring : outside, 0, into ? outside : in_ring, 0, 1,
                                 tensor_count(in_ring));
         done += in_ring.dims[0];
@@ -125,7 +125,7 @@ void memory_read_shard(Device *device, const SlotRing *ring, int row, int64_t pu
     int64_t number = pushed * ring->entering - ring->kept, width = ring->slots.dims[2];
     int64_t missing = number < 0 ? -number : 0;
     ring_copy(device, ring, row, number + missing, ring->kept - missing,
-              tensor_part_1d(to, missing * width, 1), false);
+              tensor_from(to, missing * width), false);
 }
 
 void memory_download(Device *device, const SlotRing *ring, int row, int64_t pushed, int64_t first,
@@ -188,8 +188,8 @@ static void copy_positions(Device *device, Tensor y, int64_t at, Tensor x, int64
 {
     int64_t width = y.dims[2];
     if (count <= 0) return;
-    device->op->copy_blocks(device, tensor_part_1d(y, at * width, 1), y.dims[1] * width,
-                            tensor_part_1d(x, first * width, 1), x.dims[1] * width, y.dims[0],
+    device->op->copy_blocks(device, tensor_from(y, at * width), y.dims[1] * width,
+                            tensor_from(x, first * width), x.dims[1] * width, y.dims[0],
                             count * width);
 }
 
@@ -218,7 +218,7 @@ static void ring_push(Device *device, const SlotRing *ring, const LayerMemory *m
     int64_t count = ring->entering, width = ring->slots.dims[2];
     if (ring->slots.dims[1] == 0) return;
     ring_copy(device, ring, row, memory->pushed[row] * count, count,
-              tensor_part_1d(entering, b * count * width, 1), true);
+              tensor_from(entering, b * count * width), true);
 }
 
 static void enter(int *count, int64_t entering, const SlotRing *ring)

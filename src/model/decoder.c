@@ -31,7 +31,6 @@ void decoder_begin(Decoder *decoder)
     decoder->memory_projected = false;
     for (int t = 0; t < model->options.window; t++) decoder->targets[t] = -1;
     model_empty_memory(model);
-    model_weights_changed(model);
     model_use_weights(model);
 }
 

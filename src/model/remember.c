@@ -30,11 +30,11 @@ static void measure_usage(Model *model, Flight *flight, int l, const AttentionIn
         if (parts[i].taken == 0) continue;
         Tensor all = tensor_part_2d(work->source_usage, 0, model->place.rows, parts[i].slots);
         attention_usage(device, attention, all, parts[i].kind, input, &flight->window);
-        device->op->copy_blocks(device, tensor_part_1d(work->usage, done, 1), window, all,
-                                parts[i].slots, model->place.rows, parts[i].taken);
+        device->op->copy_blocks(device, tensor_from(work->usage, done), window, all, parts[i].slots,
+                                model->place.rows, parts[i].taken);
         done += parts[i].taken;
     }
-    group_sum(model->sequence.group, TRAFFIC_COMPRESSION, work->usage.data,
+    group_sum(model->sequence.group, TRAFFIC_COMPRESSION, tensor_reals(work->usage),
               tensor_count(work->usage));
 }
 

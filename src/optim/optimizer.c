@@ -64,7 +64,8 @@ void optimizer_create(Optimizer *o, const Group *data, Arena *arena, const Param
 
 void optimizer_reduce_begin(Optimizer *o, int64_t first, int64_t end)
 {
-    buckets_reduce_begin(&o->buckets, o->parameters->gradient.data, o->gradient.data, first, end);
+    buckets_reduce_begin(&o->buckets, tensor_reals(o->parameters->gradient),
+                         tensor_reals(o->gradient), first, end);
 }
 
 void optimizer_abandon(Optimizer *o) { buckets_wait(&o->buckets); }

@@ -47,15 +47,16 @@ void pipeline_create(Pipeline *p, const Group *group, Model *model, Arena *arena
 static void ask_input(Pipeline *p)
 {
     if (is_first(p) || p->receive.active) return;
-    group_receive_begin(p->group, TRAFFIC_PIPELINE, &p->receive, p->inbox.data,
+    group_receive_begin(p->group, TRAFFIC_PIPELINE, &p->receive, tensor_reals(p->inbox),
                         tensor_count(p->inbox), p->group->rank - 1);
 }
 
 static void ask_gradient(Pipeline *p)
 {
     if (is_last(p) || p->gradient_receive.active) return;
-    group_receive_begin(p->group, TRAFFIC_PIPELINE, &p->gradient_receive, p->gradient_inbox.data,
-                        tensor_count(p->gradient_inbox), p->group->rank + 1);
+    group_receive_begin(p->group, TRAFFIC_PIPELINE, &p->gradient_receive,
+                        tensor_reals(p->gradient_inbox), tensor_count(p->gradient_inbox),
+                        p->group->rank + 1);
 }
 
 /* One micro-batch: rows [first_row, first_row + B) of the window. */
@@ -83,7 +84,7 @@ static void forward(Pipeline *p, int number, const Window *window, int first_row
     model_forward(model, number, &part, first_row, true);
     group_hand_over(p->group); /* of the micro-batch before: the device has work again */
     if (!is_last(p))
-        group_send_begin(p->group, TRAFFIC_PIPELINE, &p->send[number], flight->last.data,
+        group_send_begin(p->group, TRAFFIC_PIPELINE, &p->send[number], tensor_reals(flight->last),
                          tensor_count(flight->last), p->group->rank + 1);
 }
 
@@ -105,8 +106,9 @@ static void backward(Pipeline *p, int number, bool more, const PipelineHooks *ho
         group_wait(&p->gradient_send);
         device_copy(model->device, p->gradient_outbox, flight->dh);
         group_hand_over(p->group);
-        group_send_begin(p->group, TRAFFIC_PIPELINE, &p->gradient_send, p->gradient_outbox.data,
-                         tensor_count(p->gradient_outbox), p->group->rank - 1);
+        group_send_begin(p->group, TRAFFIC_PIPELINE, &p->gradient_send,
+                         tensor_reals(p->gradient_outbox), tensor_count(p->gradient_outbox),
+                         p->group->rank - 1);
         if (!more) model_finish_layers(model, hooks->after_layer, hooks->context);
     }
 }

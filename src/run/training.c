@@ -252,7 +252,7 @@ static void sum_tied_table(Training *t)
     const Group *ends = &t->session->grid->ends;
     if (!t->session->config.model.tie_embeddings) return;
     Weight table = parameters_get(&t->parameters, "embedding/table");
-    group_sum(ends, TRAFFIC_GRADIENTS, table.gradient.data, tensor_count(table.gradient));
+    group_sum(ends, TRAFFIC_GRADIENTS, tensor_reals(table.gradient), tensor_count(table.gradient));
 }
 
 /* What is left of the gradients on their way to the optimiser, and the sums over all ranks. */

@@ -30,6 +30,12 @@ static void *number_at(Tensor x, int64_t i)
     return (char *)x.data + i * (int64_t)number_size(x.type);
 }
 
+Tensor tensor_from(Tensor x, int64_t first)
+{
+    PAL_ASSERT(first >= 0 && first <= tensor_count(x));
+    return tensor_part_1d(x, first, tensor_count(x) - first);
+}
+
 Tensor tensor_part_1d(Tensor x, int64_t first, int64_t a)
 {
     return (Tensor){number_at(x, first), x.type, 1, {a}};

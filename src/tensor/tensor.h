@@ -51,6 +51,9 @@ Tensor tensor_as_matrix(Tensor x);
 /* The same numbers seen as (rows, columns); rows * columns is the number of elements. */
 Tensor tensor_reshape_2d(Tensor x, int64_t rows, int64_t columns);
 
+/* All numbers of x from `first` on, as one row. */
+Tensor tensor_from(Tensor x, int64_t first);
+
 /* Numbers of x from `first` on in a shape of their own; they may end before x does. */
 Tensor tensor_part_1d(Tensor x, int64_t first, int64_t a);
 Tensor tensor_part_2d(Tensor x, int64_t first, int64_t a, int64_t b);

@@ -102,8 +102,7 @@ void cuda_attention_backward(Device *device, const AttentionQueries *queries,
         static_cast<float *>(cuda_workspace(device, scratch_numbers(call) * sizeof(float)));
     float *bias_sums = delta + delta_numbers(call);
     unsigned blocks = blocks_for_elements(static_cast<int64_t>(WARP * delta_numbers(call)));
-    for_type(call.type, [&](auto type) {
-        using Element = typename decltype(type)::Number;
+    for_type(call.type, [&]<typename Element>() {
         launch(device, attention_delta<Element>, blocks, BLOCK, 0, delta, numbers_of<Element>(o),
                numbers_of<Element>(dout), call);
     });

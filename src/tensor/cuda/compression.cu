@@ -89,8 +89,7 @@ void cuda_pool_mean(Device *device, Tensor y, Tensor x)
 {
     if (tensor_count(y) == 0) return;
     int64_t rate = group_size(y, x), width = y.dims[2];
-    for_type(y.type, [&](auto type) {
-        using T = typename decltype(type)::Number;
+    for_type(y.type, [&]<typename T>() {
         PoolMean<T> pool = {numbers_of<T>(y), numbers_of<T>(x), rate, width,
                             static_cast<float>(1.0 / static_cast<double>(rate))};
         map(device, pool, tensor_count(y), rows_of_fours(width, pool.y, pool.x));
@@ -101,8 +100,7 @@ void cuda_pool_max(Device *device, Tensor y, Tensor x)
 {
     if (tensor_count(y) == 0) return;
     int64_t rate = group_size(y, x), width = y.dims[2];
-    for_type(y.type, [&](auto type) {
-        using T = typename decltype(type)::Number;
+    for_type(y.type, [&]<typename T>() {
         PoolMax<T> pool = {numbers_of<T>(y), numbers_of<T>(x), rate, width};
         map(device, pool, tensor_count(y), rows_of_fours(width, pool.y, pool.x));
     });
@@ -173,8 +171,7 @@ void cuda_pair_with_earlier(Device *device, Tensor y, Tensor x, int distance)
 {
     PAL_ASSERT(x.num_dims == 3 && distance >= 0);
     PAL_ASSERT(tensor_count(y) == 2 * tensor_count(x));
-    for_type(y.type, [&](auto type) {
-        using T = typename decltype(type)::Number;
+    for_type(y.type, [&]<typename T>() {
         PairWithEarlier<T> pair = {numbers_of<T>(y), numbers_of<T>(x), x.dims[1], x.dims[2],
                                    distance};
         map(device, pair, tensor_count(y), rows_of_fours(x.dims[2], pair.y, pair.x));
@@ -185,8 +182,7 @@ void cuda_pair_with_earlier_backward(Device *device, Tensor dx, Tensor dy, int d
 {
     PAL_ASSERT(dx.num_dims == 3 && distance >= 0);
     PAL_ASSERT(tensor_count(dy) == 2 * tensor_count(dx));
-    for_type(dx.type, [&](auto type) {
-        using T = typename decltype(type)::Number;
+    for_type(dx.type, [&]<typename T>() {
         PairWithEarlierGradient<T> pair = {numbers_of<T>(dx), numbers_of<T>(dy), dx.dims[1],
                                            dx.dims[2], distance};
         map(device, pair, tensor_count(dx), rows_of_fours(dx.dims[2], pair.dx, pair.dy));
@@ -217,8 +213,7 @@ void cuda_select_rows(Device *device, Tensor y, Tensor x, const int32_t *chosen)
     int64_t rows = y.dims[0] * y.dims[1];
     for (int64_t i = 0; i < rows; i++) PAL_ASSERT(chosen[i] >= 0 && chosen[i] < x.dims[1]);
     const int32_t *sent = cuda_argument_array(device, chosen, rows);
-    for_type(y.type, [&](auto type) {
-        using T = typename decltype(type)::Number;
+    for_type(y.type, [&]<typename T>() {
         SelectRows<T> select = {numbers_of<T>(y), numbers_of<T>(x), sent,
                                 y.dims[1],        x.dims[1],        y.dims[2]};
         map(device, select, tensor_count(y), rows_of_fours(y.dims[2], select.y, select.x));

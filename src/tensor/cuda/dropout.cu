@@ -62,8 +62,7 @@ void cuda_dropout(Device *device, Tensor x, RandomStream stream, DropoutPlace pl
             random_substream(stream, static_cast<uint64_t>(place.first_row + row), 0));
     const RandomStream *sent = cuda_argument_array(device, streams.data(), x.dims[0]);
     bool by_four = x.dims[2] % 4 == 0 && place.channels % 4 == 0 && place.first_channel % 4 == 0;
-    for_type(x.type, [&](auto type) {
-        using T = typename decltype(type)::Number;
+    for_type(x.type, [&]<typename T>() {
         DropoutMap<T> drop = {numbers_of<T>(x),
                               sent,
                               x.dims[1],

@@ -22,8 +22,7 @@ template <typename T> struct FillMap {
 
 void cuda_fill(Device *device, Tensor x, double value)
 {
-    for_type(x.type, [&](auto type) {
-        using T = typename decltype(type)::Number;
+    for_type(x.type, [&]<typename T>() {
         T *to = numbers_of<T>(x);
         map(device, FillMap<T>{to, static_cast<float>(value)}, tensor_count(x), is_aligned(to));
     });
@@ -91,10 +90,8 @@ void cuda_copy_blocks(Device *device, Tensor to, int64_t to_stride, Tensor from,
 {
     if (blocks == 0 || length == 0) return;
     if (blocks == 1) to_stride = from_stride = length;
-    for_type(to.type, [&](auto to_type) {
-        for_type(from.type, [&](auto from_type) {
-            using To = typename decltype(to_type)::Number;
-            using From = typename decltype(from_type)::Number;
+    for_type(to.type, [&]<typename To>() {
+        for_type(from.type, [&]<typename From>() {
             CopyBlocks<To, From> copy = {numbers_of<To>(to), to_stride, numbers_of<From>(from),
                                          from_stride, length};
             if constexpr (NUMBER_TYPE<To> == NUMBER_TYPE<From>)

@@ -211,8 +211,7 @@ void cuda_layer_norm_forward(Device *device, Tensor y, Tensor mean, Tensor rstd,
     PAL_ASSERT(tensor_count(y) == rows * width);
     PAL_ASSERT(tensor_count(mean) == rows && tensor_count(rstd) == rows);
     PAL_ASSERT(tensor_count(scale) == width && tensor_count(shift) == width);
-    for_type(y.type, [&](auto type) {
-        using T = typename decltype(type)::Number;
+    for_type(y.type, [&]<typename T>() {
         Forward<T> call = {numbers_of<T>(y),
                            tensor_reals(mean),
                            tensor_reals(rstd),

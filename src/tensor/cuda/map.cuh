@@ -59,8 +59,7 @@ template <typename T, typename F> struct BinaryMap {
 template <typename F> void map_unary(Device *device, Tensor y, Tensor x, F f)
 {
     PAL_ASSERT(tensor_count(y) == tensor_count(x));
-    for_type(y.type, [&](auto type) {
-        using T = typename decltype(type)::Number;
+    for_type(y.type, [&]<typename T>() {
         T *to = numbers_of<T>(y), *from = numbers_of<T>(x);
         map(device, UnaryMap<T, F>{to, from, f}, tensor_count(y),
             is_aligned(to) && is_aligned(from));
@@ -70,8 +69,7 @@ template <typename F> void map_unary(Device *device, Tensor y, Tensor x, F f)
 template <typename F> void map_binary(Device *device, Tensor y, Tensor x, F f)
 {
     PAL_ASSERT(tensor_count(y) == tensor_count(x));
-    for_type(y.type, [&](auto type) {
-        using T = typename decltype(type)::Number;
+    for_type(y.type, [&]<typename T>() {
         T *to = numbers_of<T>(y), *from = numbers_of<T>(x);
         map(device, BinaryMap<T, F>{to, from, f}, tensor_count(y),
             is_aligned(to) && is_aligned(from));

@@ -254,8 +254,7 @@ void cuda_matmul(Device *device, Tensor c, Tensor a, Tensor b, MatmulOptions opt
                (tensor_count(options.bias) == n && options.bias.type == c.type));
     if (m == 0 || n == 0) return;
     if (k == 0) {
-        for_type(c.type, [&](auto type) {
-            using T = typename decltype(type)::Number;
+        for_type(c.type, [&]<typename T>() {
             launch(device, finish_empty<T>, blocks_for_elements(m * n), BLOCK, 0, numbers_of<T>(c),
                    numbers_of<T>(options.bias), m * n, n, options.accumulate, options.relu);
         });

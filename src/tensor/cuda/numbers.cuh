@@ -3,8 +3,7 @@
  * The two types that numbers are stored in. Kernels are written over them, compute in float, and
  * are chosen by the type of a tensor:
  *
- *     for_type(x.type, [&](auto type) {
- *         using T = typename decltype(type)::Number;
+ *     for_type(x.type, [&]<typename T>() {
  *         launch(device, some_kernel<T>, ..., numbers_of<T>(x));
  *     });
  */
@@ -17,16 +16,12 @@
 
 using BFloat16 = __nv_bfloat16;
 
-template <typename T> struct TypeOf {
-    using Number = T;
-};
-
 template <typename F> void for_type(NumberType type, F f)
 {
     if (type == NUMBER_BFLOAT16)
-        f(TypeOf<BFloat16>{});
+        f.template operator()<BFloat16>();
     else
-        f(TypeOf<float>{});
+        f.template operator()<float>();
 }
 
 template <typename T> constexpr NumberType NUMBER_TYPE = NUMBER_FLOAT32;

@@ -74,8 +74,7 @@ template <typename Term> static double sum_of(Device *device, int64_t count, Ter
 double cuda_sum(Device *device, Tensor x)
 {
     double sum = 0;
-    for_type(x.type, [&](auto type) {
-        using T = typename decltype(type)::Number;
+    for_type(x.type, [&]<typename T>() {
         sum = sum_of(device, tensor_count(x), Itself<T>{numbers_of<T>(x)});
     });
     return sum;
@@ -94,8 +93,7 @@ double cuda_squared_error(Device *device, Tensor dy, Tensor y, Tensor target, co
     PAL_ASSERT(!tensor_exists(dy) || tensor_count(dy) == rows * width);
     const bool *rows_that_count = cuda_argument_array(device, mask, rows);
     double sum = 0;
-    for_type(y.type, [&](auto type) {
-        using T = typename decltype(type)::Number;
+    for_type(y.type, [&]<typename T>() {
         SquaredError<T> error = {numbers_of<T>(dy), numbers_of<T>(y), numbers_of<T>(target),
                                  rows_that_count, width};
         sum = sum_of(device, rows * width, error);
@@ -110,8 +108,7 @@ void cuda_add_column_sums(Device *device, Tensor bias, Tensor x)
     PAL_ASSERT(tensor_count(bias) == columns);
     size_t bytes = column_sums_numbers(rows, columns, 1) * sizeof(float);
     float *partial = static_cast<float *>(cuda_workspace(device, bytes));
-    for_type(x.type, [&](auto type) {
-        using T = typename decltype(type)::Number;
+    for_type(x.type, [&]<typename T>() {
         add_sums_of_columns<1>(device, {{tensor_reals(bias)}}, rows, columns,
                                MatrixColumn<T>{numbers_of<T>(x), columns}, partial);
     });

@@ -129,6 +129,10 @@ out_of_memory() {
     needed=$(sed -n 's/.* \([0-9.]*\) of it on the GPU: .*/\1/p' fits/log.txt)
     with CUDA_EMULATION_MEMORY="$(awk "BEGIN { print int(($needed - 0.2) * 1048576) }")" -- \
         ends_with 69 "bytes are missing for scratch of operations; the run needs" --
+    check "what it needs is what it takes" awk '
+        /^memory per rank/ { taken = $4 / 1024 }
+        match($0, /the run needs [0-9.]+/) { needs = substr($0, RSTART + 14, RLENGTH - 14) }
+        END { exit !(needs > 0.97 * taken && needs < 1.03 * taken) }' fits/log.txt "$folder/err"
 }
 
 # The emulation computes when somebody waits, so without exact phases the time would be where the

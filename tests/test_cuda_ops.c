@@ -55,7 +55,56 @@ static void products(void **state)
     }
 }
 
+/* Tensors that begin at any number, and a second product of the same shape with a bias elsewhere. */
+static void products_of_parts(void **state)
+{
+    (void)state;
+    enum { M = 16, N = 32, K = 8 };
+    for (int i = 0; i < 12; i++) {
+        Pair c = pair_1d(M * N + 8), a = pair_1d(M * K + 8), b = pair_1d(K * N + 8);
+        Pair bias = pair_1d(N + 8);
+        for (int place = 0; place < 2; place++) {
+            int64_t to[4];
+            for (int t = 0; t < 4; t++) to[t] = place == i % 2 ? 0 : (int64_t)draw(9);
+            ON_BOTH(matmul,
+                    (cpu, tensor_part_2d(c.cpu, to[0], M, N), tensor_part_2d(a.cpu, to[1], M, K),
+                     tensor_part_2d(b.cpu, to[2], K, N),
+                     (MatmulOptions){.bias = tensor_part_1d(bias.cpu, to[3], N)}),
+                    (cuda, tensor_part_2d(c.cuda, to[0], M, N), tensor_part_2d(a.cuda, to[1], M, K),
+                     tensor_part_2d(b.cuda, to[2], K, N),
+                     (MatmulOptions){.bias = tensor_part_1d(bias.cuda, to[3], N)}));
+            assert_close("matmul of parts", c, tolerance);
+        }
+        pair_free(a);
+        pair_free(b);
+        pair_free(c);
+        pair_free(bias);
+    }
+}
+
 /* --- layers ---------------------------------------------------------------------------------- */
+
+static void layer_norm_of_parts(void **state)
+{
+    (void)state;
+    enum { ROWS = 3, N = 64 };
+    Pair y = pair_1d(ROWS * N + 4), x = real_pair_1d(ROWS * N + 4), mean = real_pair_1d(ROWS);
+    Pair scale = real_pair_1d(N + 4), shift = real_pair_1d(N + 4), rstd = real_pair_1d(ROWS);
+    for (int unaligned = 0; unaligned < 4; unaligned++) { /* one of them */
+        int64_t at[4] = {0};
+        at[unaligned] = 1;
+        ON_BOTH(layer_norm_forward,
+                (cpu, tensor_part_2d(y.cpu, at[0], ROWS, N), mean.cpu, rstd.cpu,
+                 tensor_part_2d(x.cpu, at[1], ROWS, N), tensor_part_1d(scale.cpu, at[2], N),
+                 tensor_part_1d(shift.cpu, at[3], N)),
+                (cuda, tensor_part_2d(y.cuda, at[0], ROWS, N), mean.cuda, rstd.cuda,
+                 tensor_part_2d(x.cuda, at[1], ROWS, N), tensor_part_1d(scale.cuda, at[2], N),
+                 tensor_part_1d(shift.cuda, at[3], N)));
+        assert_close("layer norm of parts", y, tolerance);
+    }
+    Pair all[] = {x, y, scale, shift, mean, rstd};
+    for (size_t p = 0; p < sizeof all / sizeof *all; p++) pair_free(all[p]);
+}
 
 static void layer_norm(void **state)
 {
@@ -132,6 +181,77 @@ static void cross_entropy(void **state)
     }
 }
 
+static void set_number(Pair x, int64_t at, Real value)
+{
+    Pair number = pair_part(x, at, 1);
+    ON_BOTH(fill, (cpu, number.cpu, (double)value), (cuda, number.cuda, (double)value));
+}
+
+/* A number that is none is seen wherever it stands; one that is not possible costs nothing. */
+static void extremes(void **state)
+{
+    (void)state;
+    enum { N = 100, ROWS = 5 };
+    const int32_t targets[ROWS] = {0, 1, 2, 3, 4};
+    for (int64_t at = 4; at < N; at += 19) {
+        Pair logits = pair_2d(ROWS, N), nats = pair_1d(ROWS);
+        set_number(logits, at, (Real)NAN);
+        set_number(logits, N + at, (Real)-INFINITY);
+        set_number(logits, 2 * N + at, (Real)1000);
+        for (int64_t i = 0; i < N; i++) set_number(logits, 3 * N + i, (Real)(i == 3 ? -9 : -999));
+        Pair none = pair_part(logits, 4 * N, N), part = pair_3d(1, ROWS, 3);
+        ON_BOTH(fill, (cpu, none.cpu, -INFINITY), (cuda, none.cuda, -INFINITY));
+        ON_BOTH(cross_entropy_slice, (cpu, part.cpu, logits.cpu, targets, 0),
+                (cuda, part.cuda, logits.cuda, targets, 0));
+        assert_close("slice of extremes", part, tolerance);
+        for (int gradient = 0; gradient < 2; gradient++) {
+            ON_BOTH(cross_entropy, (cpu, nats.cpu, logits.cpu, targets, gradient != 0),
+                    (cuda, nats.cuda, logits.cuda, targets, gradient != 0));
+            assert_close("nats of extremes", nats, tolerance);
+        }
+        Real *found = downloaded(cuda, nats.cuda);
+        assert_true(isnan(found[0]) && isfinite(found[1]) && isfinite(found[2]) && found[3] == 0);
+        free(found);
+        Pair pooled = pair_3d(1, 1, N), pair = pair_3d(1, 2, N);
+        set_number(pair, at, (Real)NAN);
+        set_number(pair, N + at - 1, (Real)NAN);
+        ON_BOTH(pool_max, (cpu, pooled.cpu, pair.cpu), (cuda, pooled.cuda, pair.cuda));
+        assert_same("max of extremes", pooled);
+        bool mask[2] = {true, false}; /* what is masked may be anything */
+        Pair y = pair_2d(2, N), target = pair_2d(2, N), dy = pair_2d(2, N);
+        set_number(y, N + at, (Real)NAN);
+        assert_number("masked error",
+                      cuda->op->squared_error(cuda, dy.cuda, y.cuda, target.cuda, mask),
+                      cpu->op->squared_error(cpu, dy.cpu, y.cpu, target.cpu, mask));
+        assert_close("gradient of a masked error", dy, tolerance);
+        Pair all[] = {logits, nats, pooled, pair, y, target, dy, part};
+        for (size_t p = 0; p < sizeof all / sizeof *all; p++) pair_free(all[p]);
+    }
+}
+
+static void attention_shows_what_is_no_number(void **state)
+{
+    (void)state;
+    enum { T = 2, S = 3, E = 32 };
+    Pair q = pair_3d(1, T, E), k = pair_3d(1, S, E), v = pair_3d(1, S, E), o = pair_3d(1, T, E);
+    Pair lse = real_pair_2d(1, T);
+    set_number(q, E + 5, (Real)NAN);
+    AttentionQueries of_cpu = {.q = q.cpu, .heads = 1, .scale = 0.2}, of_cuda = of_cpu;
+    of_cuda.q = q.cuda;
+    AttentionSource on_cpu = {.k = k.cpu, .v = v.cpu}, on_cuda = {.k = k.cuda, .v = v.cuda};
+    lse.cpu = tensor_part_3d(lse.cpu, 0, 1, 1, T);
+    lse.cuda = tensor_part_3d(lse.cuda, 0, 1, 1, T);
+    ON_BOTH(attention_forward, (cpu, o.cpu, lse.cpu, &of_cpu, &on_cpu, 1),
+            (cuda, o.cuda, lse.cuda, &of_cuda, &on_cuda, 1));
+    assert_close("attention with a NaN", o, tolerance);
+    assert_close("its logarithms", lse, tolerance);
+    Real *found = downloaded(cuda, o.cuda);
+    assert_true(isfinite(found[E - 1]) && isnan(found[E]));
+    free(found);
+    Pair all[] = {q, k, v, o, lse};
+    for (size_t p = 0; p < sizeof all / sizeof *all; p++) pair_free(all[p]);
+}
+
 static void cross_entropy_in_slices(void **state)
 {
     (void)state;
@@ -171,6 +291,8 @@ static void activations(void **state)
         assert_close("gelu", y, tolerance);
         ON_BOTH(gelu_backward, (cpu, dy.cpu, x.cpu), (cuda, dy.cuda, x.cuda));
         assert_close("gelu backward", dy, tolerance);
+        Pair zeros = pair_part(x, sizes[i] / 2, sizes[i] - sizes[i] / 2); /* relu's results have */
+        ON_BOTH(fill, (cpu, zeros.cpu, 0.0), (cuda, zeros.cuda, 0.0));
         ON_BOTH(relu_backward, (cpu, dy.cpu, x.cpu), (cuda, dy.cuda, x.cuda));
         assert_close("relu backward", dy, tolerance);
         pair_free(x);
@@ -384,6 +506,14 @@ static void copies_beside_the_operations(void **state)
         cuda->op->wait(cuda, mark);
         for (int i = 0; i < COUNT; i++) assert_true(second[i] == 2 * (Real)(round + i));
     }
+    for (int i = 0; i < COUNT; i++) first[i] = 3;
+    cuda->op->upload_begin(cuda, x, first);
+    assert_true(cuda->op->sum(cuda, x) == 3 * COUNT); /* behind the upload */
+    cuda->op->scale(cuda, x, 2.0);
+    cuda->op->download_begin(cuda, second, x);
+    cuda->op->fill(cuda, x, 1.0); /* mark: also behind the operations */
+    cuda->op->wait(cuda, cuda->op->mark(cuda));
+    for (int i = 0; i < COUNT; i++) assert_true(second[i] == 6);
     for (int i = 0; i < 3 * PAL_MARKS; i++) cuda->op->wait(cuda, cuda->op->mark(cuda));
     cuda->op->synchronize(cuda);
     cuda->op->release_host(cuda, first);
@@ -405,11 +535,41 @@ static void memory_that_is_not_there_is_not_given(void **state)
     free(found);
 }
 
+/* Arrays of the host that are changed right after the call, more of them than are kept; then one that
+ * is larger than any before, behind others of the same operation. */
+static void arrays_of_the_host_may_change(void **state)
+{
+    (void)state;
+    enum { CALLS = 12, ROWS = 40000, TOKENS = 50, MANY = 90000 };
+    Device *usual = cuda;
+    assert_int_equal(device_create_cuda(&cuda, 0), PAL_OK);
+    Pair table = real_pair_2d(TOKENS, 1), y[CALLS], many = real_pair_2d(MANY, 1);
+    int32_t *tokens = malloc(MANY * sizeof *tokens);
+    for (int c = 0; c < CALLS; c++) y[c] = real_pair_2d(ROWS, 1);
+    for (int c = 0; c < CALLS; c++) {
+        for (int i = 0; i < ROWS; i++) tokens[i] = (int32_t)draw(TOKENS);
+        ON_BOTH(embedding_forward, (cpu, y[c].cpu, table.cpu, tokens, 0, 1.0),
+                (cuda, y[c].cuda, table.cuda, tokens, 0, 1.0));
+    }
+    memset(tokens, 0, ROWS * sizeof *tokens);
+    for (int c = 0; c < CALLS; c++) assert_same("rows of changed tokens", y[c]);
+    for (int i = 0; i < MANY; i++) tokens[i] = (int32_t)draw(TOKENS);
+    ON_BOTH(embedding_backward, (cpu, table.cpu, many.cpu, tokens, 0, 0.01),
+            (cuda, table.cuda, many.cuda, tokens, 0, 0.01));
+    assert_close("gradient of many tokens", table, 10 * tolerance);
+    for (int c = 0; c < CALLS; c++) pair_free(y[c]);
+    pair_free(table);
+    pair_free(many);
+    free(tokens);
+    device_destroy(&cuda);
+    cuda = usual;
+}
+
 /* Tokens that are all different, and columns as many as there may be. */
 static void operations_stay_within_what_was_reserved(void **state)
 {
     (void)state;
-    enum { ROWS = 300, WIDTH = 3000, COLUMNS = 9000 };
+    enum { ROWS = 300, WIDTH = 4000, COLUMNS = 9000 };
     Device *usual = cuda;
     assert_int_equal(device_create_cuda(&cuda, 0), PAL_OK);
     OperationSizes most = {.rows = ROWS, .width = WIDTH, .columns = COLUMNS};
@@ -457,15 +617,20 @@ int main(void)
     const struct CMUnitTest float32_alone[] = {
         cmocka_unit_test(embedding),
         cmocka_unit_test(cross_entropy),
+        cmocka_unit_test(extremes),
+        cmocka_unit_test(attention_shows_what_is_no_number),
         cmocka_unit_test(cross_entropy_in_slices),
         cmocka_unit_test(adam),
         cmocka_unit_test(copies_beside_the_operations),
         cmocka_unit_test(memory_that_is_not_there_is_not_given),
+        cmocka_unit_test(arrays_of_the_host_may_change),
         cmocka_unit_test(operations_stay_within_what_was_reserved),
     };
     const struct CMUnitTest either_type[] = {
         cmocka_unit_test(products),
+        cmocka_unit_test(products_of_parts),
         cmocka_unit_test(layer_norm),
+        cmocka_unit_test(layer_norm_of_parts),
         cmocka_unit_test(activations),
         cmocka_unit_test(dropout),
         cmocka_unit_test(elementwise),

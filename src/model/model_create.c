@@ -173,8 +173,9 @@ Status model_create(Model *model, Device *device, Arena *arena, const ModelOptio
     create_workspaces(model, arena);
     for (int l = 0; l < place->layers; l++) create_layer(model, arena, l);
     if (place->has_output) output_create(&model->output, arena, parameters, options, place, tensor);
+    size_t held = device->scratch_bytes;
     Status status = reserve_scratch(model, arena);
     if (status != PAL_ERROR_UNAVAILABLE) return status;
-    arena_lacks(arena, device->scratch_bytes, "scratch of operations");
+    arena_lacks(arena, device->scratch_bytes - held, "scratch of operations");
     return PAL_OK;
 }

@@ -285,8 +285,13 @@ static std::vector<unsigned> ordered(unsigned count, unsigned salt)
     for (unsigned i = 0; i < count; i++) numbers[i] = i;
     const char *wish = getenv("CUDA_EMULATION_ORDER");
     std::string name = wish != nullptr ? wish : "ascending";
+    bool random = name.rfind("random:", 0) == 0 && name.size() > 7 &&
+                  name.find_first_not_of("0123456789", 7) == std::string::npos;
+    if (name != "ascending" && name != "descending" && !random)
+        fault({}, "CUDA_EMULATION_ORDER is \"%s\", expected ascending, descending or random:SEED",
+              name.c_str());
     if (name == "descending") std::reverse(numbers.begin(), numbers.end());
-    if (name.rfind("random:", 0) == 0) {
+    if (random) {
         std::mt19937 generator(static_cast<unsigned>(atoi(name.c_str() + 7)) + salt);
         std::shuffle(numbers.begin(), numbers.end(), generator);
     }

@@ -4,6 +4,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "emulation.h"
 
@@ -12,7 +13,10 @@ namespace emulation {
 unsigned long long setting(const char *name, unsigned long long otherwise)
 {
     const char *text = getenv(name);
-    return text != nullptr && *text != '\0' ? strtoull(text, nullptr, 10) : otherwise;
+    if (text == nullptr || *text == '\0') return otherwise;
+    if (strspn(text, "0123456789") != strlen(text))
+        fault({}, "%s is \"%s\", expected a whole number", name, text);
+    return strtoull(text, nullptr, 10);
 }
 
 /* Prints "function at file:line" of an address in this program, by addr2line. */

@@ -95,7 +95,8 @@ cudaError_t enqueue(cudaStream_t stream, std::function<void()> work)
 static std::string devices()
 {
     const char *text = getenv("CUDA_EMULATION_DEVICES");
-    return text != nullptr ? text : "1";
+    if (text != nullptr && strcmp(text, "nodriver") == 0) return text;
+    return std::to_string(setting("CUDA_EMULATION_DEVICES", 1));
 }
 
 int compute_capability()

@@ -98,7 +98,8 @@ static inline int tile_width(int n)
     return (round_up(round_up(n, VECTOR_LANES), line) / line | 1) * line;
 }
 
-/* 2^x to about one unit in the last place; 0 below the range of normal numbers (so for -infinity).
+/* 2^x to about one unit in the last place; 0 below the range of normal numbers (so for -infinity),
+ * NaN for NaN.
  * x = n + f with |f| <= 1/2: adding `shift` leaves n in the low bits of the sum, and n is added to
  * the exponent of the polynomial for 2^f. */
 static inline Vector vector_exp2(Vector x)
@@ -135,7 +136,7 @@ static inline Vector vector_exp2(Vector x)
         power = power * f + coefficients[i];
     /* Far below `lowest` the exponent wraps around; those lanes are masked out. */
     VectorBits bits = (VectorBits)power + ((VectorBits)shifted << exponent_position);
-    return (Vector)(bits & (VectorBits)(x >= lowest));
+    return (Vector)(bits & ~(VectorBits)(x < lowest));
 }
 
 #endif

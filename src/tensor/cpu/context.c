@@ -42,7 +42,7 @@ Status cpu_scratch_reserve(Device *device, CpuScratch scratch, size_t bytes)
     free(context->scratch[scratch].memory);
     void *memory = aligned_alloc(64, wanted);
     context->scratch[scratch].memory = memory;
-    context->scratch[scratch].bytes = memory == NULL ? 0 : wanted;
+    context->scratch[scratch].bytes = wanted; /* there or not, they are asked for once */
     device->scratch_bytes += wanted - held;
     if (memory == NULL)
         PAL_FAIL(PAL_ERROR_UNAVAILABLE,

@@ -31,10 +31,9 @@ Status cuda_workspace_reserve(Device *device, size_t bytes)
     PAL_CUDA(cudaFree(context->workspace));
     size_t rounded = (bytes + 255) / 256 * 256;
     device->scratch_bytes += rounded - context->workspace_bytes;
+    context->workspace_bytes = rounded; /* there or not, it is asked for once */
     context->workspace = nullptr;
-    bool there = is_there(cudaMalloc(&context->workspace, rounded), "cudaMalloc");
-    context->workspace_bytes = there ? rounded : 0;
-    if (!there)
+    if (!is_there(cudaMalloc(&context->workspace, rounded), "cudaMalloc"))
         PAL_FAIL(PAL_ERROR_UNAVAILABLE,
                  "out of memory on the GPU: operations need %zu bytes of scratch; try more ranks, "
                  "fewer rows, a smaller memory or a shorter window",
@@ -55,7 +54,7 @@ static void free_ring(ArgumentRing *ring)
 {
     for (cudaEvent_t &left : ring->left)
         if (left != nullptr) PAL_CUDA(cudaEventDestroy(left));
-    PAL_CUDA(cudaFreeHost(ring->host));
+    if (ring->host != nullptr) PAL_CUDA(cudaFreeHost(ring->host));
     PAL_CUDA(cudaFree(ring->image));
     for (unsigned char *image : ring->outgrown) PAL_CUDA(cudaFree(image));
     *ring = {};
@@ -85,13 +84,13 @@ static Status make_ring(Device *device, size_t bytes)
     outgrow_ring(ring);
     size_t all = ARGUMENT_PARTS * part_bytes;
     device->scratch_bytes += all - before;
+    ring->part_bytes = part_bytes;
     if (!is_there(cudaMallocHost(reinterpret_cast<void **>(&ring->host), all), "cudaMallocHost") ||
         !is_there(cudaMalloc(reinterpret_cast<void **>(&ring->image), all), "cudaMalloc"))
         PAL_FAIL(PAL_ERROR_UNAVAILABLE,
                  "out of memory: lists of tokens and counts need %zu bytes, pinned and on the GPU; "
                  "try fewer rows or a shorter window",
                  all);
-    ring->part_bytes = part_bytes;
     for (cudaEvent_t &left : ring->left) {
         PAL_CUDA(cudaEventCreateWithFlags(&left, cudaEventDisableTiming));
         PAL_CUDA(cudaEventRecord(left, context->stream));
@@ -155,5 +154,5 @@ void cuda_scratch_destroy(CudaContext *context)
 {
     free_ring(&context->arguments);
     PAL_CUDA(cudaFree(context->workspace));
-    PAL_CUDA(cudaFreeHost(context->sums_on_host));
+    if (context->sums_on_host != nullptr) PAL_CUDA(cudaFreeHost(context->sums_on_host));
 }

@@ -33,19 +33,27 @@ static int64_t sequence_document(BatchOrder *order, int64_t epoch, int64_t index
     return order->permutation[index];
 }
 
-/* Puts the row at the beginning of the next element of the sequence. */
-static void take_next(BatchOrder *order, int row)
+static bool is_empty(const BatchOrder *order, int64_t document)
 {
-    RowCursor *cursor = &order->cursors[row];
+    return document >= 0 && order->offsets[document + 1] == order->offsets[document];
+}
+
+static RowCursor next_element(BatchOrder *order)
+{
     if (order->once) {
         bool left = order->next < order->num_listed;
-        *cursor = (RowCursor){left ? order->permutation[order->next] : -1, 0, 0};
-        if (left) order->next++;
-        return;
+        return (RowCursor){left ? order->permutation[order->next++] : -1, 0, 0};
     }
     int64_t element = order->next++;
     int64_t epoch = element / order->documents;
-    *cursor = (RowCursor){sequence_document(order, epoch, element % order->documents), 0, epoch};
+    return (RowCursor){sequence_document(order, epoch, element % order->documents), 0, epoch};
+}
+
+/* Puts the row at the beginning of the next element of the sequence that has tokens. */
+static void take_next(BatchOrder *order, int row)
+{
+    do order->cursors[row] = next_element(order);
+    while (is_empty(order, order->cursors[row].document));
 }
 
 static void begin_rows(BatchOrder *order)
@@ -90,7 +98,9 @@ Status batch_order_create(BatchOrder **order, int rows, int window, int64_t docu
                           const int64_t *offsets, bool shuffle, uint64_t seed)
 {
     *order = NULL;
-    if (documents < 1) PAL_FAIL(PAL_ERROR_DATA, "the training split has no documents");
+    if (documents < 1 || offsets[documents] == offsets[0])
+        PAL_FAIL(PAL_ERROR_DATA, "the training split has no documents%s; prepare a text that has",
+                 documents < 1 ? "" : " with tokens");
     if (documents == 1 && offsets[1] - offsets[0] < rows)
         PAL_FAIL(PAL_ERROR_DATA,
                  "the training split is one document of %lld tokens, too short for batch.rows = %d "

@@ -7,6 +7,7 @@
  * k = e / documents. A row reads a document to its end in windows of up to T tokens (the last one
  * may be shorter; a window never crosses into another document) and then takes the next element;
  * rows that end together take in ascending order. Rows 0 .. R-1 begin with elements 0 .. R-1.
+ * Documents without tokens are passed over.
  *
  * A split that is one single document is cut into R contiguous lanes instead, one a row (the first
  * len mod R lanes are one token longer); at its end a lane begins again at its beginning.

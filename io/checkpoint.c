@@ -39,6 +39,7 @@ void checkpoint_close(Checkpoint **checkpoint)
     h5_abandon(&c->file); /* nothing was written; keeps the message of a failure */
     free(c->state.cursors);
     free((char *)(uintptr_t)c->state.configuration);
+    tokenizer_model_free(&c->state.tokenizer);
     free(c->program_version);
     free(c);
     *checkpoint = NULL;

@@ -13,10 +13,11 @@
 #include "io/batch_order.h"
 #include "io/config.h"
 #include "io/h5_file.h"
+#include "io/tokenizer_model.h"
 #include "src/base/status.h"
 
 #define PAL_CHECKPOINT_FORMAT "palimpsest-checkpoint"
-enum { PAL_CHECKPOINT_VERSION = 6, PAL_TENSOR_NAME_SIZE = 192 };
+enum { PAL_CHECKPOINT_VERSION = 7, PAL_TENSOR_NAME_SIZE = 192 };
 
 /* One tensor, and which boxes of it this rank has. Their numbers stand box after box in memory,
  * each row-major. */
@@ -54,11 +55,12 @@ typedef struct CheckpointState {
     RowCursor *cursors;        /* (R), BatchOrder.cursors; not written */
     StepHistory history;       /* its losses are a tensor, not written */
     const char *configuration; /* config_text() */
+    TokenizerModel tokenizer;  /* of the text; its bytes are borrowed */
 } CheckpointState;
 
 typedef struct Checkpoint {
     H5File *file;
-    CheckpointState state; /* here cursors and configuration are owned */
+    CheckpointState state; /* here cursors, configuration and tokenizer are owned */
     char *program_version;
 } Checkpoint;
 

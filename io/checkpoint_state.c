@@ -59,6 +59,8 @@ static int64_t state_checksum(const CheckpointState *state, const char *program_
     XXH3_64bits_update(&sum, state->configuration, strlen(state->configuration) + 1);
     for (int i = 0; i < NUM_COUNTERS; i++)
         XXH3_64bits_update(&sum, counter_of(state, i), sizeof(int64_t));
+    const int64_t tokenizer = tokenizer_model_checksum(&state->tokenizer);
+    XXH3_64bits_update(&sum, &tokenizer, sizeof tokenizer);
     return (int64_t)XXH3_64bits_digest(&sum);
 }
 
@@ -68,6 +70,7 @@ Status checkpoint_write_state(H5File *file, const CheckpointState *state)
     PAL_TRY(h5_set_integer(file, "/", "version", PAL_CHECKPOINT_VERSION));
     PAL_TRY(h5_set_text(file, "/", "program_version", PAL_VERSION));
     PAL_TRY(h5_write_texts(file, CONFIGURATION, &state->configuration, 1));
+    PAL_TRY(tokenizer_model_write(file, &state->tokenizer));
     for (int i = 0; i < NUM_COUNTERS; i++)
         PAL_TRY(h5_set_integer(file, "/", counters[i].name, *counter_of(state, i)));
     return h5_set_integer(file, "/", STATE_CHECKSUM, state_checksum(state, PAL_VERSION));
@@ -81,8 +84,8 @@ static Status check_state(H5File *file, const CheckpointState *state, const char
     Status status = PAL_OK;
     if (state_checksum(state, program_version) != checksum)
         status = PAL_FAILURE(PAL_ERROR_DATA,
-                             "%s: is damaged: its configuration and counters are not those that "
-                             "were written; take another checkpoint",
+                             "%s: is damaged: its configuration, counters and tokenizer are not "
+                             "those that were written; take another checkpoint",
                              h5_path(file));
     else if (state->update < 0 || state->windows < 0 || state->tokens < 0 || state->next < 0 ||
              state->evaluated < 0 || history->held < 0 || history->skips < 0 ||
@@ -160,9 +163,10 @@ Status checkpoint_read_state(H5File *file, CheckpointState *state, char **progra
     PAL_TRY(read_configuration(file, state));
     for (int i = 0; i < NUM_COUNTERS; i++)
         PAL_TRY(h5_get_integer(file, "/", counters[i].name, counter_of(state, i)));
+    PAL_TRY(tokenizer_model_read(file, &state->tokenizer));
     PAL_TRY(check_state(file, state, *program_version));
     bool rows;
-    PAL_TRY(h5_has_group(file, PAL_CURSORS, &rows));
+    PAL_TRY(h5_has(file, PAL_CURSORS, &rows));
     if (rows) PAL_TRY(read_cursors(file, state));
     return rows ? read_losses(file, state) : PAL_OK;
 }

@@ -12,7 +12,7 @@
 enum { MOST_BLOCK_TOKENS = 64 * 1024, LEAST_BLOCK_TOKENS = 2048, ALL_BLOCK_TOKENS = 1 << 24 };
 
 struct TokenBlock {
-    uint16_t *tokens; /* (block_tokens) */
+    void *tokens; /* (block_tokens) of the file's type */
     Split split;
     int64_t first, count; /* count 0: nothing read yet */
 };
@@ -66,22 +66,22 @@ static Status read_split(H5File *file, const char *name, DataSplit *split)
     return PAL_OK;
 }
 
+/* All splits have tokens of one type. */
+static Status read_token_type(Dataset *dataset)
+{
+    PAL_TRY(h5_stored_type(dataset->file, "/train/tokens", &dataset->token_type));
+    if (dataset->token_type != STORED_UINT16 && dataset->token_type != STORED_INT32)
+        PAL_FAIL(PAL_ERROR_DATA, "%s: /train/tokens are neither uint16 nor int32", dataset->path);
+    return PAL_OK;
+}
+
 static Status read_header(Dataset *dataset)
 {
-    H5File *file = dataset->file;
-    int64_t vocabulary, document_token;
-    PAL_TRY(h5_expect_format(file, PAL_DATA_FORMAT, PAL_DATA_VERSION));
-    PAL_TRY(h5_get_text(file, "/", "tokenizer", &dataset->tokenizer));
-    PAL_TRY(h5_get_integer(file, "/", "vocabulary", &vocabulary));
-    PAL_TRY(h5_get_integer(file, "/", "document_token", &document_token));
-    if (vocabulary < 1 || vocabulary > UINT16_MAX + 1 || document_token < 0 ||
-        document_token >= vocabulary)
-        PAL_FAIL(PAL_ERROR_DATA, "%s: vocabulary %lld with document token %lld is not possible",
-                 dataset->path, (long long)vocabulary, (long long)document_token);
-    dataset->vocabulary = (int)vocabulary;
-    dataset->document_token = (int)document_token;
+    PAL_TRY(h5_expect_format(dataset->file, PAL_DATA_FORMAT, PAL_DATA_VERSION));
+    PAL_TRY(tokenizer_model_read(dataset->file, &dataset->tokenizer));
+    PAL_TRY(read_token_type(dataset));
     for (int s = 0; s < SPLIT_COUNT; s++)
-        PAL_TRY(read_split(file, split_names[s], &dataset->splits[s]));
+        PAL_TRY(read_split(dataset->file, split_names[s], &dataset->splits[s]));
     return dataset_check(dataset);
 }
 
@@ -96,7 +96,8 @@ static Status allocate_blocks(Dataset *dataset, int slots)
                             : share < LEAST_BLOCK_TOKENS ? LEAST_BLOCK_TOKENS
                                                          : share;
     for (int s = 0; s < slots; s++) {
-        dataset->blocks[s].tokens = malloc((size_t)dataset->block_tokens * sizeof(uint16_t));
+        dataset->blocks[s].tokens =
+            malloc((size_t)dataset->block_tokens * stored_size(dataset->token_type));
         if (dataset->blocks[s].tokens == NULL)
             PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory for %d rows", dataset->path, slots);
     }
@@ -136,13 +137,34 @@ void dataset_close(Dataset **dataset)
     for (int s = 0; s < d->num_slots; s++) free(d->blocks[s].tokens);
     free(d->blocks);
     h5_abandon(&d->file); /* nothing was written; keeps the message of a failure */
-    free(d->tokenizer);
+    tokenizer_model_free(&d->tokenizer);
     free(d->path);
     free(d);
     *dataset = NULL;
 }
 
 /* --- reading --------------------------------------------------------------------------------- */
+
+static int32_t token_of(const Dataset *dataset, const TokenBlock *block, int64_t i)
+{
+    const uint16_t *narrow = block->tokens;
+    const int32_t *wide = block->tokens;
+    return dataset->token_type == STORED_UINT16 ? narrow[i] : wide[i];
+}
+
+static Status check_tokens(const Dataset *dataset, const TokenBlock *block, const char *name,
+                           int64_t first, int64_t count)
+{
+    const int vocabulary = dataset->tokenizer.vocabulary;
+    for (int64_t i = 0; i < count; i++) {
+        int32_t token = token_of(dataset, block, i);
+        if (token < 0 || token >= vocabulary)
+            PAL_FAIL(PAL_ERROR_DATA,
+                     "%s: %s[%lld] is %d, the vocabulary has %d; prepare the data again",
+                     dataset->path, name, (long long)(first + i), (int)token, vocabulary);
+    }
+    return PAL_OK;
+}
 
 static Status load_block(Dataset *dataset, Split split, TokenBlock *block, int64_t first)
 {
@@ -153,17 +175,10 @@ static Status load_block(Dataset *dataset, Split split, TokenBlock *block, int64
     snprintf(path, sizeof path, "/%s/tokens", split_names[split]);
     block->count = 0; /* until it is read */
     h5_enter();       /* training reads while a checkpoint is laid out */
-    Status status = h5_read_slab(dataset->file, path, STORED_UINT16, &slab, block->tokens);
+    Status status = h5_read_slab(dataset->file, path, dataset->token_type, &slab, block->tokens);
     h5_leave();
     PAL_TRY(status);
-
-    for (int64_t i = 0; i < count; i++)
-        if (block->tokens[i] >= dataset->vocabulary)
-            PAL_FAIL(PAL_ERROR_DATA,
-                     "%s: %s[%lld] is %d, the vocabulary has %d; prepare the data "
-                     "again",
-                     dataset->path, path, (long long)(first + i), (int)block->tokens[i],
-                     dataset->vocabulary);
+    PAL_TRY(check_tokens(dataset, block, path, first, count));
     block->split = split;
     block->first = first;
     block->count = count;
@@ -182,8 +197,8 @@ Status dataset_read_tokens(Dataset *dataset, Split split, int slot, int64_t firs
         if (!inside) PAL_TRY(load_block(dataset, split, block, first));
         int64_t here = block->first + block->count - first;
         if (here > count) here = count;
-        const uint16_t *from = block->tokens + (first - block->first);
-        for (int64_t i = 0; i < here; i++) tokens[i] = from[i];
+        for (int64_t i = 0; i < here; i++)
+            tokens[i] = token_of(dataset, block, first - block->first + i);
         tokens += here;
         first += here;
         count -= here;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * data.h5: the tokens of all documents of the three splits, back to back, with where each document
- * begins, its name, and its words and bytes as counted when it was prepared (io/README.md).
+ * begins, its name, and its words and bytes as counted when it was prepared (io/README.md); and the
+ * tokenizer that made them.
  * Offsets, names and counts are held in memory; tokens are read in blocks, ahead of the reader, one
  * block for every slot (a row of the batch), so a window seldom costs a read.
  */
@@ -11,10 +12,13 @@
 #include <stdint.h>
 
 #include "io/h5_file.h"
+#include "io/tokenizer_model.h"
 #include "src/base/status.h"
 
 #define PAL_DATA_FORMAT "palimpsest-data"
-enum { PAL_DATA_VERSION = 1 };
+enum { PAL_DATA_VERSION = 2 };
+/* int64 (V): how often each token occurs in the training split. */
+#define PAL_TOKEN_COUNTS "/tokenizer/counts"
 
 typedef enum Split { SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_TEST, SPLIT_COUNT } Split;
 
@@ -33,13 +37,12 @@ typedef struct TokenBlock TokenBlock;
 
 typedef struct Dataset {
     char *path;
-    char *tokenizer;    /* "bytes" */
-    int vocabulary;     /* V */
-    int document_token; /* the reserved token before a document's first */
+    TokenizerModel tokenizer;
     DataSplit splits[SPLIT_COUNT];
 
     H5File *file;
-    TokenBlock *blocks; /* (num_slots) */
+    StoredType token_type; /* uint16 or int32 */
+    TokenBlock *blocks;    /* (num_slots) */
     int num_slots;
     int block_tokens; /* tokens that a block holds */
 } Dataset;

@@ -43,8 +43,7 @@ static Status add_split(uint64_t *sum, Dataset *dataset, Split s)
 Status dataset_checksum(Dataset *dataset, int64_t *sum)
 {
     uint64_t running = 0;
-    add_integer(&running, dataset->vocabulary);
-    add_integer(&running, dataset->document_token);
+    add_integer(&running, tokenizer_model_checksum(&dataset->tokenizer));
     for (int s = 0; s < SPLIT_COUNT; s++) PAL_TRY(add_split(&running, dataset, (Split)s));
     *sum = (int64_t)running;
     return PAL_OK;

@@ -4,20 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BYTES_VOCABULARY = 257, BYTES_DOCUMENT_TOKEN = 256 };
-
-static bool is_bytes(const Dataset *dataset) { return strcmp(dataset->tokenizer, "bytes") == 0; }
-
-static Status check_vocabulary(const Dataset *dataset)
+static bool is_bytes(const Dataset *dataset)
 {
-    int vocabulary = dataset->vocabulary, document_token = dataset->document_token;
-    if (is_bytes(dataset) &&
-        (vocabulary != BYTES_VOCABULARY || document_token != BYTES_DOCUMENT_TOKEN))
-        PAL_FAIL(PAL_ERROR_DATA,
-                 "%s: vocabulary %d with document token %d, expected %d and %d with tokenizer "
-                 "'bytes'; prepare the data again",
-                 dataset->path, vocabulary, document_token, BYTES_VOCABULARY, BYTES_DOCUMENT_TOKEN);
-    return PAL_OK;
+    return strcmp(dataset->tokenizer.kind, "bytes") == 0;
 }
 
 static Status check_offsets(const char *path, const char *name, const DataSplit *split)
@@ -30,9 +19,11 @@ static Status check_offsets(const char *path, const char *name, const DataSplit 
                  path, name, (long long)split->offsets[0],
                  (long long)split->offsets[split->documents], (long long)split->tokens);
     for (int64_t d = 0; d < split->documents; d++)
-        if (split->offsets[d + 1] <= split->offsets[d])
-            PAL_FAIL(PAL_ERROR_DATA, "%s: /%s: document %lld ('%.60s') is empty", path, name,
-                     (long long)d, split->names[d]);
+        if (split->offsets[d + 1] < split->offsets[d])
+            PAL_FAIL(PAL_ERROR_DATA,
+                     "%s: /%s: document %lld ('%.60s') ends before it begins; prepare the data "
+                     "again",
+                     path, name, (long long)d, split->names[d]);
     return PAL_OK;
 }
 
@@ -96,7 +87,6 @@ static Status check_names(const char *path, const char *name, const DataSplit *s
 
 Status dataset_check(const Dataset *dataset)
 {
-    PAL_TRY(check_vocabulary(dataset));
     for (int s = 0; s < SPLIT_COUNT; s++) {
         const DataSplit *split = &dataset->splits[s];
         const char *name = split_name((Split)s);

@@ -33,6 +33,7 @@ hid_t h5_memory_type(StoredType type)
     case STORED_INT32: return H5T_NATIVE_INT32;
     case STORED_INT64: return H5T_NATIVE_INT64;
     case STORED_UINT16: return H5T_NATIVE_UINT16;
+    case STORED_UINT8: return H5T_NATIVE_UINT8;
     }
     return -1;
 }
@@ -47,6 +48,7 @@ hid_t h5_file_type(StoredType type)
     case STORED_INT32: return H5T_STD_I32LE;
     case STORED_INT64: return H5T_STD_I64LE;
     case STORED_UINT16: return H5T_STD_U16LE;
+    case STORED_UINT8: return H5T_STD_U8LE;
     }
     return -1;
 }
@@ -68,7 +70,7 @@ static int64_t reserved_bytes(const H5File *file, StoredType type, Shape shape)
 /* Every number is written, so filling first would write everything twice. */
 static hid_t creation_properties(bool placed)
 {
-    hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t creation = h5_untimed(H5P_DATASET_CREATE);
     if (creation < 0) return -1;
     if (H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) >= 0 &&
         (!placed || H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY) >= 0))
@@ -96,20 +98,18 @@ static Status define(H5File *file, const char *name, StoredType type, Shape shap
     shape_extent(shape, dims);
     PAL_TRY(h5_reserve(file, reserved_bytes(file, type, shape)));
     hid_t space = H5Screate_simple(shape.num_dims, dims, NULL);
-    hid_t links = H5Pcreate(H5P_LINK_CREATE);
     hid_t creation = creation_properties(place != NULL);
     hid_t dataset = -1;
 
     Status status = PAL_OK;
-    if (space >= 0 && creation >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0)
-        dataset =
-            H5Dcreate2(file->id, name, h5_file_type(type), space, links, creation, H5P_DEFAULT);
+    if (space >= 0 && creation >= 0 && h5_make_groups(file, name))
+        dataset = H5Dcreate2(file->id, name, h5_file_type(type), space, H5P_DEFAULT, creation,
+                             H5P_DEFAULT);
     if (dataset < 0) status = h5_fail(file->path, PAL_ERROR_IO, "dataset %s cannot be made", name);
     if (dataset >= 0 && place != NULL) status = place_of(file, name, dataset, place);
     if (dataset >= 0 && H5Dclose(dataset) < 0)
         status = h5_fail(file->path, PAL_ERROR_IO, "dataset %s cannot be made", name);
     if (creation >= 0) H5Pclose(creation);
-    if (links >= 0) H5Pclose(links);
     if (space >= 0) H5Sclose(space);
     return h5_agree(file, status);
 }
@@ -338,7 +338,8 @@ Status h5_shape(H5File *file, const char *name, Shape *shape)
 static StoredType stored_type(hid_t type, bool *known)
 {
     static const StoredType types[] = {STORED_FLOAT32, STORED_FLOAT64, STORED_BFLOAT16,
-                                       STORED_INT32,   STORED_INT64,   STORED_UINT16};
+                                       STORED_INT32,   STORED_INT64,   STORED_UINT16,
+                                       STORED_UINT8};
     *known = true;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (H5Tequal(type, h5_file_type(types[i])) > 0) return types[i];
@@ -365,7 +366,8 @@ Status h5_stored_type(H5File *file, const char *name, StoredType *type)
     return h5_agree(file, status);
 }
 
-Status h5_has_group(H5File *file, const char *name, bool *has)
+/* A group or a dataset: HDF5 keeps both as links. */
+Status h5_has(H5File *file, const char *name, bool *has)
 {
     htri_t found = H5Lexists(file->id, name, H5P_DEFAULT);
     *has = found > 0;

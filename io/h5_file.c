@@ -125,8 +125,11 @@ Status h5_create(H5File **file, const char *path, const Group *group)
     Status status = make_file(f);
     if (status == PAL_OK) {
         hid_t properties = access_properties(f);
-        f->id = properties < 0 ? -1 : H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, properties);
+        hid_t creation = h5_untimed(H5P_FILE_CREATE);
+        if (properties >= 0 && creation >= 0)
+            f->id = H5Fcreate(path, H5F_ACC_TRUNC, creation, properties);
         if (f->id < 0) status = h5_fail(path, PAL_ERROR_CANT_CREATE, "cannot be created");
+        if (creation >= 0) H5Pclose(creation);
         if (properties >= 0) H5Pclose(properties);
         status = h5_agree(f, status);
         if (status == PAL_OK) f->made = true;

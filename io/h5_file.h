@@ -93,9 +93,9 @@ Status h5_read(H5File *file, const char *name, StoredType type, Shape shape, voi
 
 /* Collective over the file's group. */
 Status h5_shape(H5File *file, const char *name, Shape *shape);
-/* Collective over the file's group. Whether there is a group (a folder) of this name at the root.
- */
-Status h5_has_group(H5File *file, const char *name, bool *has);
+/* Collective over the file's group. Whether there is a group (a folder) or dataset of this name; the
+ * groups on the way are there. */
+Status h5_has(H5File *file, const char *name, bool *has);
 /* Collective over the file's group. How the numbers stand in the file. Error (PAL_ERROR_DATA): none
  * of the types that this program writes. */
 Status h5_stored_type(H5File *file, const char *name, StoredType *type);

@@ -33,6 +33,12 @@ Status h5_fail(const char *path, Status status, const char *format, ...)
 /* Local. UTF-8 text of so many bytes, or H5T_VARIABLE; below zero when that fails. */
 hid_t h5_text_type(size_t size);
 
+/* Local. Properties of this class for making something that does not bear the time; -1: none. */
+hid_t h5_untimed(hid_t class);
+/* Collective over the file's group, whose ranks have the same outcome. Makes the groups above a
+ * dataset where they are not there. */
+bool h5_make_groups(const H5File *file, const char *name);
+
 /* Local. HDF5's type in memory and in the file. */
 hid_t h5_memory_type(StoredType type);
 hid_t h5_file_type(StoredType type);

@@ -2,22 +2,18 @@
  *
  * One writer a file: two processes that write the same one would mix their bytes.
  *
- * The lock belongs to a descriptor (F_OFD_SETLK), so HDF5, which opens and closes the file by
- * itself, neither meets nor ends it, and the system ends it with the process. It is on a byte that
- * no file reaches, away from what MPI-IO may lock for its own sake. File systems without locks go
- * on, and so does NFS below MPI-IO, which locks whole files there and would wait for this program's
- * own lock.
+ * HDF5, which opens and closes the file by itself, neither meets nor ends the lock (lock.h). NFS below
+ * MPI-IO goes on without: MPI-IO locks whole files there and would wait for this program's own lock.
  */
-#define _GNU_SOURCE /* F_OFD_SETLK */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
 #include "io/h5_internal.h"
+#include "io/lock.h"
 
 /* The system says more clearly than HDF5 why a file cannot be had. */
 static Status open_file(H5File *file)
@@ -38,13 +34,6 @@ static bool locks_get_in_the_way(const H5File *file)
     return file->group != NULL && fstatfs(file->lock, &system) == 0 && system.f_type == NFS;
 }
 
-static bool is_locked_by_other(const H5File *file)
-{
-    struct flock far_byte = {
-        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LONG_MAX - 1, .l_len = 1};
-    return fcntl(file->lock, F_OFD_SETLK, &far_byte) != 0 && (errno == EACCES || errno == EAGAIN);
-}
-
 /* Whoever wrote it before may have given it its final name between open() and the lock. */
 static bool is_still_there(const H5File *file)
 {
@@ -59,7 +48,7 @@ Status h5_lock(H5File *file)
     for (int i = 0; i < TRIES; i++) {
         PAL_TRY(open_file(file));
         if (locks_get_in_the_way(file)) return PAL_OK;
-        bool locked = is_locked_by_other(file);
+        bool locked = lock_is_taken(file->lock);
         if (!locked && is_still_there(file)) return PAL_OK;
         h5_unlock(file);
         if (locked) break;

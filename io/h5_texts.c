@@ -26,16 +26,16 @@ static Status write_packed(H5File *file, const char *name, const char *packed, h
 {
     hsize_t length = (hsize_t)count;
     hid_t space = H5Screate_simple(1, &length, NULL);
-    hid_t links = H5Pcreate(H5P_LINK_CREATE);
+    hid_t creation = h5_untimed(H5P_DATASET_CREATE);
     hid_t dataset = -1;
-    bool good = space >= 0 && type >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0;
-    if (good) dataset = H5Dcreate2(file->id, name, type, space, links, H5P_DEFAULT, H5P_DEFAULT);
+    bool good = space >= 0 && type >= 0 && creation >= 0 && h5_make_groups(file, name);
+    if (good) dataset = H5Dcreate2(file->id, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
     good = good && dataset >= 0 &&
            (count == 0 || H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, packed) >= 0);
     Status status = PAL_OK;
     if (!good) status = h5_fail(file->path, PAL_ERROR_IO, "%s cannot be written", name);
     if (dataset >= 0) H5Dclose(dataset);
-    if (links >= 0) H5Pclose(links);
+    if (creation >= 0) H5Pclose(creation);
     if (space >= 0) H5Sclose(space);
     return status;
 }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* F_OFD_SETLK */
 #include "io/metrics.h"
 
 #include <errno.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "io/json.h"
+#include "io/lock.h"
 #include "io/number.h"
 #include "src/base/log.h"
 
@@ -23,22 +23,13 @@ struct Metrics {
     int64_t lost; /* lines that could not be written */
 };
 
-/* Two runs in one folder would mix their lines: the lock tells the second one. It belongs to this
- * descriptor, whatever else opens and closes the file. Some file systems
- * have no locks; there it is the user who keeps runs apart. */
-static bool is_locked_by_other(int file)
-{
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    return fcntl(file, F_OFD_SETLK, &whole) != 0 && (errno == EACCES || errno == EAGAIN);
-}
-
 static Status open_file(Metrics *m, const char *path)
 {
     m->is_new = access(path, F_OK) != 0;
     m->file = open(path, O_RDWR | O_CREAT | O_APPEND, 0666);
     if (m->file < 0)
         PAL_FAIL(PAL_ERROR_CANT_CREATE, "%s: cannot be written: %s", path, strerror(errno));
-    if (is_locked_by_other(m->file))
+    if (lock_is_taken(m->file)) /* two runs in one folder would mix their lines */
         PAL_FAIL(PAL_ERROR_BUSY,
                  "%s: another process is writing it: is a run going on there? Wait for its end, or "
                  "choose another folder",

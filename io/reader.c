@@ -17,14 +17,14 @@ static Status fill_row(const Batch *batch, Dataset *dataset, Split split, int ro
         int64_t first = dataset->splits[split].offsets[window->document] + window->offset;
         /* The token before comes first: it is still in the block that the last window was read
          * from. */
-        inputs[0] = dataset->document_token;
+        inputs[0] = dataset->tokenizer.document_token;
         if (window->offset > 0)
             PAL_TRY(dataset_read_tokens(dataset, split, row, first - 1, 1, inputs));
         PAL_TRY(dataset_read_tokens(dataset, split, row, first, count, targets));
         memcpy(inputs + 1, targets, (size_t)(count - 1) * sizeof *inputs);
     }
     for (int t = count; t < batch->window; t++) {
-        inputs[t] = dataset->document_token;
+        inputs[t] = dataset->tokenizer.document_token;
         targets[t] = -1;
     }
     return PAL_OK;

@@ -17,6 +17,7 @@ size_t stored_size(StoredType type)
     case STORED_INT64: return 8;
     case STORED_BFLOAT16:
     case STORED_UINT16: return 2;
+    case STORED_UINT8: return 1;
     }
     return 0;
 }

@@ -20,7 +20,8 @@ typedef enum StoredType {
     STORED_BFLOAT16,
     STORED_INT32,
     STORED_INT64,
-    STORED_UINT16
+    STORED_UINT16,
+    STORED_UINT8
 } StoredType;
 
 /* Local. Bytes of one number in a file. */

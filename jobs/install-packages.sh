@@ -27,6 +27,9 @@ build | libinih-dev          | inih-devel            | -               | -      
 build | libxxhash-dev        | xxhash-devel          | xxhash          | xxHash        | header xxhash.h
 build | libhwloc-dev         | hwloc-devel           | hwloc           | hwloc         | header hwloc.h
 build | uthash-dev           | uthash-devel          | uthash          | -             | header uthash.h
+build | libsentencepiece-dev | sentencepiece-devel   | sentencepiece   | -             | header sentencepiece_processor.h
+build | libzstd-dev          | libzstd-devel         | zstd            | zstd          | header zstd.h
+build | zlib1g-dev           | zlib-devel            | zlib-api        | zlib          | header zlib.h
 kjv   | bible-kjv            | -                     | -               | -             | command bible
 kjv   | bible-kjv-text       | -                     | -               | -             | command bible
 tests | libcmocka-dev        | libcmocka-devel       | cmocka          | -             | header cmocka.h

@@ -90,6 +90,8 @@ static void set_tensor(Content *c, int t, const char *name, StoredType type, Sha
 }
 
 /* Longer than what HDF5 keeps beside its own checksums. */
+static const char words[] = "the\n<eos>\nof\n<unk>\n";
+
 const char *long_configuration(void)
 {
     static char text[6000];
@@ -155,7 +157,8 @@ static void fill_content(Content *c, int64_t update)
                                  .data = -5,
                                  .rows = ROWS,
                                  .history = {.held = 100, .skips = 2, .rewinds = 1, .furthest = 9},
-                                 .configuration = long_configuration()};
+                                 .configuration = long_configuration(),
+                                 .tokenizer = {"words", 5, 4, (uint8_t *)words, sizeof words - 1}};
 }
 
 static void copy_tensor(void *context, int tensor, void *to)

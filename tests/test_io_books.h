@@ -5,7 +5,7 @@
 #ifndef PAL_TEST_IO_BOOKS_H
 #define PAL_TEST_IO_BOOKS_H
 
-#include "io/prepare.h"
+#include "io/text/prepare.h"
 #include "src/base/status.h"
 #include "tests/test_io_support.h"
 
@@ -16,7 +16,7 @@ static inline void write_books(const char *folder)
         {"train/10.txt", "in the beginning\n"}, {"train/9.txt", "a b  c\td\n"},
         {"train/100.txt", "\xc3\xa4 \xff\n"},   {"train/notes.md", "not a document"},
         {"train/appendix.txt", "last by name"}, {"validation/1.txt", "one"},
-        {"test/2.txt", " two words "},          {"metadata.csv", "1,One,1900,url\n"},
+        {"test/2.txt", " two words "},
     };
     char path[512];
     static const char *const folders[] = {"books", "books/train", "books/validation", "books/test"};
@@ -36,8 +36,11 @@ static inline Status prepare_named(const char *folder, const char *input, const 
                                    const char *split_at)
 {
     char from[512], to[512];
-    PrepareOptions options = {in_folder(folder, input, from), in_folder(folder, output, to),
-                              "bytes", split_at};
+    PrepareOptions options = {
+        .source = {.input = in_folder(folder, input, from), .split_at = split_at},
+        .output = in_folder(folder, output, to),
+        .tokenizer = "bytes",
+        .subwords = {.algorithm = "unigram", .sample_bytes = 1e6}};
     return prepare_data(&options, &alone);
 }
 

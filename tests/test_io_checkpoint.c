@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "io/dataset.h"
-#include "io/prepare.h"
+#include "io/text/prepare.h"
 #include "mpi/collectives.h"
 #include "tests/checkpoint_fixture.h"
 #include "tests/test_io_support.h"
@@ -210,7 +210,10 @@ static void old_copies_are_refused(void **state)
     in_folder(fixture_folder, name, book);
     snprintf(name, sizeof name, "data%d.h5", grid.world.rank);
     in_folder(fixture_folder, name, data);
-    const PrepareOptions options = {book, data, "bytes", NULL};
+    const PrepareOptions options = {.source.input = book,
+                                    .output = data,
+                                    .tokenizer = "bytes",
+                                    .subwords = {.algorithm = "unigram", .sample_bytes = 1e6}};
     const Group alone = {.size = 1};
     for (int same = 1; same >= 0; same--) {
         Dataset *dataset = NULL;

@@ -91,11 +91,16 @@ static Status check(const GenerateArguments *arguments, const Grid *grid)
 static Status generate(Trained *trained, const GenerationOptions *options)
 {
     Generation generation;
-    PAL_TRY(generation_create(&generation, &trained->session, &trained->parameters));
-    PAL_TRY(session_seal(&trained->session));
-    PAL_TRY(trained_load(trained));
-    generation_start(&generation);
-    return generation_run(&generation, options, stdout);
+    Status status = generation_create(&generation, &trained->session, &trained->parameters,
+                                      &trained->checkpoint->state.tokenizer);
+    if (status == PAL_OK) status = session_seal(&trained->session);
+    if (status == PAL_OK) status = trained_load(trained);
+    if (status == PAL_OK) {
+        generation_start(&generation);
+        status = generation_run(&generation, options, stdout);
+    }
+    generation_destroy(&generation);
+    return status;
 }
 
 Status command_generate(const Command *command, Grid *grid, int argc, char **argv)

@@ -3,11 +3,18 @@
 
 const Command commands[] = {
     {"prepare", "DIR|FILE -o data.h5 [options]", "Turns text into a data file.",
-     "DIR has the layout of PG-19: train/ID.txt validation/ID.txt test/ID.txt, one document a "
-     "file.\n"
-     "FILE is one text, cut into train, validation and test at two byte offsets.\n"
-     "Several ranks share the reading; the data file does not depend on how many.",
+     "DIR is PG-19 (train/ID.txt validation/ID.txt test/ID.txt, one document a file, and\n"
+     "metadata.csv if there is one) or WikiText (wiki.{train,valid,test}.tokens). FILE is one\n"
+     "text, e.g. enwik8, cut into train, validation and test at two byte offsets. Every file may\n"
+     "be packed: .gz, .zst.\n"
+     "Several ranks share the work; the data file does not depend on how many. What was stopped\n"
+     "goes on where it was when it is started again with the same arguments: what is ready lies\n"
+     "in FILE.h5.work until then.",
      command_prepare, true, true},
+    {"decode", "data.h5 [options]", "Gives back the text that a data file was made from.",
+     "Byte for byte with the tokenizers bytes and sentencepiece; with words it is the words, one\n"
+     "space between, and a line end for every <eos>. The text, and nothing else, goes to stdout.",
+     command_decode, false, false},
     {"train", "CONFIG.ini [options]", "Trains a model; started by mpirun or srun, or alone.",
      "Writes RUN/config.ini (complete), RUN/log.txt, RUN/metrics.jsonl and RUN/checkpoints/.\n"
      "Started again with the same run folder it goes on from the newest whole checkpoint, as if\n"

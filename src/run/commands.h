@@ -8,6 +8,7 @@
 
 #include "src/run/arguments.h"
 
+Status command_decode(const Command *command, Grid *grid, int argc, char **argv);
 Status command_prepare(const Command *command, Grid *grid, int argc, char **argv);
 Status command_train(const Command *command, Grid *grid, int argc, char **argv);
 Status command_evaluate(const Command *command, Grid *grid, int argc, char **argv);

@@ -177,9 +177,9 @@ static Status inspect_data(const char *path, bool documents)
     Dataset *dataset = NULL;
     PAL_TRY(dataset_open(&dataset, path, 1));
     log_info("%s: a data file, version %d of its format", path, PAL_DATA_VERSION);
-    log_info("tokenizer   %s", dataset->tokenizer);
-    log_info("vocabulary  %d, token %d stands before every document", dataset->vocabulary,
-             dataset->document_token);
+    log_info("tokenizer   %s", dataset->tokenizer.kind);
+    log_info("vocabulary  %d, token %d stands before every document", dataset->tokenizer.vocabulary,
+             dataset->tokenizer.document_token);
     print_splits(dataset);
     for (int s = 0; documents && s < SPLIT_COUNT; s++)
         print_documents(&dataset->splits[s], split_name((Split)s));

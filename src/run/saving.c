@@ -95,6 +95,13 @@ static void wait(Saving *s, const char *next)
     if (saver_wait(s->saver, &outcome)) report(s, &outcome, next);
 }
 
+/* Of the text; random tokens are bytes. */
+static TokenizerModel tokenizer_of(const Training *t)
+{
+    if (t->feed.dataset != NULL) return t->feed.dataset->tokenizer;
+    return (TokenizerModel){.kind = "bytes", .vocabulary = 257, .document_token = 256};
+}
+
 CheckpointState saving_state(const Saving *s)
 {
     const Training *t = s->training;
@@ -109,6 +116,7 @@ CheckpointState saving_state(const Saving *s)
         .rows = t->session->config.batch.rows,
         .history = t->bad_steps.history,
         .configuration = s->configuration,
+        .tokenizer = tokenizer_of(t),
     };
 }
 

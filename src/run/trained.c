@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/run/trained.h"
 
+#include <string.h>
+
 #include "mpi/collectives.h"
 #include "src/base/log.h"
 #include "src/run/placing.h"
@@ -152,13 +154,15 @@ Status trained_open(Trained *trained, Grid *grid, const char *path, const TextLi
 
 Status trained_check_vocabulary(const Trained *trained, const Dataset *dataset, const char *data)
 {
-    int wanted = trained->session.config.model.vocabulary;
-    if (dataset->vocabulary != wanted)
-        PAL_FAIL(PAL_ERROR_DATA,
-                 "%s has a vocabulary of %d, the model in %s one of %d; was the data prepared with "
-                 "another tokenizer?",
-                 data, dataset->vocabulary, trained->path, wanted);
-    return PAL_OK;
+    const TokenizerModel *ours = &trained->checkpoint->state.tokenizer,
+                         *theirs = &dataset->tokenizer;
+    if (tokenizer_model_checksum(theirs) == tokenizer_model_checksum(ours)) return PAL_OK;
+    bool differ = strcmp(theirs->kind, ours->kind) != 0 || theirs->vocabulary != ours->vocabulary;
+    PAL_FAIL(PAL_ERROR_DATA,
+             "%s has the tokenizer %s with a vocabulary of %d, the model in %s was trained with %s "
+             "of %d%s; prepare the text with the model's own: prepare --tokenizer-from %s",
+             data, theirs->kind, theirs->vocabulary, trained->path, ours->kind, ours->vocabulary,
+             differ ? "" : ", learned from another text", trained->path);
 }
 
 Status trained_load(Trained *trained)

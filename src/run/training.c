@@ -67,7 +67,7 @@ Status training_check_input(Session *session, int64_t *data_checksum)
     BatchOrder *order = NULL;
     Status status = dataset_open(&dataset, session->config.data.path, 1);
     if (status == PAL_OK) {
-        session->config.model.vocabulary = dataset->vocabulary;
+        session->config.model.vocabulary = dataset->tokenizer.vocabulary;
         status = create_order(session, dataset, &order);
         if (status == PAL_OK) status = dataset_checksum(dataset, data_checksum);
     }

@@ -139,11 +139,12 @@ static void count(UnitEncoder *u, const uint8_t *bytes, size_t length)
     XXH3_64bits_update(u->sum, bytes, length);
 }
 
-static Status take(void *context, const uint8_t *bytes, size_t length)
+static Status take(void *context, const uint8_t *bytes, size_t length, int64_t place)
 {
     UnitEncoder *u = context;
-    bool begins = u->now->first == 0 && u->read == 0;
-    if (begins && !u->encoding->allow_html) PAL_TRY(check_is_text(u, bytes, length));
+    const TextDocument *document = text_part_document(u->encoding->parts, u->now);
+    if (u->read == 0) text_encoder_begin(u->encoder, document->path, document->first + place);
+    if (place == 0 && !u->encoding->allow_html) PAL_TRY(check_is_text(u, bytes, length));
     u->read += (int64_t)length;
     count(u, bytes, length);
     PAL_TRY(text_encoder_feed(u->encoder, bytes, length, &u->tokens));

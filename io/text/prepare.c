@@ -96,7 +96,8 @@ static Status find_model(Preparation *p, TokenizerModel *model)
     group_broadcast(p->group, &kept, sizeof kept, 0);
     if (kept) return PAL_OK;
     if (strcmp(o->tokenizer, "words") == 0)
-        PAL_TRY(count_words(&p->parts, &p->folder, p->group, o->vocabulary, model));
+        PAL_TRY(
+            count_words(&p->parts, &p->folder, p->group, o->vocabulary, o->keep_invalid, model));
     else
         PAL_TRY(group_agree(p->group, root ? learn(p, model) : PAL_OK));
     if (root) tokenizer_keep(&p->folder, &recipe, model);

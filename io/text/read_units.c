@@ -63,7 +63,7 @@ static Status step(void *context, int64_t *left)
         if (more > cost - r->taken) more = cost - r->taken;
         r->taken += more;
         *left -= more;
-        return r->visitor->take(r->visitor->context, bytes, count);
+        return r->visitor->take(r->visitor->context, bytes, count, r->reader.place);
     }
     *left -= cost - r->taken;
     r->taken = 0;

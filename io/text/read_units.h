@@ -16,7 +16,8 @@ typedef struct UnitVisitor {
     void *context;
     Status (*begin_unit)(void *context, int64_t unit);
     Status (*begin_part)(void *context, const TextPart *part);
-    Status (*take)(void *context, const uint8_t *bytes, size_t count);
+    /* place: of the first byte in the document */
+    Status (*take)(void *context, const uint8_t *bytes, size_t count, int64_t place);
     Status (*end_part)(void *context, const TextPart *part);
     Status (*end_unit)(void *context, int64_t unit);
 } UnitVisitor;

@@ -9,6 +9,8 @@
 #include "src/base/fatal.h"
 #include "src/base/log.h"
 
+enum { SHORTEST = 256 };
+
 /* A document by its bytes. Where it is cut into parts depends on its length alone. */
 typedef struct Content {
     uint64_t sum;
@@ -26,7 +28,7 @@ static int compare(const void *a, const void *b)
     return x->document < y->document ? -1 : x->document > y->document;
 }
 
-/* Of all documents that are not empty; returns how many. */
+/* Of all documents that are not so short that they may be alike by chance; returns how many. */
 static int64_t list(const TextParts *parts, const PartCounts *counts, Content *contents)
 {
     int64_t n = 0;
@@ -40,7 +42,7 @@ static int64_t list(const TextParts *parts, const PartCounts *counts, Content *c
         content->bytes += counts[i].bytes;
         bool ends = i + 1 == parts->num_parts || part[1].split != part->split ||
                     part[1].document != part->document;
-        if (ends && content->bytes == 0) n--;
+        if (ends && content->bytes < SHORTEST) n--;
     }
     return n;
 }

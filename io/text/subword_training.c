@@ -7,7 +7,7 @@
 #include "io/text/fields.h"
 #include "io/text/subword_model.h"
 #include "io/text/text_reader.h"
-#include "io/text/tokenizer_kind.h"
+#include "io/text/utf8.h"
 #include "src/base/checked.h"
 #include "src/base/fatal.h"
 #include "src/base/log.h"
@@ -100,6 +100,13 @@ static bool next_line(void *context, const char **text, size_t *length)
     return true;
 }
 
+/* What the library says, without the place in its sources before it. */
+static const char *said(const char *reason)
+{
+    const char *bracket = strrchr(reason, ']');
+    return bracket != NULL && bracket[1] == ' ' ? bracket + 2 : reason;
+}
+
 static Status train(Sample *s, const SubwordOptions *options, TokenizerModel *model)
 {
     const SubwordTraining training = {.algorithm = options->algorithm,
@@ -122,8 +129,8 @@ static Status train(Sample *s, const SubwordOptions *options, TokenizerModel *mo
     if (!learned)
         PAL_FAIL(PAL_ERROR_USAGE,
                  "--vocab %lld: SentencePiece cannot learn so many subwords from %.2f MB of text: "
-                 "%.300s; give another number, or more text",
-                 (long long)options->vocabulary, 1e-6 * s->taken, reason);
+                 "%.300s Give another number, or more text",
+                 (long long)options->vocabulary, 1e-6 * s->taken, said(reason));
     SubwordModel *loaded = subword_model_load(bytes, size, reason);
     *model = (TokenizerModel){.kind = "sentencepiece", .bytes = bytes, .size = size};
     if (loaded == NULL)

@@ -73,6 +73,7 @@ Status text_reader_next(TextReader *r, const uint8_t **bytes, size_t *count)
         if (r->found && !none && end > begin) {
             *bytes = r->buffer + begin;
             *count = end - begin;
+            r->place = piece + (int64_t)begin;
         }
     }
     return PAL_OK;

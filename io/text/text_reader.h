@@ -19,6 +19,7 @@ typedef struct TextReader {
     uint8_t *buffer; /* (PAL_READ_BYTES), owned */
     int64_t offset;  /* in the document: of the next byte to be read */
     int64_t begin;   /* of the part's first line; behind its end where no line begins in it */
+    int64_t place;   /* in the document: of the piece that was given last */
     bool found;      /* where the first line begins */
     bool ended;
 } TextReader;

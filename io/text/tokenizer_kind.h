@@ -41,7 +41,5 @@ extern const TokenizerKind tokenizer_bytes, tokenizer_words, tokenizer_sentencep
 
 /* Local. Error (65) where the field that is being visited is not UTF-8 and has to be. */
 Status text_encoder_check_text(const TextEncoder *encoder, const uint8_t *bytes, size_t count);
-/* Local. How many bytes of valid UTF-8 the text begins with (RFC 3629). */
-size_t utf8_valid_length(const uint8_t *bytes, size_t count);
 
 #endif

@@ -19,9 +19,10 @@
 
 /* Collective over the group. `vocabulary`: V, with <eos>, <unk> and <doc>; 0: all words. On rank 0
  * *model becomes the tokenizer, owned by the caller; on the others {0}.
- * Errors, the same on every rank: the text has fewer words than V (64), more than can be ids (65);
+ * keep_invalid: words need not be UTF-8.
+ * Errors, the same on every rank: a word is no UTF-8 (65); the text has fewer words than V (64), more than can be ids (65);
  * of reading and writing; PAL_STOPPED_EARLY. */
 Status count_words(const TextParts *parts, const WorkFolder *folder, const Group *group,
-                   int64_t vocabulary, TokenizerModel *model);
+                   int64_t vocabulary, bool keep_invalid, TokenizerModel *model);
 
 #endif

@@ -25,7 +25,7 @@ import numpy as np
 import runs
 
 SPLITS = ("train", "validation", "test")
-SUBWORDS = ("--tokenizer", "sentencepiece", "--vocab", "275")
+SUBWORDS = ("--tokenizer", "sentencepiece", "--vocab", "279")
 AWKWARD = [b"", b"\n", b" ", b"x", b"\xe2\x96\x81 \xff\x00 <unk>\r\n\n  end ",
            "a\u0301 \u4e2d\u6587 \U0001F469\u200D\U0001F467 \ufffd\ufeff\n".encode()]
 

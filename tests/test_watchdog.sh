@@ -97,7 +97,7 @@ must 2 train root.ini --run root --set train.updates=1
 check "no report of an earlier start" [ -z "$(ls -A root/watchdog)" ]
 
 # A command without a run folder says it on the terminal.
-truncate -s 600M text
+yes 'words of a long text' | head -c 300000000 >text
 "${launcher[@]}" -n 3 "$palimpsest" prepare text -o text.h5 --watchdog 2 \
     >"$folder/out" 2>"$folder/err" </dev/null &
 job=$!

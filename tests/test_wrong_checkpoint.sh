@@ -121,7 +121,7 @@ if [ -n "$python" ]; then
     # A file of another version of the format.
     copy_run
     $python -c 'import h5py; h5py.File("r/checkpoints/step-00000006.h5", "a").attrs["version"] = 1'
-    words=("step-00000006.h5" "version 1" "reads 6")
+    words=("step-00000006.h5" "version 1" "reads 7")
     run 2 evaluate r/checkpoints/step-00000006.h5 --data "$inputs/data.h5"
     ended 76 "2 ranks" evaluate "a file of version 1"
     run 2 train "$inputs/tiny.ini" --run r --set train.updates=8

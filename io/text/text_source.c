@@ -96,6 +96,18 @@ Status text_source_sort(TextSource *source, Split split)
     return PAL_OK;
 }
 
+/* Of packed files it is only known when they are unpacked. */
+static Status check_not_empty(const TextSource *source)
+{
+    const TextDocument *documents = source->documents[SPLIT_TRAIN];
+    int64_t empty = 0;
+    for (int64_t d = 0; d < source->count[SPLIT_TRAIN]; d++) empty += documents[d].bytes == 0;
+    if (empty > 0 && empty == source->count[SPLIT_TRAIN])
+        PAL_FAIL(PAL_ERROR_DATA, "%s: is empty, and so is every document of the training split",
+                 documents[0].path);
+    return PAL_OK;
+}
+
 static Status (*const list_layout[LAYOUT_COUNT])(TextSource *, const TextSourceOptions *) = {
     [LAYOUT_BOOKS] = text_list_books,
     [LAYOUT_WIKITEXT] = text_list_wikitext,
@@ -120,7 +132,8 @@ Status text_source_open(TextSource *source, const TextSourceOptions *options)
     if (options->split_at != NULL && source->layout != LAYOUT_FILE)
         PAL_FAIL(PAL_ERROR_USAGE, "--split-at is for one file; %s is a folder and has its splits",
                  input);
-    return list_layout[source->layout](source, options);
+    PAL_TRY(list_layout[source->layout](source, options));
+    return check_not_empty(source);
 }
 
 void text_source_close(TextSource *source)

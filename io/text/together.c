@@ -38,8 +38,8 @@ static Status stopped(const Group *group, const SharedWork *work, int64_t left, 
     double done = (double)(work->mine - left);
     group_sum_double(group, &done, 1);
     PAL_FAIL(PAL_STOPPED_EARLY,
-             "%s: stopped after %.1f of %.1f MB: %s; started again with the same arguments it goes "
-             "on from there",
+             "prepare: stopped in '%s' after %.1f of %.1f MB: %s; started again with the same "
+             "arguments it goes on from there",
              work->label, 1e-6 * done, 1e-6 * (double)work->total, stop_text(reason));
 }
 

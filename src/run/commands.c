@@ -11,7 +11,7 @@ const Command commands[] = {
      "goes on where it was when it is started again with the same arguments: what is ready lies\n"
      "in FILE.h5.work until then.",
      command_prepare, true, true},
-    {"decode", "data.h5 [options]", "Gives back the text that a data file was made from.",
+    {"decode", "DATA.h5 [options]", "Gives back the text that a data file was made from.",
      "Byte for byte with the tokenizers bytes and sentencepiece; with words it is the words, one\n"
      "space between, and a line end for every <eos>. The text, and nothing else, goes to stdout.",
      command_decode, false, false},

@@ -2,7 +2,9 @@
  *
  * Datasets: defining, writing and reading boxes of numbers.
  */
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "io/h5_internal.h"
 #include "mpi/collectives.h"
@@ -371,4 +373,16 @@ Status h5_has_group(H5File *file, const char *name, bool *has)
     *has = found > 0;
     return h5_agree(file,
                     found >= 0 ? PAL_OK : h5_fail(file->path, PAL_ERROR_DATA, "cannot be read"));
+}
+
+/* HDF5 wants every link on the way to be there before it is asked for the next. */
+Status h5_has_dataset(H5File *file, const char *name, bool *has)
+{
+    char group[256];
+    const char *slash = strrchr(name, '/');
+    PAL_ASSERT(slash != NULL && slash > name && (size_t)(slash - name) < sizeof group);
+    snprintf(group, sizeof group, "%.*s", (int)(slash - name), name);
+    *has = false;
+    PAL_TRY(h5_has_group(file, group, has));
+    return *has ? h5_has_group(file, name, has) : PAL_OK;
 }

@@ -96,6 +96,9 @@ Status h5_shape(H5File *file, const char *name, Shape *shape);
 /* Collective over the file's group. Whether there is a group (a folder) of this name at the root.
  */
 Status h5_has_group(H5File *file, const char *name, bool *has);
+/* Collective over the file's group. Whether there is a dataset at this path of a group and a name,
+ * "/group/name". */
+Status h5_has_dataset(H5File *file, const char *name, bool *has);
 /* Collective over the file's group. How the numbers stand in the file. Error (PAL_ERROR_DATA): none
  * of the types that this program writes. */
 Status h5_stored_type(H5File *file, const char *name, StoredType *type);

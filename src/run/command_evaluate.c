@@ -3,6 +3,7 @@
  * palimpsest evaluate CHECKPOINT --data data.h5 --split test
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,55 +15,17 @@
 #include "src/base/whereabouts.h"
 #include "src/run/commands.h"
 #include "src/run/evaluation.h"
+#include "src/run/report_measures.h"
+#include "src/run/sweep.h"
 #include "src/run/trained.h"
 #include "src/run/watchdog.h"
 
 typedef struct EvaluateArguments {
-    const char *checkpoint, *data, *split, *losses;
+    const char *checkpoint, *data, *split, *losses, *report, *sweep;
     TextList sets;
     int64_t rows;
-    bool json, documents;
+    bool json;
 } EvaluateArguments;
-
-static void print_documents(const Evaluation *e, const EvaluationResult *result)
-{
-    const DataSplit *split = evaluation_split(e);
-    log_info("%-24s %12s %14s %12s %10s", "document", "tokens", "nats", "bits/byte", "word ppl");
-    for (int64_t d = 0; d < split->documents; d++) {
-        EvaluationResult one = {
-            .nats = result->document_nats[d], .bytes = split->bytes[d], .words = split->words[d]};
-        log_info("%-24s %12lld %14.2f %12.4f %10.2f", split->names[d],
-                 (long long)(split->offsets[d + 1] - split->offsets[d]), one.nats,
-                 evaluation_bits_per_byte(&one), evaluation_word_perplexity(&one));
-    }
-}
-
-static void print_totals(const Evaluation *e, const EvaluationResult *result)
-{
-    log_info(
-        "%s, %s: %lld document%s, %lld tokens, %lld bytes, %lld words (counted by white space)",
-        e->path, split_name(e->feed.split), (long long)evaluation_split(e)->documents,
-        evaluation_split(e)->documents == 1 ? "" : "s", (long long)result->tokens,
-        (long long)result->bytes, (long long)result->words);
-    log_info("total %.2f nats, %.4f nats/token, %.4f bits per byte, word-level perplexity %.2f",
-             result->nats, result->nats / (double)result->tokens, evaluation_bits_per_byte(result),
-             evaluation_word_perplexity(result));
-    log_info("%.1f s, %.0f tokens/s", result->seconds, (double)result->tokens / result->seconds);
-}
-
-static Status print_json(const Trained *trained, const Evaluation *e,
-                         const EvaluationResult *result)
-{
-    Metrics *metrics = NULL;
-    PAL_TRY(metrics_open(&metrics, NULL));
-    metrics_begin(metrics, "evaluate");
-    metrics_integer(metrics, "update", trained->update);
-    evaluation_report(metrics, e, result);
-    Status status = metrics_end(metrics);
-    if (status == PAL_OK) log_info("%s", metrics_line(metrics));
-    Status closed = metrics_close(&metrics);
-    return status == PAL_OK ? closed : status;
-}
 
 /* Before the work: the data is there, and the losses do not replace what they are computed from. */
 static Status check_files(const Trained *trained, const EvaluateArguments *arguments,
@@ -84,6 +47,70 @@ static Status check_files(const Trained *trained, const EvaluateArguments *argum
     return output_check(losses, NULL);
 }
 
+/* After the work, on rank 0. */
+static Status write_report(const EvaluateArguments *arguments, const Trained *trained,
+                           const EvaluationResult *result, const Measures *measures,
+                           const char *data, const char *json)
+{
+    Report report = {.summary = json};
+    report_evaluation(&report, result, measures, trained->path, trained->update, data);
+    Status status = report_write(&report, arguments->report);
+    report_destroy(&report);
+    return status;
+}
+
+/* What people and scripts are told; the report is written by one rank for all. */
+static Status tell(const EvaluateArguments *arguments, const Trained *trained,
+                   const EvaluationResult *result, const Measures *measures, const char *data)
+{
+    const Group *world = &trained->session.grid->world;
+    char *json = NULL;
+    evaluation_print(result, data);
+    Status status = evaluation_json(result, trained->update, NULL, 0, &json);
+    if (status == PAL_OK && arguments->report != NULL && group_is_root(world))
+        status = write_report(arguments, trained, result, measures, data, json);
+    status = group_agree(world, status);
+    if (status == PAL_OK && arguments->json) log_info("%s", json);
+    free(json);
+    return status;
+}
+
+static Status evaluate_plain(Trained *trained, const EvaluateArguments *arguments,
+                             Evaluation *evaluation)
+{
+    Session *session = &trained->session;
+    Measures measures = {0};
+    EvaluationResult result = {0};
+    PAL_TRY(evaluation_build(evaluation, session->arena, &trained->parameters));
+    if (arguments->report != NULL)
+        PAL_TRY(evaluation_measure(evaluation, session->arena, &measures));
+    PAL_TRY(session_seal(session));
+    PAL_TRY(trained_load(trained));
+    evaluation_start(evaluation);
+    whereabouts_enter(SECTION_EVALUATION);
+    PAL_TRY(evaluation_run(evaluation, arguments->losses, split_name(evaluation->split), &result));
+    return tell(arguments, trained, &result, &measures, evaluation->path);
+}
+
+static Status evaluate_sizes(Trained *trained, const EvaluateArguments *arguments,
+                             Evaluation *evaluation)
+{
+    const Group *world = &trained->session.grid->world;
+    Sweep sweep;
+    PAL_TRY(sweep_parse(&sweep, arguments->sweep));
+    Status status = sweep_check(&sweep, trained, &arguments->sets);
+    if (status == PAL_OK) status = session_seal(&trained->session);
+    if (status == PAL_OK) status = trained_load(trained);
+    whereabouts_enter(SECTION_EVALUATION);
+    if (status == PAL_OK) status = sweep_run(&sweep, trained, evaluation);
+    if (status == PAL_OK && arguments->report != NULL && group_is_root(world))
+        status = sweep_report(&sweep, trained, evaluation->path, arguments->report);
+    status = group_agree(world, status);
+    if (status == PAL_OK && arguments->json) status = sweep_print_json(&sweep, trained);
+    sweep_destroy(&sweep);
+    return status;
+}
+
 static Status evaluate(Trained *trained, const EvaluateArguments *arguments)
 {
     Split split;
@@ -92,26 +119,32 @@ static Status evaluate(Trained *trained, const EvaluateArguments *arguments)
         arguments->data != NULL ? arguments->data : trained->session.config.data.path;
     const Group *world = &trained->session.grid->world;
     PAL_TRY(group_agree(world, check_files(trained, arguments, data)));
+    if (arguments->report != NULL)
+        PAL_TRY(
+            group_agree(world, group_is_root(world) ? report_check(arguments->report) : PAL_OK));
     Evaluation evaluation = {0};
     Status status =
-        evaluation_create(&evaluation, &trained->session, trained->session.arena,
-                          &trained->parameters, data, split, checked_int(arguments->rows));
-    EvaluationResult result = {0};
-    if (status == PAL_OK) status = trained_check_vocabulary(trained, evaluation.feed.dataset, data);
-    if (status == PAL_OK) status = session_seal(&trained->session);
-    if (status == PAL_OK) status = trained_load(trained);
-    if (status == PAL_OK) {
-        evaluation_start(&evaluation);
-        whereabouts_enter(SECTION_EVALUATION);
-        status = evaluation_run(&evaluation, arguments->losses, split_name(split), &result);
-    }
-    if (status == PAL_OK) {
-        print_documents(&evaluation, &result);
-        print_totals(&evaluation, &result);
-        if (arguments->json) status = print_json(trained, &evaluation, &result);
-    }
+        evaluation_open(&evaluation, &trained->session, data, split, checked_int(arguments->rows));
+    if (status == PAL_OK) status = trained_check_vocabulary(trained, evaluation.dataset, data);
+    if (status == PAL_OK)
+        status = arguments->sweep != NULL ? evaluate_sizes(trained, arguments, &evaluation)
+                                          : evaluate_plain(trained, arguments, &evaluation);
     evaluation_destroy(&evaluation);
     return status;
+}
+
+/* What the command line alone shows. */
+static Status check_arguments(const EvaluateArguments *arguments)
+{
+    Sweep sweep;
+    if (arguments->rows < 1 || arguments->rows > 65536)
+        PAL_FAIL(PAL_ERROR_USAGE, "evaluate: --rows is 1 to 65536");
+    if (arguments->sweep != NULL) PAL_TRY(sweep_parse(&sweep, arguments->sweep));
+    if (arguments->sweep != NULL && arguments->losses != NULL)
+        PAL_FAIL(
+            PAL_ERROR_USAGE,
+            "evaluate: --losses is of one evaluation, --sweep makes several; give one of them");
+    return PAL_OK;
 }
 
 Status command_evaluate(const Command *command, Grid *grid, int argc, char **argv)
@@ -122,6 +155,10 @@ Status command_evaluate(const Command *command, Grid *grid, int argc, char **arg
         {"split", OPTION_TEXT, &arguments.split, "NAME", "train, validation or test (default)"},
         {"set", OPTION_LIST, &arguments.sets, "SECTION.KEY=VALUE",
          "e.g. model.memory, model.compressed_memory, model.window"},
+        {"report", OPTION_TEXT, &arguments.report, "DIR",
+         "tables and plots: documents, frequency, attention, compression"},
+        {"sweep", OPTION_TEXT, &arguments.sweep, "KEY=SIZES",
+         "one evaluation a size, e.g. compressed_memory=256,512,1024; or memory, window"},
         {"losses", OPTION_TEXT, &arguments.losses, "FILE.h5",
          "nats of every token, /documents/NAME/nats"},
         {"rows", OPTION_INTEGER, &arguments.rows, "N",
@@ -129,11 +166,10 @@ Status command_evaluate(const Command *command, Grid *grid, int argc, char **arg
         {"json", OPTION_FLAG, &arguments.json, NULL, "last line: the totals as a JSON object"},
     };
     bool helped;
-    PAL_TRY(arguments_parse(command, options, 6, argc, argv, &arguments.checkpoint, 1,
-                            group_is_root(&grid->world), &helped));
+    PAL_TRY(arguments_parse(command, options, sizeof options / sizeof *options, argc, argv,
+                            &arguments.checkpoint, 1, group_is_root(&grid->world), &helped));
     if (helped) return PAL_OK;
-    if (arguments.rows < 1 || arguments.rows > 65536)
-        PAL_FAIL(PAL_ERROR_USAGE, "evaluate: --rows is 1 to 65536");
+    PAL_TRY(check_arguments(&arguments));
 
     Trained trained;
     Status status = trained_open(&trained, grid, arguments.checkpoint, &arguments.sets);

@@ -124,6 +124,45 @@ static Status check_changes(const Trained *trained, const TextList *own)
     return trained_has_weights(trained->path, now, then);
 }
 
+/* On one rank. */
+static Status try_assignment(const Trained *trained, const TextList *sets, const char *assignment,
+                             ModelOptions *options)
+{
+    TextList all, own;
+    const TextList none = {0};
+    Config now, then;
+    const char *text = trained->checkpoint->state.configuration;
+    PAL_TRY(own_ranks(&none, &own));
+    PAL_TRY(own_ranks(sets, &all));
+    if (all.count == PAL_MAX_LISTED)
+        PAL_FAIL(PAL_ERROR_USAGE, "more than %d times --set", all.count - OWN_RANKS - 1);
+    all.texts[all.count++] = assignment;
+    PAL_TRY(config_parse_text(&then, text, trained->path, own.texts, own.count));
+    PAL_TRY(config_parse_text(&now, text, trained->path, all.texts, all.count));
+    int groups = now.model.window / now.model.compression_rate;
+    int ranks = trained->session.grid->tensor.size;
+    if (groups % ranks != 0 || now.model.window % now.model.compression_rate != 0)
+        PAL_FAIL(PAL_ERROR_CONFIG,
+                 "model.window = %d has %d groups of model.compression_rate = %d, which %d ranks "
+                 "of a tensor group cannot share; choose another parallel.tensor",
+                 now.model.window, groups, now.model.compression_rate, ranks);
+    PAL_TRY(trained_has_weights(trained->path, &now.model, &then.model));
+    *options = now.model;
+    options->vocabulary = trained->session.config.model.vocabulary;
+    return PAL_OK;
+}
+
+Status trained_try(const Trained *trained, const TextList *sets, const char *assignment,
+                   ModelOptions *options)
+{
+    const Group *world = &trained->session.grid->world;
+    Status status = PAL_OK;
+    if (group_is_root(world)) status = try_assignment(trained, sets, assignment, options);
+    PAL_TRY(group_agree(world, status));
+    group_broadcast(world, options, sizeof *options, 0);
+    return PAL_OK;
+}
+
 Status trained_open(Trained *trained, Grid *grid, const char *path, const TextList *sets)
 {
     *trained = (Trained){0};

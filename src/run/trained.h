@@ -28,6 +28,11 @@ Status trained_open(Trained *trained, Grid *grid, const char *path, const TextLi
  * was saved as `then` does not have all weights that `now` wants. */
 Status trained_has_weights(const char *path, const ModelOptions *now, const ModelOptions *then);
 
+/* Collective over all ranks. The model with one assignment more ("model.window=64") than `sets`, on
+ * the grid as it is. Errors (PAL_ERROR_CONFIG): it cannot be, or lacks weights. */
+Status trained_try(const Trained *trained, const TextList *sets, const char *assignment,
+                   ModelOptions *options);
+
 /* Local. Warns where `then` has weights that `now` does not want, which a training that goes on
  * would lose. */
 void trained_tell_left_weights(const char *path, const ModelOptions *now, const ModelOptions *then);

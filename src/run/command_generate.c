@@ -93,7 +93,7 @@ static Status generate(Trained *trained, const GenerationOptions *options)
     Generation generation;
     PAL_TRY(generation_create(&generation, &trained->session, &trained->parameters));
     PAL_TRY(session_seal(&trained->session));
-    PAL_TRY(trained_load(trained));
+    PAL_TRY(trained_load(trained, &trained->parameters));
     generation_start(&generation);
     return generation_run(&generation, options, stdout);
 }
@@ -129,7 +129,7 @@ Status command_generate(const Command *command, Grid *grid, int argc, char **arg
     Trained trained = {0};
     Status status = read_prompt(&arguments, &text);
     if (status == PAL_OK)
-        status = trained_open(&trained, grid, arguments.checkpoint, &arguments.sets);
+        status = trained_open(&trained, grid, arguments.checkpoint, &arguments.sets, USE_READS);
     if (status == PAL_OK) status = generate(&trained, values);
     trained_close(&trained);
     free(text);

@@ -296,7 +296,7 @@ static Status create(TrainRun *run)
     Session *session = &run->session;
     const Config *config = &session->config;
     PAL_TRY(session_start(session));
-    PAL_TRY(training_create(&run->training, session, false));
+    PAL_TRY(training_create(&run->training, session, TEXT_ENDLESS, SPLIT_TRAIN));
     run->evaluates = config->train.evaluate_every > 0 &&
                      run->training.feed.dataset->splits[SPLIT_VALIDATION].documents > 0;
     if (run->evaluates) {

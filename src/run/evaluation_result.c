@@ -68,6 +68,11 @@ const char *evaluation_targets(const Dataset *dataset)
     return dataset->tokenizer;
 }
 
+const char *evaluation_protocol(const EvaluationResult *result)
+{
+    return result->is_dynamic ? "dynamic" : "plain";
+}
+
 void evaluation_protocol_text(const EvaluationResult *result, char *text, size_t size)
 {
     const DynamicProtocol *dynamic = &result->dynamic;
@@ -95,7 +100,7 @@ static void report_number(Metrics *metrics, const EvaluationResult *result, cons
 void evaluation_report(Metrics *metrics, const EvaluationResult *result)
 {
     metrics_text(metrics, "split", split_name(result->split));
-    metrics_text(metrics, "protocol", result->is_dynamic ? "dynamic" : "plain");
+    metrics_text(metrics, "protocol", evaluation_protocol(result));
     report_number(metrics, result, "loss", result->nats / (double)result->tokens);
     report_number(metrics, result, "nats", result->nats);
     metrics_integer(metrics, "tokens", result->tokens);
@@ -160,11 +165,11 @@ void evaluation_print(const EvaluationResult *result, const char *path)
 {
     const DataSplit *split = &result->dataset->splits[result->split];
     char words[80], protocol[512];
-    print_documents(result);
     if (result->is_dynamic) {
         evaluation_protocol_text(result, protocol, sizeof protocol);
         log_info("%s", protocol);
     }
+    print_documents(result);
     log_info("%s, %s: %lld document%s, %lld tokens, %lld bytes, %lld words (%s)", path,
              split_name(result->split), (long long)split->documents,
              split->documents == 1 ? "" : "s", (long long)result->tokens, (long long)result->bytes,
@@ -213,11 +218,11 @@ static int64_t *rank_documents(const EvaluationResult *result, int64_t documents
 void evaluation_documents_table(const EvaluationResult *result, Table *table)
 {
     static const char *const columns[] = {
-        "document",       "tokens",        "words",           "bytes",         "nats",
-        "nats_per_token", "bits_per_byte", "word_perplexity", "words_counted", "rank"};
+        "document",      "tokens",          "words",         "bytes", "nats",    "nats_per_token",
+        "bits_per_byte", "word_perplexity", "words_counted", "rank",  "protocol"};
     const DataSplit *split = &result->dataset->splits[result->split];
     int64_t *rank = rank_documents(result, split->documents);
-    table_create(table, "documents", columns, 10);
+    table_create(table, "documents", columns, 11);
     table->lost = rank == NULL;
     for (int64_t d = 0; d < split->documents && rank != NULL; d++) {
         EvaluationResult one = of_document(result, d);
@@ -231,6 +236,7 @@ void evaluation_documents_table(const EvaluationResult *result, Table *table)
         table_number(table, evaluation_word_perplexity(&one));
         table_text(table, evaluation_words_counted(&one));
         table_integer(table, rank[d]);
+        table_text(table, evaluation_protocol(result));
     }
     free(rank);
 }

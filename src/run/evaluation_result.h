@@ -50,6 +50,9 @@ const char *evaluation_words_counted(const EvaluationResult *result);
 /* "words", "subwords", "bytes": what the targets are. */
 const char *evaluation_targets(const Dataset *dataset);
 
+/* "plain" or "dynamic" */
+const char *evaluation_protocol(const EvaluationResult *result);
+
 /* One sentence: how the numbers came about. */
 void evaluation_protocol_text(const EvaluationResult *result, char *text, size_t size);
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <spawn.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,17 @@ void plot_begin(JsonText *script, const char *name, int width, int height)
                         "set linetype 1 linecolor rgb \"#1f5a94\" linewidth 2 pointtype 7\n"
                         "set linetype 2 linecolor rgb \"#c2571a\" linewidth 2 pointtype 5\n"
                         "set linetype 3 linecolor rgb \"#6b6b6b\" linewidth 2 pointtype 9\n");
+}
+
+void plot_line(JsonText *script, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    json_append(script, text);
+    json_append(script, "\n");
 }
 
 /* Status of gnuplot, -1 where it could not be started: errno says why. */

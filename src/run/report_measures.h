@@ -13,4 +13,8 @@
 void report_evaluation(Report *report, const EvaluationResult *result, const Measures *measures,
                        const char *checkpoint, int64_t update, const char *data);
 
+/* Sections of it (report_model.c). */
+void report_attention(Report *report, const Measures *measures);
+void report_compression(Report *report, const Measures *measures);
+
 #endif

@@ -132,7 +132,7 @@ Status sweep_print_json(const Sweep *sweep, const Trained *trained)
 static void plot_sizes(JsonText *script, const Sweep *sweep)
 {
     bool bytes = strcmp(evaluation_targets(sweep->results[0].dataset), "bytes") == 0;
-    plot_begin(script, "sweep", 480, 300);
+    plot_begin(script, "sweep", COLUMN_WIDTH, PLOT_HEIGHT);
     json_append(script, "set xlabel \"");
     json_append(script, strcmp(sweep->key, "window") == 0 ? "window (tokens)"
                         : strcmp(sweep->key, "memory") == 0

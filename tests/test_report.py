@@ -307,7 +307,8 @@ def check_autoencoding(test):
 
 # ---- sizes --------------------------------------------------------------------------------------
 
-SIZES = {"compressed_memory": (0, 2, 12), "memory": (0, 6, 16), "window": (4, 8, 16)}
+SIZES = {"window": (4, 16)} if SHORT else \
+    {"compressed_memory": (0, 2, 12), "memory": (0, 6, 16), "window": (4, 8, 16)}
 
 
 def check_sweep(test, run):
@@ -418,7 +419,7 @@ def check_refused(test, run):
         test.check((one.read(), two.read()) == ("mine", "mine"), "a foreign file was changed")
 
     no(64, "expected compressed_memory=, memory= or window=", "--sweep", "model.rows=1,2")
-    for values in ("", "1,", ",1", "a", "1;2", "-1", "99999999999", "1.5"):
+    for values in ("", "a") if SHORT else ("", "1,", ",1", "a", "1;2", "-1", "99999999999", "1.5"):
         no(64, "sizes like memory=256,512,1024", "--sweep", f"memory={values}")
     no(78, "memory: 7 cannot be: ", "--sweep", "memory=6,7")
     no(78, "window: 9 cannot be: ", "--sweep", "window=8,9", ranks=2)

@@ -8,7 +8,7 @@
 
 enum {
     SAMPLE_NUMBERS = sizeof(AttentionSample) / sizeof(double),
-    KEPT_BURSTS = 64 /* between two meetings of a pipeline's stages, which cost a round trip */
+    KEPT_BURSTS = 16 /* between two meetings of a pipeline's stages, which cost a round trip */
 };
 
 static int stage_layers(const AttentionMeasure *m) { return m->model->place.layers; }

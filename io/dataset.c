@@ -43,6 +43,32 @@ static Status read_list(H5File *file, const char *split, const char *name, int64
     return h5_read(file, path, STORED_INT64, (Shape){1, {count}}, *list);
 }
 
+/* Files of earlier versions have none. */
+static Status read_published_words(H5File *file, const char *name, DataSplit *split)
+{
+    char group[16];
+    bool has;
+    snprintf(group, sizeof group, "/%s", name);
+    PAL_TRY(h5_has_attribute(file, group, "published_words", &has));
+    if (has) PAL_TRY(h5_get_integer(file, group, "published_words", &split->published_words));
+    if (split->published_words < 0)
+        PAL_FAIL(PAL_ERROR_DATA,
+                 "%s: %s: published_words = %lld, expected 0 (not known) or more; prepare the data "
+                 "again",
+                 h5_path(file), group, (long long)split->published_words);
+    return PAL_OK;
+}
+
+static Status read_name(Dataset *dataset)
+{
+    bool has;
+    PAL_TRY(h5_has_attribute(dataset->file, "/", "dataset", &has));
+    if (has) return h5_get_text(dataset->file, "/", "dataset", &dataset->name);
+    dataset->name = strdup("text");
+    if (dataset->name == NULL) PAL_FAIL(PAL_ERROR_UNAVAILABLE, "%s: out of memory", dataset->path);
+    return PAL_OK;
+}
+
 static Status read_split(H5File *file, const char *name, DataSplit *split)
 {
     char path[64];
@@ -59,6 +85,7 @@ static Status read_split(H5File *file, const char *name, DataSplit *split)
     PAL_TRY(read_list(file, name, "offsets", split->documents + 1, &split->offsets));
     PAL_TRY(read_list(file, name, "words", split->documents, &split->words));
     PAL_TRY(read_list(file, name, "bytes", split->documents, &split->bytes));
+    PAL_TRY(read_published_words(file, name, split));
     for (int64_t d = 0; d < split->documents; d++) {
         split->total_words += split->words[d];
         split->total_bytes += split->bytes[d];
@@ -78,6 +105,7 @@ static Status read_token_type(Dataset *dataset)
 static Status read_header(Dataset *dataset)
 {
     PAL_TRY(h5_expect_format(dataset->file, PAL_DATA_FORMAT, PAL_DATA_VERSION));
+    PAL_TRY(read_name(dataset));
     PAL_TRY(tokenizer_model_read(dataset->file, &dataset->tokenizer));
     PAL_TRY(read_token_type(dataset));
     for (int s = 0; s < SPLIT_COUNT; s++)
@@ -137,10 +165,27 @@ void dataset_close(Dataset **dataset)
     for (int s = 0; s < d->num_slots; s++) free(d->blocks[s].tokens);
     free(d->blocks);
     h5_abandon(&d->file); /* nothing was written; keeps the message of a failure */
+    free(d->name);
     tokenizer_model_free(&d->tokenizer);
     free(d->path);
     free(d);
     *dataset = NULL;
+}
+
+Status dataset_read_counts(Dataset *dataset, int64_t *counts, bool *found)
+{
+    const char *const name = PAL_TOKEN_COUNTS;
+    const int vocabulary = dataset->tokenizer.vocabulary;
+    H5File *file = dataset->file;
+    PAL_TRY(h5_has(file, name, found));
+    if (!*found) return PAL_OK;
+    PAL_TRY(h5_read(file, name, STORED_INT64, (Shape){1, {vocabulary}}, counts));
+    for (int v = 0; v < vocabulary; v++)
+        if (counts[v] < 0)
+            PAL_FAIL(PAL_ERROR_DATA,
+                     "%s: %s[%d] is %lld, expected 0 or more; prepare the data again",
+                     dataset->path, name, v, (long long)counts[v]);
+    return PAL_OK;
 }
 
 /* --- reading --------------------------------------------------------------------------------- */

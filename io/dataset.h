@@ -31,12 +31,14 @@ typedef struct DataSplit {
     int64_t *words;   /* (documents) separated by white space */
     int64_t *bytes;   /* (documents) */
     int64_t total_words, total_bytes;
+    int64_t published_words; /* what the data set's authors count; 0: nothing is known */
 } DataSplit;
 
 typedef struct TokenBlock TokenBlock;
 
 typedef struct Dataset {
     char *path;
+    char *name; /* of the data set: "pg19", "wikitext-103", "enwik8", or "text" */
     TokenizerModel tokenizer;
     DataSplit splits[SPLIT_COUNT];
 
@@ -59,6 +61,9 @@ Status dataset_open(Dataset **dataset, const char *path, int slots);
 /* Local. Of vocabulary, documents, and the beginning and the end of every split: which text it is.
  * Error: reading. */
 Status dataset_checksum(Dataset *dataset, int64_t *sum);
+/* Local. How often each token occurs in the training split. *found is false, and nothing is
+ * written, where the file does not say. Errors: reading; counts below 0 (65). */
+Status dataset_read_counts(Dataset *dataset, int64_t *counts /* (V) */, bool *found);
 /* Collective over the group. All ranks have opened it, with status `mine` (NULL where that failed),
  * and all read the same text: vocabulary, documents, the beginning and the end of every split.
  * Error on every rank: the first `mine`; the rank that reads another text than rank 0 (65). */

@@ -2,7 +2,9 @@
  *
  * Datasets: defining, writing and reading boxes of numbers.
  */
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "io/h5_internal.h"
 #include "mpi/collectives.h"
@@ -366,10 +368,18 @@ Status h5_stored_type(H5File *file, const char *name, StoredType *type)
     return h5_agree(file, status);
 }
 
-/* A group or a dataset: HDF5 keeps both as links. */
+/* A group or a dataset, which HDF5 keeps both as links; it wants every one on the way to be there
+ * before it is asked for the next. */
 Status h5_has(H5File *file, const char *name, bool *has)
 {
-    htri_t found = H5Lexists(file->id, name, H5P_DEFAULT);
+    char part[1024];
+    htri_t found = strlen(name) < sizeof part ? 1 : 0;
+    for (const char *end = name; found > 0 && *end != '\0';) {
+        const char *slash = strchr(end + 1, '/');
+        end = slash != NULL ? slash : name + strlen(name);
+        snprintf(part, sizeof part, "%.*s", (int)(end - name), name);
+        found = H5Lexists(file->id, part, H5P_DEFAULT);
+    }
     *has = found > 0;
     return h5_agree(file,
                     found >= 0 ? PAL_OK : h5_fail(file->path, PAL_ERROR_DATA, "cannot be read"));

@@ -93,8 +93,7 @@ Status h5_read(H5File *file, const char *name, StoredType type, Shape shape, voi
 
 /* Collective over the file's group. */
 Status h5_shape(H5File *file, const char *name, Shape *shape);
-/* Collective over the file's group. Whether there is a group (a folder) or dataset of this name; the
- * groups on the way are there. */
+/* Collective over the file's group. Whether there is a group (a folder) or dataset of this name. */
 Status h5_has(H5File *file, const char *name, bool *has);
 /* Collective over the file's group. How the numbers stand in the file. Error (PAL_ERROR_DATA): none
  * of the types that this program writes. */

@@ -36,8 +36,7 @@ static Status check_bytes(const H5File *file, const TokenizerModel *model)
 static Status read_bytes(H5File *file, TokenizerModel *model)
 {
     bool has = false;
-    PAL_TRY(h5_has(file, "/tokenizer", &has));
-    if (has) PAL_TRY(h5_has(file, MODEL, &has));
+    PAL_TRY(h5_has(file, MODEL, &has));
     if (!has) return PAL_OK;
     Shape shape;
     PAL_TRY(h5_shape(file, MODEL, &shape));

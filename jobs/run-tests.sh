@@ -44,6 +44,9 @@ prepare_environment() {
 
 install_packages() {
     jobs/install-packages.sh build tests
+    if ! (jobs/install-packages.sh plots); then
+        echo "run-tests: going on without gnuplot; pictures of reports are then not looked at"
+    fi
     if [ "${PALIMPSEST_TESTS_TORCH:-1}" != 0 ] && ! (jobs/install-packages.sh torch); then
         echo "run-tests: going on without PyTorch; the tests that need it are skipped"
     fi

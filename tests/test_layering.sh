@@ -48,8 +48,8 @@ hwloc.h       src/run/cores.c
 omp.h         src/tensor/cpu/ src/run/cores.c
 dlfcn.h       src/run/watchdog_calls.c src/tensor/cuda/product_library.cu
 execinfo.h    src/run/watchdog_calls.c
-spawn.h       src/run/watchdog_calls.c
-sys/wait.h    src/run/watchdog_calls.c
+spawn.h       src/run/watchdog_calls.c src/run/plot.c
+sys/wait.h    src/run/watchdog_calls.c src/run/plot.c
 '
 
 # The C library and POSIX, open to all; not assert.h (PAL_ASSERT names the place on every rank).

@@ -86,6 +86,7 @@ void attention_reconstruction(Device *device, CompressionLossWorkspace *work,
     loss->sum += device->op->squared_error(device, dprediction, tensor_as_matrix(work->prediction),
                                            tensor_as_matrix(work->target), work->mask);
     loss->count += count;
+    if (!input->gradient) return;
 
     device->op->fill(device, work->dfresh_k, 0.0);
     device->op->fill(device, work->dfresh_v, 0.0);

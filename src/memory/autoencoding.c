@@ -60,6 +60,7 @@ void autoencoding(Device *device, CompressionLossWorkspace *work, const Compress
     linear_forward(device, rebuilt, fresh, input->decoder, weight_none);
     loss->sum += device->op->squared_error(device, rebuilt, rebuilt, evicted, work->mask);
     loss->count += counted * (double)group;
+    if (!input->gradient) return;
 
     device->op->fill(device, compression->dfresh, 0.0);
     linear_backward(device, compression->dfresh, rebuilt, fresh, input->decoder, weight_none);

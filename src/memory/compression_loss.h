@@ -2,7 +2,8 @@
  *
  * Losses that train f_c (Rae et al. 2019, section 3.2 and Algorithm 2). Each one reads the evicted
  * slots and what f_c made of them, adds its squared error to a running sum with the number of
- * terms, and leaves d(sum)/d(fresh) in the workspace, from which f_c's own backward goes on.
+ * terms, and (with `gradient`) leaves d(sum)/d(fresh) in the workspace, from which f_c's own
+ * backward goes on.
  * Nothing of it reaches the main network: evicted slots, queries and the attention's weights are
  * constants here.
  *
@@ -38,6 +39,7 @@ typedef struct CompressionLossInput {
     Weight decoder;               /* (D,cD), autoencoding */
     const Window *window;
     const Sequence *sequence;
+    bool gradient; /* false: the sum alone, for a model that does not train */
 } CompressionLossInput;
 
 /* What a layer's loss is the quotient of, over one update: this rank's share of both. */

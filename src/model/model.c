@@ -197,6 +197,8 @@ void model_forward(Model *model, int number, const Window *window, int first_row
         gather_layer(model, flight, l + 1);
         transformer_layer_forward(device, &flight->layers[l], &model->work, &input, &flight->window,
                                   model->training);
+        if (model->layer_hook.call != NULL)
+            model->layer_hook.call(model->layer_hook.context, number, l, &input);
         if (remember) remember_layer(model, number, l, view);
     }
     if (model->place.has_output) finish_loss(model, flight);

@@ -53,12 +53,20 @@ typedef struct EmbeddingHook {
     void *context;
 } EmbeddingHook;
 
+/* For measures: sees every layer of the stage in every micro-batch, after its forward and before its
+ * memory moves on. Collective over the tensor group. */
+typedef struct LayerHook {
+    void (*call)(void *context, int flight, int layer, const AttentionInput *input);
+    void *context;
+} LayerHook;
+
 typedef struct Model {
     ModelOptions options;
     Placement place;
-    Device *device;   /* borrowed */
-    bool training;    /* gradients, dropout, compression loss */
-    bool keep_memory; /* reset_memory = never: documents do not empty it */
+    Device *device;            /* borrowed */
+    bool training;             /* gradients, dropout, compression loss */
+    bool keep_memory;          /* reset_memory = never: documents do not empty it */
+    bool measures_compression; /* computes the compression loss, also where it trains nothing */
 
     const Parameters *parameters; /* borrowed; two models may share them */
     Sequence sequence;            /* of the tensor group */
@@ -75,7 +83,8 @@ typedef struct Model {
     Weight *decoders;        /* (layers of this stage) */
     Bptt *bptt;              /* (layers of this stage) */
     const CompressionLoss *compression_loss;
-    LossSum *compression_sums; /* (layers of this stage) of the running update: this rank's share */
+    LossSum *compression_sums; /* (layers of this stage) of the running update, or (measured) since
+                                  the caller has cleared them: this rank's share */
 
     Tensor dtop, whole_dtop; /* (B,n,D), (B,T,D) gradient of what the output layer reads */
     LayerWorkspace work;
@@ -83,6 +92,7 @@ typedef struct Model {
     CompressionLossWorkspace loss_work;
     bool weights_current; /* operands and r of every layer belong to the present weights */
     EmbeddingHook hook;
+    LayerHook layer_hook; /* no call: none */
 } Model;
 
 /* Local. Takes everything from the arena; the caller seals it and then calls model_start. Host
@@ -91,6 +101,11 @@ typedef struct Model {
 Status model_create(Model *model, Device *device, Arena *arena, const ModelOptions *options,
                     const Placement *place, const Group *tensor, const Parameters *parameters,
                     bool training, bool keep_memory);
+
+/* Local. After model_create, before the arena is sealed: a model that does not train adds up its
+ * compression loss all the same. Nothing where no layer compresses, or model.compression_loss has
+ * no loss of its own (none, task). */
+void model_measure_compression(Model *model, Arena *arena);
 
 /* Local. Once, after arena_seal: fills constant tables. */
 void model_start(Model *model);

@@ -99,6 +99,18 @@ static bool compresses(const Model *model)
     return false;
 }
 
+static void create_loss_workspace(Model *model, Arena *arena)
+{
+    compression_loss_workspace_create(&model->loss_work, arena, &model->options, &model->place,
+                                      &model->compression_work, &model->sequence);
+    model->measures_compression = model->compression_loss->apply != NULL;
+}
+
+void model_measure_compression(Model *model, Arena *arena)
+{
+    if (compresses(model) && !model->training) create_loss_workspace(model, arena);
+}
+
 static void create_workspaces(Model *model, Arena *arena)
 {
     const ModelOptions *options = &model->options;
@@ -108,9 +120,7 @@ static void create_workspaces(Model *model, Arena *arena)
     gather_create(&model->gather, model->sequence.group, model->device, arena, options, place);
     if (compresses(model)) {
         compression_workspace_create(&model->compression_work, arena, options, place);
-        if (model->training)
-            compression_loss_workspace_create(&model->loss_work, arena, options, place,
-                                              &model->compression_work, &model->sequence);
+        if (model->training) create_loss_workspace(model, arena);
     }
     if (!model->training || !place->has_output) return;
     model->dtop = arena_tensor_3d(arena, PURPOSE_WORKSPACE, place->rows, positions, options->width);

@@ -54,7 +54,7 @@ static void compress(Model *model, int number, int l, MemoryView view)
         measure_usage(model, flight, l, &input);
     }
     compressor->kind->forward(device, compressor, work->evicted);
-    if (!model->training || model->compression_loss->apply == NULL) return;
+    if (!model->measures_compression) return;
 
     phase_begin(device->times, PHASE_COMPRESSION_LOSS);
     CompressionLossInput input = {
@@ -65,8 +65,10 @@ static void compress(Model *model, int number, int l, MemoryView view)
         .decoder = model->decoders[l],
         .window = &flight->window,
         .sequence = &model->sequence,
+        .gradient = model->training,
     };
     model->compression_loss->apply(device, &model->loss_work, &input, &model->compression_sums[l]);
+    if (!model->training) return;
     phase_begin(device->times, PHASE_COMPRESSION);
     compressor->kind->backward(device, compressor, work->evicted);
 }

@@ -258,7 +258,7 @@ static Status bench_one(Grid *grid, const BenchArguments *arguments, const TextL
     session.config.model.vocabulary = BYTE_VOCABULARY;
     session.config.train.update_every_after = 0; /* every update spans its windows */
     Status status = session_start(&session);
-    if (status == PAL_OK) status = training_create(&training, &session, true);
+    if (status == PAL_OK) status = training_create(&training, &session, TEXT_RANDOM, SPLIT_TRAIN);
     if (status == PAL_OK && arguments->save != NULL)
         status = saving_create(&saving, &training, arguments->save, NULL);
     if (status == PAL_OK) status = session_seal(&session);

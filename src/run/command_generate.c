@@ -94,7 +94,7 @@ static Status generate(Trained *trained, const GenerationOptions *options)
     Status status = generation_create(&generation, &trained->session, &trained->parameters,
                                       &trained->checkpoint->state.tokenizer);
     if (status == PAL_OK) status = session_seal(&trained->session);
-    if (status == PAL_OK) status = trained_load(trained);
+    if (status == PAL_OK) status = trained_load(trained, &trained->parameters);
     if (status == PAL_OK) {
         generation_start(&generation);
         status = generation_run(&generation, options, stdout);
@@ -134,7 +134,7 @@ Status command_generate(const Command *command, Grid *grid, int argc, char **arg
     Trained trained = {0};
     Status status = read_prompt(&arguments, &text);
     if (status == PAL_OK)
-        status = trained_open(&trained, grid, arguments.checkpoint, &arguments.sets);
+        status = trained_open(&trained, grid, arguments.checkpoint, &arguments.sets, USE_READS);
     if (status == PAL_OK) status = generate(&trained, values);
     trained_close(&trained);
     free(text);

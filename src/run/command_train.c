@@ -109,18 +109,19 @@ static Status record_step(TrainRun *run, const UpdateReport *report)
 static Status validate(TrainRun *run)
 {
     EvaluationResult result = {0};
+    char words[80];
     whereabouts_enter(SECTION_EVALUATION);
     Status status = evaluation_run(&run->evaluation, NULL, "validation", &result);
     if (status == PAL_OK) {
         run->training.evaluated = run->training.update;
-        log_info("update %lld  validation: %.4f nats/token  %.4f bits/byte  word perplexity %.1f  "
-                 "(%lld tokens, %.1f s)",
+        log_info("update %lld  validation: %.4f nats/token  %.4f bits/byte  word perplexity %.1f "
+                 "(%s)  (%lld tokens, %.1f s)",
                  (long long)run->training.update, result.nats / (double)result.tokens,
                  evaluation_bits_per_byte(&result), evaluation_word_perplexity(&result),
-                 (long long)result.tokens, result.seconds);
+                 evaluation_words_text(&result, words), (long long)result.tokens, result.seconds);
         metrics_begin(run->metrics, "evaluate");
         metrics_integer(run->metrics, "update", run->training.update);
-        evaluation_report(run->metrics, &run->evaluation, &result);
+        evaluation_report(run->metrics, &result);
         status = group_agree(&run->session.grid->world, metrics_end(run->metrics));
     }
     return status;
@@ -295,13 +296,14 @@ static Status create(TrainRun *run)
     Session *session = &run->session;
     const Config *config = &session->config;
     PAL_TRY(session_start(session));
-    PAL_TRY(training_create(&run->training, session, false));
+    PAL_TRY(training_create(&run->training, session, TEXT_ENDLESS, SPLIT_TRAIN));
     run->evaluates = config->train.evaluate_every > 0 &&
                      run->training.feed.dataset->splits[SPLIT_VALIDATION].documents > 0;
-    if (run->evaluates)
-        PAL_TRY(evaluation_create(&run->evaluation, session, session->arena,
-                                  &run->training.parameters, config->data.path, SPLIT_VALIDATION,
-                                  most_rows_of_a_rank(session)));
+    if (run->evaluates) {
+        PAL_TRY(evaluation_open(&run->evaluation, session, config->data.path, SPLIT_VALIDATION,
+                                most_rows_of_a_rank(session)));
+        PAL_TRY(evaluation_build(&run->evaluation, session->arena, &run->training.parameters));
+    }
     const CheckpointState *resumed =
         run->resume.same_folder ? &run->resume.checkpoint->state : NULL;
     PAL_TRY(saving_create(&run->saving, &run->training, run->folder, resumed));

@@ -25,7 +25,13 @@ const Command commands[] = {
      "Loss of every token of a split: nats, bits per byte, word-level perplexity.",
      "CHECKPOINT is a file, or a run folder for its latest one. Window and memory sizes may "
      "differ\n"
-     "from training: --set model.compressed_memory=1024",
+     "from training: --set model.compressed_memory=1024, or several of them with --sweep.\n"
+     "--report DIR writes tables, plots and report.html: losses by document and by how often the\n"
+     "target occurs in training, attention by age, compression loss by layer.\n"
+     "--dynamic trains on every window after it was predicted; its numbers have names of their "
+     "own.\n"
+     "Word-level perplexity takes the data set's published count of words where the data file has\n"
+     "one, and says so.",
      command_evaluate, true, true},
     {"generate", "CHECKPOINT [options]", "Continues a prompt of any length.",
      "CHECKPOINT is a file, or a run folder for its latest one. The prompt goes through the "

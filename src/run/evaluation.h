@@ -8,36 +8,40 @@
 #ifndef PAL_RUN_EVALUATION_H
 #define PAL_RUN_EVALUATION_H
 
-#include "io/metrics.h"
 #include "src/model/model.h"
+#include "src/run/collector.h"
+#include "src/run/evaluation_result.h"
 #include "src/run/feed.h"
+#include "src/run/measures.h"
 #include "src/run/pipeline.h"
 #include "src/run/session.h"
 
 typedef struct Evaluation {
     Session *session; /* borrowed */
+    const char *path; /* of the data file, borrowed */
+    Dataset *dataset;
+    Split split;
+    int all_rows; /* of all ranks */
     Model model;
     Pipeline pipeline;
-    Feed feed;             /* this rank's rows, of which it may have none; begun anew by each run */
-    const char *path;      /* of the data file, borrowed */
-    Real *window_nats;     /* (B,T) of the last window, on the host */
-    double *document_nats; /* (documents) */
-    float **token_nats;    /* with losses: per document, of this rank's documents; else NULL */
+    Feed feed; /* this rank's rows, of which it may have none; begun anew by each run */
+    Collector collector;
+    Measures *measures; /* borrowed; NULL: losses alone */
 } Evaluation;
 
-typedef struct EvaluationResult {
-    double nats; /* over all tokens of all documents */
-    int64_t tokens, bytes, words;
-    const double *document_nats; /* (documents) borrowed from the evaluation, until its next run */
-    double seconds;
-} EvaluationResult;
+/* Collective over all ranks, with the same arguments. Opens the data. At most `rows` documents are
+ * read side by side on every rank; fewer where the longest one takes longer anyway. `path` is
+ * borrowed. Errors: those of the data file. evaluation_destroy is due in any case. */
+Status evaluation_open(Evaluation *evaluation, Session *session, const char *path, Split split,
+                       int rows);
 
-/* Collective over all ranks, with the same arguments. Takes memory from the arena (before it is
- * sealed). At most `rows` documents are read side by side on every rank; fewer where the longest
- * one takes longer anyway. `path` is borrowed. Errors: those of the data file. evaluation_destroy
- * is due in any case. */
-Status evaluation_create(Evaluation *evaluation, Session *session, Arena *arena,
-                         const Parameters *parameters, const char *path, Split split, int rows);
+/* Collective over all ranks. Takes the model that session->config describes from the arena, before
+ * it is sealed; again, for other sizes, after that arena is gone (or is used no more). */
+Status evaluation_build(Evaluation *evaluation, Arena *arena, const Parameters *parameters);
+
+/* Collective over all ranks, after evaluation_build and before the arena is sealed: runs measure too.
+ * `measures` is borrowed. Error: the data file's counts cannot be read. */
+Status evaluation_measure(Evaluation *evaluation, Arena *arena, Measures *measures);
 
 /* Local, after the arena was sealed and the weights are there. */
 void evaluation_start(Evaluation *evaluation);
@@ -48,16 +52,9 @@ const DataSplit *evaluation_split(const Evaluation *evaluation);
 /* Collective over all ranks. losses: a path for the nats of every token (one float32 dataset
  * /documents/NAME/nats a document), or NULL. `label` stands in the progress line.
  * Errors: no documents (65); the losses cannot be written (73, 74); a request to stop (75), with no
- * losses written. */
+ * losses written; a token that was not counted once (70). */
 Status evaluation_run(Evaluation *evaluation, const char *losses, const char *label,
                       EvaluationResult *result);
-
-/* Local. Adds the fields of an evaluation line: split, nats, tokens, bytes, words, loss, ... */
-void evaluation_report(Metrics *metrics, const Evaluation *evaluation,
-                       const EvaluationResult *result);
-
-double evaluation_bits_per_byte(const EvaluationResult *result);
-double evaluation_word_perplexity(const EvaluationResult *result);
 
 /* Local. Closes the data file; accepts what was only partly created. */
 void evaluation_destroy(Evaluation *evaluation);

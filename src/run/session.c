@@ -32,13 +32,13 @@ Status session_read_config(Session *session, Grid *grid, const char *path, const
 }
 
 Status session_parse_config(Session *session, Grid *grid, const char *text, const char *name,
-                            const TextList *sets)
+                            const TextList *sets, bool trains)
 {
     *session = (Session){.grid = grid};
     Status status = PAL_OK;
     if (group_is_root(&grid->world))
         status = config_parse_text(&session->config, text, name, sets->texts, sets->count);
-    return share_config(session, status, true);
+    return share_config(session, status, !trains);
 }
 
 /* With exact phases the device ends its work of one phase before the clock is read for the next. */

@@ -27,10 +27,10 @@ typedef struct Session {
  * the grid is made as it says. */
 Status session_read_config(Session *session, Grid *grid, const char *path, const TextList *sets);
 
-/* Collective over all ranks. The same from the configuration that a checkpoint holds; the number of
- * rows is not that of training then, but follows from the ranks. */
+/* Collective over all ranks. The same from the configuration that a checkpoint holds; unless this
+ * start trains, the number of rows is not that of training then, but follows from the ranks. */
 Status session_parse_config(Session *session, Grid *grid, const char *text, const char *name,
-                            const TextList *sets);
+                            const TextList *sets, bool trains);
 
 /* Collective over all ranks, after the configuration is known: device, arena. */
 Status session_start(Session *session);

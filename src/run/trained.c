@@ -8,7 +8,7 @@
 #include "src/run/placing.h"
 #include "src/run/snapshot.h"
 
-enum { MOST_TOKENS = 1 << 24, OWN_RANKS = 5 };
+enum { MOST_TOKENS = 1 << 24, OWN_RANKS = 6 };
 
 /* The vocabulary is that of the stored embedding. */
 static Status read_vocabulary(Trained *trained)
@@ -27,10 +27,10 @@ static Status read_vocabulary(Trained *trained)
 /* Ranks and threads are those of this start, not of training, unless --set says otherwise. */
 static Status own_ranks(const TextList *sets, TextList *all)
 {
-    *all =
-        (TextList){.texts = {"parallel.data=auto", "parallel.pipeline=auto", "parallel.tensor=auto",
-                             "parallel.threads=auto", "parallel.layers_per_stage=0"},
-                   .count = OWN_RANKS};
+    *all = (TextList){.texts = {"parallel.data=auto", "parallel.pipeline=auto",
+                                "parallel.tensor=auto", "parallel.threads=auto",
+                                "parallel.layers_per_stage=0", "parallel.row_groups=auto"},
+                      .count = OWN_RANKS};
     if (all->count + sets->count > PAL_MAX_LISTED)
         PAL_FAIL(PAL_ERROR_USAGE, "more than %d times --set", PAL_MAX_LISTED - all->count);
     for (int i = 0; i < sets->count; i++) all->texts[all->count++] = sets->texts[i];
@@ -126,7 +126,47 @@ static Status check_changes(const Trained *trained, const TextList *own)
     return trained_has_weights(trained->path, now, then);
 }
 
-Status trained_open(Trained *trained, Grid *grid, const char *path, const TextList *sets)
+/* On one rank. */
+static Status try_assignment(const Trained *trained, const TextList *sets, const char *assignment,
+                             ModelOptions *options)
+{
+    TextList all, own;
+    const TextList none = {0};
+    Config now, then;
+    const char *text = trained->checkpoint->state.configuration;
+    PAL_TRY(own_ranks(&none, &own));
+    PAL_TRY(own_ranks(sets, &all));
+    if (all.count == PAL_MAX_LISTED)
+        PAL_FAIL(PAL_ERROR_USAGE, "more than %d times --set", all.count - OWN_RANKS - 1);
+    all.texts[all.count++] = assignment;
+    PAL_TRY(config_parse_text(&then, text, trained->path, own.texts, own.count));
+    PAL_TRY(config_parse_text(&now, text, trained->path, all.texts, all.count));
+    int groups = now.model.window / now.model.compression_rate;
+    int ranks = trained->session.grid->tensor.size;
+    if (groups % ranks != 0 || now.model.window % now.model.compression_rate != 0)
+        PAL_FAIL(PAL_ERROR_CONFIG,
+                 "model.window = %d has %d groups of model.compression_rate = %d, which %d ranks "
+                 "of a tensor group cannot share; choose another parallel.tensor",
+                 now.model.window, groups, now.model.compression_rate, ranks);
+    PAL_TRY(trained_has_weights(trained->path, &now.model, &then.model));
+    *options = now.model;
+    options->vocabulary = trained->session.config.model.vocabulary;
+    return PAL_OK;
+}
+
+Status trained_try(const Trained *trained, const TextList *sets, const char *assignment,
+                   ModelOptions *options)
+{
+    const Group *world = &trained->session.grid->world;
+    Status status = PAL_OK;
+    if (group_is_root(world)) status = try_assignment(trained, sets, assignment, options);
+    PAL_TRY(group_agree(world, status));
+    group_broadcast(world, options, sizeof *options, 0);
+    return PAL_OK;
+}
+
+Status trained_open(Trained *trained, Grid *grid, const char *path, const TextList *sets,
+                    TrainedUse use)
 {
     *trained = (Trained){0};
     trained->session.grid = grid;
@@ -138,7 +178,7 @@ Status trained_open(Trained *trained, Grid *grid, const char *path, const TextLi
     trained->update = trained->checkpoint->state.update;
 
     PAL_TRY(session_parse_config(&trained->session, grid, trained->checkpoint->state.configuration,
-                                 trained->path, &all_sets));
+                                 trained->path, &all_sets, use == USE_TRAINS));
     if (group_is_root(&grid->world)) {
         all_sets.count = OWN_RANKS;
         status = check_changes(trained, &all_sets);
@@ -146,6 +186,7 @@ Status trained_open(Trained *trained, Grid *grid, const char *path, const TextLi
     PAL_TRY(group_agree(&grid->world, status));
     PAL_TRY(read_vocabulary(trained));
     PAL_TRY(session_start(&trained->session));
+    if (use == USE_TRAINS) return PAL_OK;
     Placement place = placing_make(grid, &trained->session.config, 1, 1, 0);
     parameters_create(&trained->parameters, trained->session.arena, &trained->session.config.model,
                       &place, false);
@@ -165,12 +206,12 @@ Status trained_check_vocabulary(const Trained *trained, const Dataset *dataset, 
              differ ? "" : ", learned from another text", trained->path);
 }
 
-Status trained_load(Trained *trained)
+Status trained_load(Trained *trained, const Parameters *parameters)
 {
     PAL_TRY(checkpoint_verify(trained->checkpoint, "/weights/", NULL));
     const Session *session = &trained->session;
     return snapshot_load_weights(trained->checkpoint, &session->grid->world, session->device,
-                                 &session->config.model, &trained->parameters);
+                                 &session->config.model, parameters);
 }
 
 void trained_close(Trained *trained)

@@ -26,10 +26,16 @@ static int num_sums(const Training *t) { return SUM_FIXED + 2 * t->model.options
 static double *layer_sums(const Training *t, int layer) { return &t->sums[SUM_FIXED + 2 * layer]; }
 
 /* The order of documents over all rows of the batch; every rank follows all of it. */
-static Status create_order(const Session *session, const Dataset *dataset, BatchOrder **order)
+static Status create_order(const Session *session, const Dataset *dataset, TrainingText text,
+                           Split s, BatchOrder **order)
 {
     const Config *config = &session->config;
-    const DataSplit *split = &dataset->splits[SPLIT_TRAIN];
+    const DataSplit *split = &dataset->splits[s];
+    if (text == TEXT_ONCE && split->documents == 0)
+        PAL_FAIL(PAL_ERROR_DATA, "%s: the %s split has no documents", dataset->path, split_name(s));
+    if (text == TEXT_ONCE)
+        return batch_order_create_once(order, config->batch.rows, config->model.window,
+                                       split->documents, split->offsets, NULL, split->documents);
     return batch_order_create(order, config->batch.rows, config->model.window, split->documents,
                               split->offsets, config->data.shuffle, (uint64_t)config->train.seed);
 }
@@ -68,7 +74,7 @@ Status training_check_input(Session *session, int64_t *data_checksum)
     Status status = dataset_open(&dataset, session->config.data.path, 1);
     if (status == PAL_OK) {
         session->config.model.vocabulary = dataset->tokenizer.vocabulary;
-        status = create_order(session, dataset, &order);
+        status = create_order(session, dataset, TEXT_ENDLESS, SPLIT_TRAIN, &order);
         if (status == PAL_OK) status = dataset_checksum(dataset, data_checksum);
     }
     status = dataset_agree(dataset, status, &session->grid->world);
@@ -77,16 +83,16 @@ Status training_check_input(Session *session, int64_t *data_checksum)
     return status;
 }
 
-static Status create_feed(Training *t)
+static Status create_feed(Training *t, TrainingText text, Split split)
 {
     Session *session = t->session;
     Dataset *dataset = NULL;
     BatchOrder *order = NULL;
     Status status = dataset_open(&dataset, session->config.data.path, checked_int(t->rows.count));
     if (status == PAL_OK) status = dataset_checksum(dataset, &t->data_checksum);
-    if (status == PAL_OK) status = create_order(session, dataset, &order);
+    if (status == PAL_OK) status = create_order(session, dataset, text, split, &order);
     if (status == PAL_OK)
-        feed_create(&t->feed, session->arena, dataset, SPLIT_TRAIN, order, t->rows,
+        feed_create(&t->feed, session->arena, dataset, split, order, t->rows,
                     t->place.rows * t->place.row_groups);
     else
         dataset_close(&dataset);
@@ -143,7 +149,7 @@ static void tell_memory(const Training *t)
                  whole / MEBIBYTE, largest / MEBIBYTE, whole / largest);
 }
 
-Status training_create(Training *t, Session *session, bool random_tokens)
+Status training_create(Training *t, Session *session, TrainingText text, Split split)
 {
     *t = (Training){.session = session};
     const Config *config = &session->config;
@@ -152,11 +158,11 @@ Status training_create(Training *t, Session *session, bool random_tokens)
     PAL_TRY(check_micro_batches(session));
     choose_place(t);
     Arena *arena = session->arena;
-    if (random_tokens)
+    if (text == TEXT_RANDOM)
         feed_create_random(&t->feed, arena, config->model.vocabulary, config->batch.rows, t->rows,
                            t->place.rows * t->place.row_groups, config->model.window);
     else
-        PAL_TRY(create_feed(t));
+        PAL_TRY(create_feed(t, text, split));
 
     parameters_create(&t->parameters, arena, &config->model, &t->place, true);
     optimizer_create(&t->optimizer, &grid->data, arena, &t->parameters);
@@ -207,6 +213,7 @@ static void after_forward(void *context, const Flight *flight)
     if (!t->place.has_output || t->place.tensor_part != 0) return;
     t->sums[SUM_NATS] += t->session->device->op->sum(t->session->device, flight->nats);
     for (int b = 0; b < flight->window.rows; b++) t->sums[SUM_TARGETS] += flight->window.counted[b];
+    if (t->flight_hook.call != NULL) t->flight_hook.call(t->flight_hook.context, flight);
 }
 
 /* Of what every rank of the tensor group has whole, each has a share of the gradient. */

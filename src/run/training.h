@@ -14,6 +14,20 @@
 #include "src/run/pipeline.h"
 #include "src/run/session.h"
 
+/* What a training reads. */
+typedef enum TrainingText {
+    TEXT_ENDLESS, /* a split again and again, in the order of the configuration */
+    TEXT_ONCE,    /* a split once, in its own order */
+    TEXT_RANDOM,  /* random tokens without end: for timing */
+} TrainingText;
+
+/* Sees every micro-batch after its forward, on the ranks that know its losses; those are of the
+ * weights before the update. feed.row_windows says what its rows read. */
+typedef struct FlightHook {
+    void (*call)(void *context, const Flight *flight); /* NULL: none */
+    void *context;
+} FlightHook;
+
 typedef struct Training {
     Session *session; /* borrowed */
     Placement place;
@@ -32,6 +46,7 @@ typedef struct Training {
     double *sums;                    /* what one reduction carries, see training.c */
     double *layer_scale;             /* (L) */
     Status status;                   /* of reading, in the running update */
+    FlightHook flight_hook;
     bool asks_to_save;    /* what the caller wants all ranks to know with the next update */
     int64_t reduced_from; /* gradients of the flat buffer from here on are on their way */
 } Training;
@@ -59,10 +74,10 @@ typedef struct UpdateReport {
         most_wait_share; /* of the update's seconds: mean and largest over the ranks */
 } UpdateReport;
 
-/* Collective over all ranks. Opens the data, or (random_tokens) reads none, and takes all memory
- * from the session's arena (the caller seals it, then calls training_start). Errors: those of
- * the data file. */
-Status training_create(Training *training, Session *session, bool random_tokens);
+/* Collective over all ranks. Opens the data, unless it is random, and takes all memory from the
+ * session's arena (the caller seals it, then calls training_start). Errors: those of the data file.
+ */
+Status training_create(Training *training, Session *session, TrainingText text, Split split);
 
 /* Collective over all ranks. Constant tables; the log says how the rolling memory is spread. What
  * follows is training_initialize() or resume_load(). */

@@ -337,6 +337,22 @@ def check_sweep(test, run):
         check_page(test, folder, f"model.{key}", "published count of WikiText-103")
 
 
+def complains(out):
+    return ".gp" in out or "Warning" in out  # gnuplot does, and with a capital letter
+
+
+def check_single(test, run):
+    """One document, one size: gnuplot has nothing to say to a range of one point."""
+    status, out = start(test, "evaluate", run.folder, "--data", test.data, "--split", "validation",
+                        "--report", "single")
+    test.check(status == 0 and not complains(out), f"one document: {out[-300:]}")
+    test.check(len(read_csv("single", "documents")) == 1, "one document")
+    status, out = start(test, "evaluate", run.folder, "--data", test.data, "--sweep", "memory=6",
+                        "--report", "single")
+    test.check(status == 0 and not complains(out), f"one size: {out[-300:]}")
+    test.check(not os.path.exists("single/documents.csv"), "left of an earlier report")
+
+
 # ---- without memory a window is all that counts -------------------------------------------------
 
 def check_no_memory(test, run):
@@ -494,6 +510,7 @@ def main():
     check_nothing_to_measure(test, run)
     check_autoencoding(test)
     check_sweep(test, run)
+    check_single(test, run)
     check_no_memory(test, run)
     check_refused(test, run)
     check_no_weights(test)

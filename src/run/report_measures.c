@@ -85,7 +85,7 @@ static void plot_documents(JsonText *script, const EvaluationResult *result, int
     double all = evaluation_bits_per_byte(result);
     bool named = documents <= MOST_NAMED;
     plot_begin(script, "documents", COLUMN_WIDTH,
-               named ? 90 + NAMED_HEIGHT * (int)documents : PLOT_HEIGHT);
+               named ? 130 + NAMED_HEIGHT * (int)documents : PLOT_HEIGHT);
     plot_line(script, "all = %.17g", all);
     plot_line(script, "set key outside top center horizontal");
     if (named) {
@@ -93,6 +93,7 @@ static void plot_documents(JsonText *script, const EvaluationResult *result, int
         plot_line(script, "set yrange [%lld.5:0.5]", (long long)documents);
         plot_line(script, "set grid noytics xtics linecolor rgb \"#dddddd\" linewidth 1");
         plot_line(script, "set offsets graph 0.05, graph 0.05, 0, 0");
+        if (documents == 1) plot_line(script, "set xrange [0.95 * all:1.05 * all]");
         plot_line(script,
                   "set arrow from all, graph 0 to all, graph 1 nohead linetype 3 dashtype 2");
         plot_line(script, "plot \"documents.csv\" skip 1 "

@@ -133,18 +133,20 @@ static void plot_sizes(JsonText *script, const Sweep *sweep)
 {
     bool bytes = strcmp(evaluation_targets(sweep->results[0].dataset), "bytes") == 0;
     plot_begin(script, "sweep", COLUMN_WIDTH, PLOT_HEIGHT);
-    json_append(script, "set xlabel \"");
-    json_append(script, strcmp(sweep->key, "window") == 0 ? "window (tokens)"
-                        : strcmp(sweep->key, "memory") == 0
-                            ? "memory (slots per layer)"
-                            : "compressed memory (slots per layer)");
-    json_append(script, "\"\nset ylabel \"");
-    json_append(script, bytes ? "bits per byte" : "word-level perplexity");
-    json_append(script, "\"\nset autoscale xfix\n"
-                        "set offsets graph 0.05, graph 0.05, graph 0.1, graph 0.1\n"
-                        "plot \"sweep.csv\" skip 1 using 2:");
-    json_append(script, bytes ? "7" : "10");
-    json_append(script, " smooth unique with linespoints linetype 1\n");
+    plot_line(script, "set xlabel \"%s\"",
+              strcmp(sweep->key, "window") == 0   ? "window (tokens)"
+              : strcmp(sweep->key, "memory") == 0 ? "memory (slots per layer)"
+                                                  : "compressed memory (slots per layer)");
+    plot_line(script, "set ylabel \"%s\"", bytes ? "bits per byte" : "word-level perplexity");
+    plot_line(script, "set autoscale xfix");
+    plot_line(script, "set offsets graph 0.05, graph 0.05, graph 0.1, graph 0.1");
+    if (sweep->count == 1) { /* a range of its own for a single point */
+        plot_line(script, "set xrange [%d:%d]", sweep->values[0] - 1, sweep->values[0] + 1);
+        plot_line(script, "set yrange [0:*]");
+    }
+    plot_line(script,
+              "plot \"sweep.csv\" skip 1 using 2:%d smooth unique with linespoints linetype 1",
+              bytes ? 7 : 10);
 }
 
 static void fill_table(Table *table, const Sweep *sweep)

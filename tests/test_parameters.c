@@ -49,8 +49,7 @@ static Placement placement_of(const ModelOptions *options, int parts, int part, 
     Placement place = placement_whole(options, 1);
     place.tensor_parts = parts;
     place.tensor_part = part;
-    place.first_token = tokens.first;
-    place.tokens = tokens.count;
+    place.slices[0] = (TokenSlice){tokens.first, tokens.count};
     place.first_layer = (int)layers.first;
     place.layers = (int)layers.count;
     place.has_embedding = stage == 0;
@@ -239,9 +238,9 @@ static void check_slice(const Parameter *row, const Placement *place)
     bool tokens = row->layer < 0;
     for (int d = 0; d < row->num_dims; d++) {
         int64_t equal = row->whole[d] / place->tensor_parts;
-        int64_t first = tokens ? place->first_token : equal * place->tensor_part;
+        int64_t first = tokens ? place->slices[0].first : equal * place->tensor_part;
         assert_int_equal(row->first[d], d == cut ? first : 0);
-        assert_int_equal(row->dims[d], d != cut ? row->whole[d] : tokens ? place->tokens : equal);
+        assert_int_equal(row->dims[d], d != cut ? row->whole[d] : tokens ? place->slices[0].count : equal);
     }
     assert_int_equal(row->shared, cut < 0 && place->tensor_parts > 1);
     bool second_copy = strcmp(row->name, "embedding/table") == 0 && !place->has_embedding;

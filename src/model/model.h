@@ -65,6 +65,7 @@ typedef struct Model {
     PositionTables positions;
     Embedding embedding;
     OutputLayer output;
+    ClusterWork cluster_work; /* of both, in an adaptive model */
     LayerMemory *memory; /* (layers of this stage) of all rows of this rank */
     MemoryGather gather;
 

@@ -255,7 +255,7 @@ static Status bench_one(Grid *grid, const BenchArguments *arguments, const TextL
     PAL_TRY(session_read_config(&session, grid, arguments->config, sets));
     if (arguments->save != NULL)
         PAL_TRY(saving_check_folder(&session.config.checkpoint, arguments->save));
-    session.config.model.vocabulary = BYTE_VOCABULARY;
+    PAL_TRY(config_set_vocabulary(&session.config, BYTE_VOCABULARY));
     session.config.train.update_every_after = 0; /* every update spans its windows */
     Status status = session_start(&session);
     if (status == PAL_OK) status = training_create(&training, &session, true);

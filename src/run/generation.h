@@ -31,7 +31,6 @@ typedef struct Generation {
     Model model;
     Decoder decoder;
     int32_t *chunk;                /* (T) tokens of the prompt on their way to the decoder */
-    Real *logits;                  /* (V) on the host */
     SamplingCandidate *candidates; /* (V) */
 } Generation;
 

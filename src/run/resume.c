@@ -25,6 +25,8 @@ static const char *const fixed_keys[] = {
     "model.activation",
     "model.positions",
     "model.tie_embeddings",
+    "model.adaptive_cutoffs",
+    "model.adaptive_divisor",
     "model.compression",
     "model.compression_rate",
     "model.compression_loss",

@@ -15,7 +15,7 @@ void cluster_work_create(ClusterWork *work, Arena *arena, const ModelOptions *op
     size_t bytes = checked_size(rows) * sizeof(int32_t);
     work->found.rows = arena_host(arena, PURPOSE_DATA, bytes);
     work->found.tokens = arena_host(arena, PURPOSE_DATA, bytes);
-    work->targets = arena_host(arena, PURPOSE_DATA, bytes);
+    work->tokens = arena_host(arena, PURPOSE_DATA, bytes);
     work->most = rows < MOST_ROWS ? rows : MOST_ROWS;
 
     NumberType operands = place->operands;

@@ -20,7 +20,7 @@ typedef struct ClusterRows {
 /* n rows at most, in types that products read and in float32; d is D at most. */
 typedef struct ClusterWork {
     ClusterRows found;      /* (B T) at most */
-    int32_t *targets;       /* (B T) host: rows of the head */
+    int32_t *tokens;        /* (B T) host: inputs without padding, or rows of the head */
     int64_t most;           /* n */
     Tensor narrow, dnarrow; /* (n d) operands, float32 */
     Tensor dnarrow_rounded; /* (n d) operands; dnarrow itself in float32 */

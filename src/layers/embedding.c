@@ -2,6 +2,7 @@
 #include "src/layers/embedding.h"
 
 #include <math.h>
+#include <stddef.h>
 
 /* Of the tokens of a cluster those whose rows this rank has. */
 static void find_own_tokens(EmbeddingCluster *own, Cluster cluster, TokenSlice slice)
@@ -78,15 +79,27 @@ static void project_backward(Device *device, const ClusterWork *work,
 typedef void Step(Device *, const ClusterWork *, const EmbeddingCluster *, Tensor,
                   const ClusterRows *, double);
 
+/* -1 at padding, so that it is in no cluster and adds nothing, not even a rounding. */
+static const int32_t *without_padding(const ClusterWork *work, const Window *window)
+{
+    for (int b = 0; b < window->rows; b++)
+        for (int t = 0; t < window->length; t++) {
+            ptrdiff_t i = (ptrdiff_t)b * window->length + t;
+            work->tokens[i] = t < window->counted[b] ? window->inputs[i] : -1;
+        }
+    return work->tokens;
+}
+
 /* The step for the rows of all clusters, piece by piece. */
 static void each_piece(Device *device, const Embedding *embedding, Tensor h, const Window *window,
                        Step *step)
 {
     ClusterWork *work = embedding->work;
     Tensor rows = tensor_as_matrix(h);
+    const int32_t *tokens = without_padding(work, window);
     for (int i = 0; i < embedding->count; i++) {
         const EmbeddingCluster *cluster = &embedding->clusters[i];
-        cluster_rows_find(&work->found, window->inputs, rows.dims[0], cluster->first_token,
+        cluster_rows_find(&work->found, tokens, rows.dims[0], cluster->first_token,
                           cluster->tokens);
         for (int64_t first = 0; first < work->found.count; first += work->most) {
             ClusterRows piece = cluster_rows_piece(&work->found, first, work->most);

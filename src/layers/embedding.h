@@ -7,7 +7,7 @@
  *
  * In a tensor group each rank has the rows of its slice of the vocabulary, and gives zeros for the
  * other tokens: the sum over the group is h. With clusters it projects the rows of its own tokens
- * only, so the gradient that it gives P_i is a share of the sum, too.
+ * only, so the gradient that it gives P_i is a share of the sum, too. Padding is then 0.
  */
 #ifndef PAL_LAYERS_EMBEDDING_H
 #define PAL_LAYERS_EMBEDDING_H

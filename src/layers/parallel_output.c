@@ -24,11 +24,9 @@ static void take_weights(OutputCluster *cluster, const Parameters *parameters,
     cluster->table = parameters_get(
         parameters, tied ? "embedding/cluster_%d/table" : "output/cluster_%d/table", i);
     cluster->bias = parameters_get(parameters, "output/cluster_%d/bias", i);
-    cluster->projection =
-        parameters_get(parameters,
-                       tied && i > 0 ? "embedding/cluster_%d/projection"
-                                     : "output/cluster_%d/projection",
-                       i);
+    cluster->projection = parameters_get(
+        parameters,
+        tied && i > 0 ? "embedding/cluster_%d/projection" : "output/cluster_%d/projection", i);
 }
 
 static void take_logits(OutputLayer *layer, Arena *arena, NumberType operands)
@@ -41,8 +39,7 @@ static void take_logits(OutputLayer *layer, Arena *arena, NumberType operands)
     layer->logits = arena_tensor_1d(arena, PURPOSE_WORKSPACE, numbers);
     layer->rounded = layer->logits;
     if (operands != NUMBER_FLOAT32)
-        layer->rounded =
-            arena_tensor(arena, PURPOSE_WORKSPACE, operands, 1, (int64_t[]){numbers});
+        layer->rounded = arena_tensor(arena, PURPOSE_WORKSPACE, operands, 1, (int64_t[]){numbers});
     if (layer->group->size > 1)
         layer->parts = arena_tensor_1d(arena, PURPOSE_WORKSPACE, layer->group->size * piece * 3);
 }
@@ -219,7 +216,7 @@ static void tail_loss(Device *device, const OutputLayer *layer, const OutputClus
 static const int32_t *head_targets(const OutputLayer *layer, const int32_t *targets, int64_t count)
 {
     if (layer->count == 1) return targets;
-    int32_t *rows = layer->work->targets;
+    int32_t *rows = layer->work->tokens;
     int32_t first_class = (int32_t)layer->clusters[0].whole.tokens;
     for (int64_t i = 0; i < count; i++) {
         int32_t cluster = 0;
@@ -242,8 +239,7 @@ void output_loss(Device *device, const OutputLayer *layer, Tensor nats, Tensor d
     whole.targets = head_targets(layer, window->targets, positions);
     head_loss(device, layer, whole);
     whole.targets = window->targets;
-    for (int i = 1; i < layer->count; i++)
-        tail_loss(device, layer, &layer->clusters[i], whole);
+    for (int i = 1; i < layer->count; i++) tail_loss(device, layer, &layer->clusters[i], whole);
 }
 
 /* --- generation ------------------------------------------------------------------------------- */

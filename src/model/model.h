@@ -66,7 +66,7 @@ typedef struct Model {
     Embedding embedding;
     OutputLayer output;
     ClusterWork cluster_work; /* of both, in an adaptive model */
-    LayerMemory *memory; /* (layers of this stage) of all rows of this rank */
+    LayerMemory *memory;      /* (layers of this stage) of all rows of this rank */
     MemoryGather gather;
 
     Flight *flights;         /* (place.flights) */

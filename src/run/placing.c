@@ -148,8 +148,8 @@ Placement placing_make(const Grid *grid, const Config *config, int rows, int row
         .operands = config->train.type,
     };
     for (int i = 0; i < model_clusters(options); i++) {
-        Range slice = partition_range(model_cluster(options, i).rows, place.tensor_parts,
-                                      place.tensor_part);
+        Range slice =
+            partition_range(model_cluster(options, i).rows, place.tensor_parts, place.tensor_part);
         place.slices[i] = (TokenSlice){slice.first, slice.count};
     }
     return place;

@@ -33,7 +33,7 @@ typedef struct Placement {
     int flights;                    /* most micro-batches between their forward and backward */
     Recompute recompute;
     TokenSlice slices[PAL_MAX_CLUSTERS]; /* of the vocabulary: this rank's rows of each cluster */
-    NumberType operands; /* how that is stored which products and attention read */
+    NumberType operands;                 /* how that is stored which products and attention read */
 } Placement;
 
 /* Everything on one rank: one micro-batch of `rows` rows a window. */

@@ -418,11 +418,21 @@ static bool weights_are_near(Trial *t)
     return near;
 }
 
+/* Three numbers for every position, and for every target of a tail, to each of the others. */
+static bool sent_what_it_should(const Trial *t, double bytes)
+{
+    int exchanged = POSITIONS;
+    for (int i = 0; i < POSITIONS; i++) exchanged += t->targets[i] >= t->options.cutoffs[0];
+    return bytes == 3.0 * sizeof(Real) * (grid.world.size - 1) * exchanged;
+}
+
 static bool gradients_are_near(Trial *t)
 {
+    double before = traffic_bytes(grid.world.traffic);
     t->device->op->fill(t->device, t->parameters.gradient, 0.0);
     t->device->op->fill(t->device, t->dx, 0.0);
     output_loss(t->device, &t->output, t->nats, t->dx, t->x, &t->window);
+    assert_on_all_ranks(sent_what_it_should(t, traffic_bytes(grid.world.traffic) - before));
     embedding_backward(t->device, &t->embedding, t->dh, &t->window);
     bool near = dx_is_near(t);
     return weights_are_near(t) && near;

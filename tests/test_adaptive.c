@@ -366,6 +366,23 @@ static bool every_token_has_its_probability(Trial *t)
     return near;
 }
 
+/* What generation chooses from, on one rank. */
+static bool logits_give_the_probabilities(Trial *t)
+{
+    bool near = true;
+    int64_t width = t->options.width;
+    for (int i = 0; i < POSITIONS && grid.world.size == 1; i++) {
+        Real logits[MOST_TOKENS];
+        double log_p[MOST_TOKENS], sum = 0.0;
+        output_logits(t->device, &t->output, logits, tensor_slice(tensor_as_matrix(t->x), i, 1));
+        full_log_p(t, t->x_host + i * width, log_p);
+        for (int v = 0; v < t->options.vocabulary; v++) sum += exp((double)logits[v]);
+        for (int v = 0; v < t->options.vocabulary; v++)
+            near = near && is_near(t, (double)logits[v] - log(sum), log_p[v]);
+    }
+    return near;
+}
+
 static bool input_is_near(Trial *t)
 {
     bool near = true;
@@ -445,6 +462,7 @@ static void run_trial(const Shape *shape, bool tied, NumberType operands, int pi
     if (piece > 0) t.work.most = piece;
     for (int i = 0; i < t.output.count && piece > 0; i++) t.output.clusters[i].piece = piece;
     assert_on_all_ranks(every_token_has_its_probability(&t));
+    assert_on_all_ranks(logits_give_the_probabilities(&t));
     for (Targets which = ANY; which < NUM_TARGETS; which++) {
         draw_tokens(&t, which);
         assert_on_all_ranks(input_is_near(&t));

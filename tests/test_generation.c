@@ -33,7 +33,7 @@ typedef struct Case {
     CompressionKind compression;
     EmptyMemory empty;
     Activation activation;
-    bool untied;
+    bool untied, adaptive;
 } Case;
 
 static const Case cases[] = {
@@ -72,6 +72,13 @@ static const Case cases[] = {
      .empty = EMPTY_ZEROS,
      .activation = ACTIVATION_GELU,
      .untied = true},
+    {.name = "adaptive", .memory = {8, 8}, .compressed = {4, 4}, .adaptive = true},
+    {.name = "post, adaptive, untied",
+     .norm = NORM_POST,
+     .memory = {8, 8},
+     .compressed = {4, 4},
+     .untied = true,
+     .adaptive = true},
 };
 
 static ModelOptions make_options(const Case *c)
@@ -92,6 +99,12 @@ static ModelOptions make_options(const Case *c)
                             .tie_embeddings = !c->untied,
                             .dropout = 0.5, /* has no effect outside training */
                             .attention_dropout = 0.5};
+    if (c->adaptive) {
+        options.num_cutoffs = 2;
+        options.cutoffs[0] = 5;
+        options.cutoffs[1] = 11;
+        options.adaptive_divisor = 2;
+    }
     memcpy(options.memory, c->memory, sizeof c->memory);
     memcpy(options.compressed_memory, c->compressed, sizeof c->compressed);
     return options;

@@ -17,9 +17,10 @@
 #include "src/base/random.h"
 #include "src/layers/embedding.h"
 #include "src/layers/parallel_output.h"
+#include "tests/adaptive_definition.h"
 #include "tests/all_ranks.h"
 
-enum { ROWS = 3, LENGTH = 5, POSITIONS = ROWS * LENGTH, MOST_TOKENS = 40, MOST_WIDTH = 18 };
+enum { ROWS = 3, LENGTH = 5, POSITIONS = ROWS * LENGTH };
 
 /* Sums of some 20 products of numbers of a size of 1, rounded once (float32) or with every factor
  * rounded to 8 bits. */
@@ -46,109 +47,24 @@ typedef enum Targets { ANY, ALL_IN_HEAD, ALL_IN_LAST, NONE_IN_FIRST_TAIL, NUM_TA
 /* What one comparison runs. */
 typedef struct Trial {
     ModelOptions options;
-    Placement place, whole_place;
+    Placement place;
     NumberType operands;
     Device *device;
     Arena *arena;
-    Parameters parameters, whole;
+    Parameters parameters;
+    AdaptiveDefinition definition;
     Embedding embedding;
     OutputLayer output;
     ClusterWork work;
     Tensor nats, dx, x, h, dh; /* as the layers have them; x of operands */
-    double *weights;           /* (all of whole, one after the other) what the definition reads */
-    double x_host[POSITIONS * MOST_WIDTH], dh_host[POSITIONS * MOST_WIDTH];
+    double x_host[POSITIONS * ADAPTIVE_MOST_WIDTH], dh_host[POSITIONS * ADAPTIVE_MOST_WIDTH];
     int32_t inputs[POSITIONS], targets[POSITIONS];
     Window window;
 } Trial;
 
 static const int counted[ROWS] = {LENGTH, 2, 0};
 
-/* --- the definition ---------------------------------------------------------------------------- */
-
-static int64_t count_of(const Parameter *row)
-{
-    return row->whole[0] * (row->num_dims == 2 ? row->whole[1] : 1);
-}
-
-static double *weights_of(const Trial *t, const char *format, int cluster)
-{
-    char name[96];
-    double *at = t->weights;
-    snprintf(name, sizeof name, format, cluster); /* NOLINT: the formats are those below */
-    for (int i = 0; i < t->whole.count; i++) {
-        if (strcmp(t->whole.table[i].name, name) == 0) return at;
-        at += count_of(&t->whole.table[i]);
-    }
-    abort();
-}
-
-static double *input_table(const Trial *t, int i)
-{
-    return weights_of(t, "embedding/cluster_%d/table", i);
-}
-
-static double *output_table(const Trial *t, int i)
-{
-    return t->options.tie_embeddings ? input_table(t, i)
-                                     : weights_of(t, "output/cluster_%d/table", i);
-}
-
-static double *output_projection(const Trial *t, int i)
-{
-    bool shared = t->options.tie_embeddings && i > 0;
-    return weights_of(
-        t, shared ? "embedding/cluster_%d/projection" : "output/cluster_%d/projection", i);
-}
-
-/* log softmax over the rows of one cluster */
-static void cluster_log_p(const Trial *t, int i, const double *x, double *log_p)
-{
-    Cluster cluster = model_cluster(&t->options, i);
-    const double *table = output_table(t, i), *projection = output_projection(t, i);
-    const double *bias = weights_of(t, "output/cluster_%d/bias", i);
-    double z[MOST_WIDTH] = {0}, sum = 0.0;
-    for (int64_t k = 0; k < cluster.width; k++)
-        for (int64_t j = 0; j < t->options.width; j++)
-            z[k] += projection[k * t->options.width + j] * x[j];
-    for (int64_t r = 0; r < cluster.rows; r++) {
-        log_p[r] = bias[r];
-        for (int64_t k = 0; k < cluster.width; k++) log_p[r] += table[r * cluster.width + k] * z[k];
-        sum += exp(log_p[r]);
-    }
-    for (int64_t r = 0; r < cluster.rows; r++) log_p[r] -= log(sum);
-}
-
-/* Of all tokens of the vocabulary. */
-static void full_log_p(const Trial *t, const double *x, double *log_p)
-{
-    double head[MOST_TOKENS + PAL_MAX_CUTOFFS];
-    Cluster first = model_cluster(&t->options, 0);
-    cluster_log_p(t, 0, x, head);
-    memcpy(log_p, head, checked_size(first.tokens) * sizeof *log_p);
-    for (int i = 1; i < model_clusters(&t->options); i++) {
-        Cluster tail = model_cluster(&t->options, i);
-        cluster_log_p(t, i, x, log_p + tail.first_token);
-        for (int64_t r = 0; r < tail.tokens; r++)
-            log_p[tail.first_token + r] += head[first.tokens + i - 1];
-    }
-}
-
-static void embed(const Trial *t, int32_t token, double *h)
-{
-    int i = 0;
-    while (i + 1 < model_clusters(&t->options) &&
-           token >= model_cluster(&t->options, i + 1).first_token)
-        i++;
-    Cluster cluster = model_cluster(&t->options, i);
-    const double *row = input_table(t, i) + (token - cluster.first_token) * cluster.width;
-    const double *projection = weights_of(t, "embedding/cluster_%d/projection", i);
-    for (int j = 0; j < t->options.width; j++) {
-        h[j] = 0.0;
-        for (int64_t k = 0; k < cluster.width; k++)
-            h[j] += row[k] * projection[k * t->options.width + j];
-        h[j] *= sqrt(t->options.width);
-    }
-}
+/* --- a trial ----------------------------------------------------------------------------------- */
 
 static bool is_counted(int i) { return i % LENGTH < counted[i / LENGTH]; }
 
@@ -157,10 +73,10 @@ static double both_losses(const Trial *t)
 {
     double loss = 0.0;
     for (int i = 0; i < POSITIONS; i++) {
-        double log_p[MOST_TOKENS], h[MOST_WIDTH];
+        double log_p[ADAPTIVE_MOST_TOKENS], h[ADAPTIVE_MOST_WIDTH];
         if (!is_counted(i)) continue;
-        full_log_p(t, t->x_host + (ptrdiff_t)i * t->options.width, log_p);
-        embed(t, t->inputs[i], h);
+        adaptive_log_p(&t->definition, t->x_host + (ptrdiff_t)i * t->options.width, log_p);
+        adaptive_embed(&t->definition, t->inputs[i], h);
         loss -= log_p[t->targets[i]];
         for (int j = 0; j < t->options.width; j++)
             loss += h[j] * t->dh_host[i * t->options.width + j];
@@ -179,10 +95,9 @@ static double derivative(Trial *t, double *at)
     return (above - below) / (2 * step);
 }
 
-/* --- a trial ----------------------------------------------------------------------------------- */
-
-static Placement place_of(const Trial *t, int parts, int part)
+static Placement place_of(const Trial *t)
 {
+    int parts = grid.world.size, part = grid.world.rank;
     Placement place = placement_whole(&t->options, ROWS);
     place.layers = 0;
     place.tensor_parts = parts;
@@ -205,9 +120,9 @@ static void draw(double *numbers, int64_t count, const char *name, double size)
 
 static void put(Trial *t, Tensor to, const double *from)
 {
-    Real numbers[POSITIONS * MOST_WIDTH];
+    Real numbers[POSITIONS * ADAPTIVE_MOST_WIDTH];
     int64_t count = tensor_count(to);
-    assert_true(count <= POSITIONS * MOST_WIDTH);
+    assert_true(count <= POSITIONS * ADAPTIVE_MOST_WIDTH);
     for (int64_t i = 0; i < count; i++) numbers[i] = (Real)from[i];
     t->device->op->upload(t->device, to, numbers);
 }
@@ -215,9 +130,10 @@ static void put(Trial *t, Tensor to, const double *from)
 /* This rank's slices of the whole weights. */
 static void put_weights(Trial *t)
 {
-    double *whole = t->weights;
-    for (int r = 0; r < t->whole.count; whole += count_of(&t->whole.table[r]), r++) {
-        const Parameter *row = parameters_find(&t->parameters, t->whole.table[r].name);
+    double *whole = t->definition.weights;
+    for (int r = 0; r < t->definition.whole.count;
+         whole += adaptive_count(&t->definition.whole.table[r]), r++) {
+        const Parameter *row = parameters_find(&t->parameters, t->definition.whole.table[r].name);
         int64_t columns = row->num_dims == 2 ? row->dims[1] : 1;
         Real *to = tensor_reals(parameter_view(row, t->parameters.value));
         for (int64_t i = 0; i < row->dims[0] * columns; i++)
@@ -228,11 +144,11 @@ static void put_weights(Trial *t)
 
 static void draw_all(Trial *t)
 {
-    double *at = t->weights;
-    for (int i = 0; i < t->whole.count; i++) {
-        const Parameter *row = &t->whole.table[i];
-        draw(at, count_of(row), row->name, row->num_dims == 2 ? 0.5 : 1.0);
-        at += count_of(row);
+    double *at = t->definition.weights;
+    for (int i = 0; i < t->definition.whole.count; i++) {
+        const Parameter *row = &t->definition.whole.table[i];
+        draw(at, adaptive_count(row), row->name, row->num_dims == 2 ? 0.5 : 1.0);
+        at += adaptive_count(row);
     }
     int64_t count = (int64_t)POSITIONS * t->options.width;
     draw(t->x_host, count, "x", 1.0);
@@ -240,13 +156,6 @@ static void draw_all(Trial *t)
     put_weights(t);
     put(t, t->x, t->x_host);
     put(t, t->dh, t->dh_host);
-}
-
-static int64_t whole_count(const Trial *t)
-{
-    int64_t count = 0;
-    for (int i = 0; i < t->whole.count; i++) count += count_of(&t->whole.table[i]);
-    return count;
 }
 
 static void trial_begin(Trial *t, const Shape *shape, bool tied, NumberType operands)
@@ -261,12 +170,11 @@ static void trial_begin(Trial *t, const Shape *shape, bool tied, NumberType oper
                              .num_cutoffs = shape->num_cutoffs,
                              .adaptive_divisor = shape->divisor}};
     memcpy(t->options.cutoffs, shape->cutoffs, sizeof shape->cutoffs);
-    t->place = place_of(t, grid.world.size, grid.world.rank);
-    t->whole_place = place_of(t, 1, 0);
+    t->place = place_of(t);
     assert_int_equal(device_create_cpu(&t->device, 1), PAL_OK);
     assert_int_equal(arena_create(&t->arena, t->device), PAL_OK);
     parameters_create(&t->parameters, t->arena, &t->options, &t->place, true);
-    parameters_describe(&t->whole, &t->options, &t->whole_place);
+    adaptive_create(&t->definition, &t->options);
     cluster_work_create(&t->work, t->arena, &t->options, &t->place);
     embedding_create(&t->embedding, &t->parameters, &t->options, &t->place, &t->work);
     output_create(&t->output, t->arena, &t->parameters, &t->options, &t->place, &grid.world,
@@ -278,15 +186,14 @@ static void trial_begin(Trial *t, const Shape *shape, bool tied, NumberType oper
     t->h = arena_tensor_3d(t->arena, PURPOSE_WORKSPACE, ROWS, LENGTH, width);
     t->dh = arena_tensor_3d(t->arena, PURPOSE_WORKSPACE, ROWS, LENGTH, width);
     assert_int_equal(
-        t->device->op->reserve(t->device, (OperationSizes){.rows = POSITIONS,
-                                                           .width = width,
-                                                           .columns = MOST_TOKENS,
-                                                           .weight = MOST_TOKENS * MOST_WIDTH,
-                                                           .rounded = MOST_TOKENS * MOST_WIDTH}),
+        t->device->op->reserve(
+            t->device, (OperationSizes){.rows = POSITIONS,
+                                        .width = width,
+                                        .columns = ADAPTIVE_MOST_TOKENS,
+                                        .weight = ADAPTIVE_MOST_TOKENS * ADAPTIVE_MOST_WIDTH,
+                                        .rounded = ADAPTIVE_MOST_TOKENS * ADAPTIVE_MOST_WIDTH}),
         PAL_OK);
     assert_int_equal(arena_seal(t->arena), PAL_OK);
-    t->weights = calloc(checked_size(whole_count(t)), sizeof *t->weights);
-    assert_non_null(t->weights);
     draw_all(t);
     t->window = (Window){.rows = ROWS,
                          .length = LENGTH,
@@ -297,8 +204,7 @@ static void trial_begin(Trial *t, const Shape *shape, bool tied, NumberType oper
 
 static void trial_end(Trial *t)
 {
-    free(t->weights);
-    free(t->whole.table);
+    adaptive_destroy(&t->definition);
     arena_destroy(&t->arena);
     device_destroy(&t->device);
 }
@@ -355,8 +261,8 @@ static bool every_token_has_its_probability(Trial *t)
         for (int i = 0; i < POSITIONS; i++) t->targets[i] = is_counted(i) ? token : -1;
         output_loss(t->device, &t->output, t->nats, tensor_none, t->x, &t->window);
         for (int i = 0; i < POSITIONS; i++) {
-            double nats = (double)tensor_reals(t->nats)[i], log_p[MOST_TOKENS];
-            full_log_p(t, t->x_host + (ptrdiff_t)i * t->options.width, log_p);
+            double nats = (double)tensor_reals(t->nats)[i], log_p[ADAPTIVE_MOST_TOKENS];
+            adaptive_log_p(&t->definition, t->x_host + (ptrdiff_t)i * t->options.width, log_p);
             if (is_counted(i)) see(t, nats, -log_p[token]);
             near = near && (is_counted(i) ? is_near(t, nats, -log_p[token]) : nats == 0.0);
             sums[i] += exp(-nats);
@@ -372,10 +278,10 @@ static bool logits_give_the_probabilities(Trial *t)
     bool near = true;
     int64_t width = t->options.width;
     for (int i = 0; i < POSITIONS && grid.world.size == 1; i++) {
-        Real logits[MOST_TOKENS];
-        double log_p[MOST_TOKENS], sum = 0.0;
+        Real logits[ADAPTIVE_MOST_TOKENS];
+        double log_p[ADAPTIVE_MOST_TOKENS], sum = 0.0;
         output_logits(t->device, &t->output, logits, tensor_slice(tensor_as_matrix(t->x), i, 1));
-        full_log_p(t, t->x_host + i * width, log_p);
+        adaptive_log_p(&t->definition, t->x_host + i * width, log_p);
         for (int v = 0; v < t->options.vocabulary; v++) sum += exp((double)logits[v]);
         for (int v = 0; v < t->options.vocabulary; v++)
             near = near && is_near(t, (double)logits[v] - log(sum), log_p[v]);
@@ -390,8 +296,8 @@ static bool input_is_near(Trial *t)
     embedding_forward(t->device, &t->embedding, t->h, &t->window);
     group_sum(&grid.world, TRAFFIC_ACTIVATIONS, tensor_reals(t->h), tensor_count(t->h));
     for (int i = 0; i < POSITIONS; i++) {
-        double h[MOST_WIDTH] = {0};
-        if (is_counted(i)) embed(t, t->inputs[i], h);
+        double h[ADAPTIVE_MOST_WIDTH] = {0};
+        if (is_counted(i)) adaptive_embed(&t->definition, t->inputs[i], h);
         near = near && numbers_are_near(t, tensor_reals(t->h) + (ptrdiff_t)i * t->options.width, h,
                                         t->options.width);
     }
@@ -415,9 +321,10 @@ static bool dx_is_near(Trial *t)
 static bool weights_are_near(Trial *t)
 {
     bool near = true;
-    double *whole = t->weights;
-    for (int r = 0; r < t->whole.count; whole += count_of(&t->whole.table[r]), r++) {
-        const Parameter *row = parameters_find(&t->parameters, t->whole.table[r].name);
+    double *whole = t->definition.weights;
+    for (int r = 0; r < t->definition.whole.count;
+         whole += adaptive_count(&t->definition.whole.table[r]), r++) {
+        const Parameter *row = parameters_find(&t->parameters, t->definition.whole.table[r].name);
         Tensor gradient = parameter_view(row, t->parameters.gradient);
         int64_t columns = row->num_dims == 2 ? row->dims[1] : 1;
         int64_t count = row->dims[0] * columns;

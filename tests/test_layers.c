@@ -333,8 +333,7 @@ static void embedding_is_adjoint(void **state)
         dropout_apply(device, t.dy, window, DROPOUT_EMBEDDING, 0, place, rate);
         embedding_backward(device, embedding, t.dy, window);
         const Weight *table = &embedding->clusters[0].table;
-        assert_near(dot(table->value, table->gradient), product,
-                    adjoint_tolerance, "embedding");
+        assert_near(dot(table->value, table->gradient), product, adjoint_tolerance, "embedding");
         trial_end(&t);
     }
 }

@@ -69,8 +69,9 @@ static Status write_text(FILE *out, const void *bytes, size_t count)
 static Status choose(Generation *g, const GenerationOptions *options, RandomStream stream,
                      int64_t place, int32_t *token)
 {
-    *token = sampling_choose(&options->sampling, g->decoder.logits, BYTES_VOCABULARY, DOCUMENT_TOKEN,
-                             random_uniform(stream, (uint64_t)place), g->candidates);
+    *token =
+        sampling_choose(&options->sampling, g->decoder.logits, BYTES_VOCABULARY, DOCUMENT_TOKEN,
+                        random_uniform(stream, (uint64_t)place), g->candidates);
     if (*token < 0)
         PAL_FAIL(PAL_ERROR_DATA,
                  "the model's logits are not numbers at byte %lld of the text: its weights have "

@@ -127,6 +127,10 @@ Status config_set(Config *config, const char *assignment);
  * of model.memory and model.compressed_memory over all layers. Refuses what this version lacks. */
 Status config_check(Config *config);
 
+/* Local. V, which the data file or a checkpoint gives. Error: a cut-off of the adaptive softmax that
+ * is no token. */
+Status config_set_vocabulary(Config *config, int vocabulary);
+
 /* Local. The complete configuration as INI text with the help as comments; config_read() and
  * config_parse_text() give back an equal Config. Error: PAL_ERROR_IO. */
 Status config_write(const Config *config, FILE *out);

@@ -92,6 +92,42 @@ static Status check_model(const ModelOptions *model)
     return PAL_OK;
 }
 
+static Status check_clusters(const ModelOptions *model)
+{
+    if (model->num_cutoffs == 1 && model->cutoffs[0] == 0) return PAL_OK; /* plain */
+    int64_t scale = 1;
+    for (int i = 0; i < model->num_cutoffs; i++) {
+        int before = i == 0 ? 0 : model->cutoffs[i - 1];
+        if (model->cutoffs[i] <= before)
+            PAL_FAIL(PAL_ERROR_CONFIG,
+                     "model.adaptive_cutoffs: %d follows %d, expected more than that: each is the "
+                     "first token of a cluster; give them in rising order, from 1 on, or one 0 for "
+                     "a softmax without clusters",
+                     model->cutoffs[i], before);
+        scale *= model->adaptive_divisor;
+        if (scale > model->width || model->width % scale != 0)
+            PAL_FAIL(PAL_ERROR_CONFIG,
+                     "model.width = %d cannot be divided by %lld = model.adaptive_divisor^%d, as "
+                     "cluster %d of model.adaptive_cutoffs wants; choose a multiple of it, a "
+                     "smaller divisor or fewer cut-offs",
+                     model->width, (long long)scale, i + 1, i + 1);
+    }
+    return PAL_OK;
+}
+
+Status config_set_vocabulary(Config *config, int vocabulary)
+{
+    ModelOptions *model = &config->model;
+    model->vocabulary = vocabulary;
+    for (int i = 0; i < model->num_cutoffs; i++)
+        if (model->cutoffs[i] >= vocabulary)
+            PAL_FAIL(PAL_ERROR_CONFIG,
+                     "model.adaptive_cutoffs: %d is no token of a vocabulary of %d, expected %d at "
+                     "most; leave that cut-off out",
+                     model->cutoffs[i], vocabulary, vocabulary - 1);
+    return PAL_OK;
+}
+
 Status config_check(Config *config)
 {
     ModelOptions *model = &config->model;
@@ -99,6 +135,7 @@ Status config_check(Config *config)
         PAL_FAIL(PAL_ERROR_CONFIG,
                  "data.path is missing: the data file, made by 'palimpsest prepare'");
     PAL_TRY(check_model(model));
+    PAL_TRY(check_clusters(model));
     PAL_TRY(spread(model->memory, &config->counts.memory, model->layers, "memory"));
     PAL_TRY(spread(model->compressed_memory, &config->counts.compressed_memory, model->layers,
                    "compressed_memory"));

@@ -44,6 +44,12 @@ const ConfigKey config_keys[] = {
      "slots that hold nothing yet are left out, or attended to as zeros"},
     {"model", "tie_embeddings", KEY_BOOL, AT(model.tie_embeddings), 0, 0, NULL, "true",
      "the output layer uses the embedding table"},
+    {"model", "adaptive_cutoffs", KEY_LIST, LIST(model.cutoffs, model.num_cutoffs),
+     PAL_MAX_CUTOFFS, "[0, 16777215]", "0",
+     "adaptive inputs and softmax: the first token of each cluster but the first one, rising, e.g. "
+     "20000, 40000, 200000; 0: one softmax over all tokens"},
+    {"model", "adaptive_divisor", KEY_INT, AT(model.adaptive_divisor), 0, 0, "[1, 1024]", "4",
+     "adaptive_cutoffs: a cluster's embeddings are so many times narrower than the one's before"},
     {"model", "dropout", KEY_REAL, AT(model.dropout), 0, 0, "[0, 1)", "0",
      "rate on embeddings and on what layers add"},
     {"model", "attention_dropout", KEY_REAL, AT(model.attention_dropout), 0, 0, "[0, 1)", "0",

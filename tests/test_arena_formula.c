@@ -33,12 +33,38 @@ static ModelOptions options_of(int memory, int compressed, CompressionLossKind l
     return o;
 }
 
+static ModelOptions with_clusters(ModelOptions o, bool tied)
+{
+    o.num_cutoffs = 2;
+    o.cutoffs[0] = 100;
+    o.cutoffs[1] = 140;
+    o.adaptive_divisor = 4;
+    o.tie_embeddings = tied;
+    return o;
+}
+
+/* Positions of a cluster that are computed together. */
+static double positions_of_clusters(const ModelOptions *o, double B)
+{
+    return model_is_adaptive(o) ? fmin(B * o->window, 1024) : 0;
+}
+
+/* B T V, or n times the rows of the largest cluster. */
+static double logits_of(const ModelOptions *o, double B)
+{
+    int64_t most = 0;
+    if (!model_is_adaptive(o)) return B * o->window * o->vocabulary;
+    for (int i = 0; i < model_clusters(o); i++)
+        if (model_cluster(o, i).rows > most) most = model_cluster(o, i).rows;
+    return positions_of_clusters(o, B) * (double)most;
+}
+
 /* The formula of the README, in numbers. */
 static void expected(const ModelOptions *o, double B, double W, double numbers[PURPOSE_COUNT])
 {
     double L = o->layers, T = o->window, D = o->width, F = o->feed_forward, H = o->heads;
-    double M = o->memory[0], N = o->compressed_memory[0], V = o->vocabulary;
-    double c = o->compression_rate, K = N + M + T;
+    double M = o->memory[0], N = o->compressed_memory[0], logits = logits_of(o, B);
+    double c = o->compression_rate, K = N + M + T, n = positions_of_clusters(o, B);
     double P = M + T + (N > 0 ? N - 1 + T : 0);
 
     numbers[PURPOSE_WEIGHTS] = numbers[PURPOSE_GRADIENTS] = W;
@@ -48,7 +74,8 @@ static void expected(const ModelOptions *o, double B, double W, double numbers[P
     numbers[PURPOSE_ACTIVATIONS] =
         L * B * (6 * T * D + T * F + 2 * K * D + H * T + 4 * T) + B * T * (3 * D + 3);
     numbers[PURPOSE_POSITIONS] = (2 * L + 1) * P * D;
-    numbers[PURPOSE_WORKSPACE] = B * (5 * T * D + (M + N) * D + 2 * K * D + T * F) + B * T * V;
+    numbers[PURPOSE_WORKSPACE] = B * (5 * T * D + (M + N) * D + 2 * K * D + T * F) + logits;
+    numbers[PURPOSE_WORKSPACE] += n * (3 * D + 1);
     if (N > 0) numbers[PURPOSE_WORKSPACE] += B * (T * D + 2 * T / c * D);
     if (N > 0 && o->compression_loss == COMPRESSION_LOSS_ATTENTION)
         numbers[PURPOSE_WORKSPACE] += B * (4 * T * D + 4 * T / c * D + 2 * H * T);
@@ -59,20 +86,22 @@ static void expected(const ModelOptions *o, double B, double W, double numbers[P
 static void round_expected(const ModelOptions *o, double B, double W, double numbers[PURPOSE_COUNT])
 {
     double L = o->layers, T = o->window, D = o->width, F = o->feed_forward, H = o->heads;
-    double M = o->memory[0], N = o->compressed_memory[0], V = o->vocabulary;
+    double M = o->memory[0], N = o->compressed_memory[0], logits = logits_of(o, B);
+    double n = positions_of_clusters(o, B);
     double K = N + M + T, P = M + T + (N > 0 ? N - 1 + T : 0);
     bool attention_loss = N > 0 && o->compression_loss == COMPRESSION_LOSS_ATTENTION;
     double halves[PURPOSE_COUNT] = {
         [PURPOSE_MEMORY] = numbers[PURPOSE_MEMORY],
         [PURPOSE_ACTIVATIONS] = L * B * (4 * T * D + T * F + 2 * K * D) + B * T * D,
         [PURPOSE_POSITIONS] = (L + 1) * P * D,
-        [PURPOSE_WORKSPACE] =
-            numbers[PURPOSE_WORKSPACE] - B * (2 * T * D + T * V + (attention_loss ? 2 * H * T : 0)),
+        [PURPOSE_WORKSPACE] = numbers[PURPOSE_WORKSPACE] -
+                              B * (2 * T * D + (attention_loss ? 2 * H * T : 0)) - logits -
+                              n * (2 * D + 1),
     };
     for (int p = 0; p < PURPOSE_COUNT; p++) numbers[p] -= halves[p] / 2;
     numbers[PURPOSE_WEIGHTS] += W / 2;
     if (o->norm == NORM_POST) numbers[PURPOSE_ACTIVATIONS] += 2 * L * B * T * D + B * T * D;
-    numbers[PURPOSE_WORKSPACE] += (B * T * V + (T + fmax(M, N - 1)) * D) / 2;
+    numbers[PURPOSE_WORKSPACE] += (logits + (T + fmax(M, N - 1)) * D + 2 * n * D) / 2;
 }
 
 static void check(ModelOptions o, int rows, NumberType operands)
@@ -122,6 +151,8 @@ static void arena_holds_what_the_formula_says(void **state)
         ModelOptions post = options_of(32, 32, COMPRESSION_LOSS_ATTENTION);
         post.norm = NORM_POST;
         check(post, 2, types[i]);
+        check(with_clusters(options_of(32, 32, COMPRESSION_LOSS_ATTENTION), true), 2, types[i]);
+        check(with_clusters(options_of(64, 16, COMPRESSION_LOSS_NONE), false), 40, types[i]);
     }
 }
 

@@ -36,6 +36,13 @@ CASES = {
                       "model.positions": "temporal"}, 1, {}),
     "task": ({"model.compression_loss": "task", "train.update_every": "2",
               "model.compression": "conv"}, 1, {}),
+    "adaptive": ({"model.adaptive_cutoffs": "104,112,119", "model.adaptive_divisor": "2"}, 1, {}),
+    # One of the two ranks has no row of the cluster in the middle, which is one token.
+    "adaptive_tensor": ({"model.adaptive_cutoffs": "104,119,120", "model.adaptive_divisor": "2",
+                         "model.tie_embeddings": "false"}, 2, {"parallel.tensor": "2"}),
+    "adaptive_both": ({"model.adaptive_cutoffs": "104,112", "model.adaptive_divisor": "2",
+                       "train.update_every": "2"}, 4,
+                      {"parallel.pipeline": "2", "parallel.tensor": "2"}),
     "tensor": ({"model.dropout": "0.1"}, 2, {"parallel.tensor": "2"}),
     "pipeline": ({"train.update_every": "2"}, 2, {"parallel.pipeline": "2"}),
     "data": ({"model.compression": "mean", "model.compression_loss": "none"}, 2,
@@ -45,7 +52,8 @@ CASES = {
 }
 # Those that are trained in bfloat16 as well, which does not keep four digits of a loss: two devices
 # round what they sum in another order differently.
-BFLOAT16 = ("base", "dilated_gelu_post", "most_used", "task", "all_three")
+BFLOAT16 = ("base", "dilated_gelu_post", "most_used", "task", "adaptive", "adaptive_both",
+            "all_three")
 BFLOAT16_TOLERANCE, FLOAT32_TOLERANCE = 3e-3, 2e-2
 # Those whose ranks also hand device addresses to MPI.
 DIRECT = ("tensor", "pipeline", "data")

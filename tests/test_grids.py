@@ -30,6 +30,9 @@ BASE = {"model.width": "12", "model.feed_forward": "24", "model.heads": "2",
         "train.updates": str(UPDATES), "train.warmup": "5"}
 THREE_LAYERS = {"model.layers": "3", "model.width": "24", "model.heads": "6",
                 "model.window": "12", "model.memory": "12"}
+# The space and the letters to g, those to o, to v, and the rest.
+ADAPTIVE = {"model.adaptive_cutoffs": "104,112,119", "model.adaptive_divisor": "2",
+            "model.width": "16", "model.heads": "4"}
 DROPOUT = {"model.dropout": "0.1", "model.attention_dropout": "0.1"}
 NO_LOSS = {"model.compression_loss": "none"}
 TENSOR_AND_BOTH = ("1.1.2", "1.2.2")
@@ -67,6 +70,12 @@ CASES = {
               "train.update_every": "3"}, TENSOR_AND_BOTH),
     "untrained": ({**NO_LOSS, "model.norm": "post", "model.empty_memory": "zeros"},
                   TENSOR_AND_BOTH),
+    "adaptive": ({**ADAPTIVE, **DROPOUT, "train.update_every": "2"},
+                 ("2.1.1", "1.2.1", "1.1.4", "2.2.2")),
+    # A tail of fewer tokens than ranks.
+    "adaptive_untied": ({**ADAPTIVE, "model.adaptive_cutoffs": "104,119,120",
+                         "model.tie_embeddings": "false", "model.norm": "post",
+                         "train.evaluate_every": "20"}, ("1.1.2", "1.2.2")),
     # Three stages, and never more than one micro-batch.
     "one_row": ({**DROPOUT, "model.layers": "3", "batch.rows": "1"}, ("1.3.1",)),
     # Five rows in two replicas are three and two, each cut into two groups.
@@ -75,7 +84,7 @@ CASES = {
 }
 # Stages by hand, otherwise than by cost.
 STAGES = {("some_compress", "1.2.2"): "2,1", ("odd_memory", "1.2.2"): "1,2"}
-REPEATED = (("conv_attention", "2.2.2"), ("odd_memory", "1.1.4"), ("task", "1.2.2"))
+REPEATED = (("conv_attention", "2.2.2"), ("odd_memory", "1.1.4"), ("task", "1.2.2"), ("adaptive", "2.2.2"))
 
 # The model with the most tensors, which every grid can hold.
 INITIAL = {"model.layers": "3", "model.width": "24", "model.heads": "12", "model.window": "24",

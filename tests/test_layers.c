@@ -204,7 +204,7 @@ static void output_passes_its_gradient_on(void **state)
                     dx_whole, t.x, &t.window.view);
         check_input(&t, output_nats, t.x, dx_whole, "output");
 
-        t.fixture.model.output.logits.dims[0] = 5;
+        t.fixture.model.output.clusters[0].piece = 5;
         output_loss(t.fixture.device, &t.fixture.model.output, fixture_tokens_nats(&t.fixture),
                     t.dx, t.x, &t.window.view);
         assert_near(fixture_nats(&t.fixture), nats, adjoint_tolerance, "nats in pieces");
@@ -332,8 +332,8 @@ static void embedding_is_adjoint(void **state)
         double product = dot(t.y, t.dy);
         dropout_apply(device, t.dy, window, DROPOUT_EMBEDDING, 0, place, rate);
         embedding_backward(device, embedding, t.dy, window);
-        assert_near(dot(embedding->table.value, embedding->table.gradient), product,
-                    adjoint_tolerance, "embedding");
+        const Weight *table = &embedding->clusters[0].table;
+        assert_near(dot(table->value, table->gradient), product, adjoint_tolerance, "embedding");
         trial_end(&t);
     }
 }

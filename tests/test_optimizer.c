@@ -307,8 +307,8 @@ static void what_is_shared_counts_once_in_norms(void **state)
         Placement place = placement_whole(&model, 1);
         place.tensor_parts = 2;
         place.tensor_part = part;
-        place.tokens = part == 0 ? 6 : 5;
-        place.first_token = part == 0 ? 0 : 6;
+        place.slices[0].count = part == 0 ? 6 : 5;
+        place.slices[0].first = part == 0 ? 0 : 6;
         Fixture f;
         create_part(&f, &place);
         draw_gradients(&f, 1, 1.0);

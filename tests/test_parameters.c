@@ -41,16 +41,28 @@ static ModelOptions untied(void)
     return options;
 }
 
+/* Two clusters of the widths 12 and 4, or three of one width. */
+static ModelOptions adaptive(bool tied)
+{
+    ModelOptions options = tied ? base : untied();
+    options.num_cutoffs = tied ? 1 : 2;
+    options.cutoffs[0] = tied ? 9 : 2; /* a cluster of two tokens, for three parts */
+    options.cutoffs[1] = tied ? 0 : 7;
+    options.adaptive_divisor = tied ? 3 : 1;
+    return options;
+}
+
 static Placement placement_of(const ModelOptions *options, int parts, int part, int stages,
                               int stage)
 {
-    Range tokens = partition_range(options->vocabulary, parts, part);
     Range layers = partition_range(options->layers, stages, stage);
     Placement place = placement_whole(options, 1);
     place.tensor_parts = parts;
     place.tensor_part = part;
-    place.first_token = tokens.first;
-    place.tokens = tokens.count;
+    for (int i = 0; i < model_clusters(options); i++) {
+        Range rows = partition_range(model_cluster(options, i).rows, parts, part);
+        place.slices[i] = (TokenSlice){rows.first, rows.count};
+    }
     place.first_layer = (int)layers.first;
     place.layers = (int)layers.count;
     place.has_embedding = stage == 0;
@@ -89,7 +101,7 @@ static void create_whole(Fixture *f, const ModelOptions *options)
 static void for_all_ranks(void (*check)(const ModelOptions *, const Fixture *whole,
                                         const Fixture *rank, const Placement *))
 {
-    const ModelOptions models[] = {base, untied()};
+    const ModelOptions models[] = {base, untied(), adaptive(true), adaptive(false)};
     for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
         Fixture whole;
         create_whole(&whole, &models[m]);
@@ -193,7 +205,7 @@ static void check_owners(const ModelOptions *options, int parts, int stages)
 static void every_number_has_one_owner(void **state)
 {
     (void)state;
-    const ModelOptions models[] = {base, untied()};
+    const ModelOptions models[] = {base, untied(), adaptive(true), adaptive(false)};
     for (size_t m = 0; m < sizeof models / sizeof *models; m++)
         for (int parts = 1; parts <= MOST_PARTS; parts++)
             for (int stages = 1; stages <= MOST_STAGES; stages++)
@@ -220,6 +232,12 @@ static const struct {
     {"embedding/table", 0},
     {"output/table", 1},
     {"output/bias", 0},
+    {"_0/table", 0},
+    {"_1/table", 0},
+    {"_2/table", 0},
+    {"_0/bias", 0},
+    {"_1/bias", 0},
+    {"_2/bias", 0},
 };
 
 static int cut_dimension(const char *name)
@@ -232,19 +250,31 @@ static int cut_dimension(const char *name)
     return -1;
 }
 
+/* This rank's rows of the cluster that the name says, of the tokens or with the classes. */
+static TokenSlice tokens_of(const Parameter *row, const Placement *place, int64_t whole)
+{
+    const char *number = strstr(row->name, "cluster_");
+    TokenSlice slice = place->slices[number == NULL ? 0 : number[8] - '0'];
+    int64_t end = slice.first + slice.count;
+    slice.first = slice.first < whole ? slice.first : whole;
+    slice.count = (end < whole ? end : whole) - slice.first;
+    return slice;
+}
+
 /* Ranks of a vocabulary's slice are counted in tokens, all others are equal. */
 static void check_slice(const Parameter *row, const Placement *place)
 {
     int cut = cut_dimension(row->name);
-    bool tokens = row->layer < 0;
     for (int d = 0; d < row->num_dims; d++) {
         int64_t equal = row->whole[d] / place->tensor_parts;
-        int64_t first = tokens ? place->first_token : equal * place->tensor_part;
-        assert_int_equal(row->first[d], d == cut ? first : 0);
-        assert_int_equal(row->dims[d], d != cut ? row->whole[d] : tokens ? place->tokens : equal);
+        TokenSlice slice = {equal * place->tensor_part, equal};
+        if (row->layer < 0) slice = tokens_of(row, place, row->whole[d]);
+        assert_int_equal(row->first[d], d == cut ? slice.first : 0);
+        assert_int_equal(row->dims[d], d == cut ? slice.count : row->whole[d]);
     }
     assert_int_equal(row->shared, cut < 0 && place->tensor_parts > 1);
-    bool second_copy = strcmp(row->name, "embedding/table") == 0 && !place->has_embedding;
+    bool second_copy = strncmp(row->name, "embedding/", 10) == 0 && !place->has_embedding;
+    assert_true(row->at_both_ends || !second_copy);
     assert_int_equal(row->owner, !second_copy && (!row->shared || place->tensor_part == 0));
 }
 
@@ -261,29 +291,37 @@ static void slices_and_flags_are_those_of_the_names(void **state)
     for_all_ranks(check_flags);
 }
 
+static void check_presence(const Parameters *p, bool expected, const char *end, const char *name)
+{
+    assert_int_equal(tensor_exists(parameters_get(p, "%s/%s", end, name).value), expected);
+}
+
 static void check_ends(const ModelOptions *options, const Fixture *whole, const Fixture *rank,
                        const Placement *place)
 {
     (void)whole;
     const Parameters *p = &rank->p;
-    int tables = 0;
+    const char *table = model_is_adaptive(options) ? "cluster_0/table" : "table";
+    const char *bias = model_is_adaptive(options) ? "cluster_0/bias" : "bias";
+    bool tied = options->tie_embeddings;
     for (int r = 0; r < p->count; r++) {
-        tables += strcmp(p->table[r].name, "embedding/table") == 0;
         int layer = p->table[r].layer;
         if (layer < 0) continue;
         assert_in_range(layer, place->first_layer, place->first_layer + place->layers - 1);
     }
-    bool tied = options->tie_embeddings;
-    assert_int_equal(tables, place->has_embedding || (place->has_output && tied));
-    assert_int_equal(parameters_find(p, "output/table") != NULL, place->has_output && !tied);
-    assert_int_equal(parameters_find(p, "output/bias") != NULL, place->has_output);
-    assert_int_equal(parameters_find(p, "final_norm/scale") != NULL,
-                     place->has_output && options->norm == NORM_PRE);
-    Weight table = parameters_get(p, "%s/table", "embedding");
-    assert_int_equal(tensor_exists(table.value), tables == 1);
+    check_presence(p, place->has_embedding || (place->has_output && tied), "embedding", table);
+    check_presence(p, place->has_output && !tied, "output", table);
+    check_presence(p, place->has_output, "output", bias);
+    check_presence(p, place->has_output && options->norm == NORM_PRE, "final_norm", "scale");
+    if (!model_is_adaptive(options)) return;
+    check_presence(p, place->has_embedding, "embedding", "cluster_0/projection");
+    check_presence(p, place->has_embedding || (place->has_output && tied), "embedding",
+                   "cluster_1/projection");
+    check_presence(p, place->has_output, "output", "cluster_0/projection");
+    check_presence(p, place->has_output && !tied, "output", "cluster_1/projection");
 }
 
-/* The tied table is wanted at both ends, nothing else twice. */
+/* What is tied is wanted at both ends, nothing else twice. */
 static void stages_have_their_layers_and_ends(void **state)
 {
     (void)state;

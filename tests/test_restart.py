@@ -43,6 +43,8 @@ CASES = {
               "train.update_every": "3"}, ("1.2.1",)),
     "transformer_xl_lanes": ({"model.compressed_memory": "0", "model.compression_loss": "none",
                               "data.reset_memory": "never"}, ("2.1.1",)),
+    "adaptive": ({"model.adaptive_cutoffs": "104,112", "model.adaptive_divisor": "2"},
+                 ("1.1.1", "2.2.2")),
     "synchronous": ({"checkpoint.async": "false", "train.recompute": "layer"}, ("1.1.2",)),
 }
 CROSSED = ("1.1.1", "2.1.1", "1.2.2", "2.2.2")

@@ -22,11 +22,14 @@ SETTINGS = {
     "train.update_every": str(WINDOWS), "train.updates": "12", "data.reset_memory": "never",
     "model.norm": "pre", "model.tie_embeddings": "true",
 }
+CUTOFFS, DIVISOR = (100, 150), 2
 CASES = {
     "attention loss": {},
     "most used": {"model.compression": "most_used", "model.compression_loss": "none"},
     "recomputed layers": {"train.recompute": "layer"},
     "bfloat16": {"train.type": "bfloat16"},
+    "adaptive": {"model.adaptive_cutoffs": ",".join(map(str, CUTOFFS)),
+                 "model.adaptive_divisor": str(DIVISOR)},
     "most used, bfloat16": {"model.compression": "most_used", "model.compression_loss": "none",
                             "train.type": "bfloat16"},
     "recomputed bfloat16": {"train.type": "bfloat16", "train.recompute": "layer"},
@@ -36,22 +39,43 @@ GRIDS = ((2, 1, 1), (3, 1, 1), (1, 3, 1), (1, 1, 2), (1, 1, 3), (2, 1, 2), (1, 2
 STAGES = {1: (3,), 2: (2, 1), 3: (1, 1, 1)}
 
 
-def weights_of(stage, stages, parts, part, conv):
-    """Weights of one rank: what is split over the tensor group, and what is whole on each."""
+def part_of(count, parts, part):
+    return count // parts + (part < count % parts)
+
+
+def tables_of(parts, part, adaptive):
+    """Of one rank: numbers of the embedding's tables, and those of tied projections."""
+    if not adaptive:
+        return part_of(VOCABULARY, parts, part) * WIDTH, 0
+    edges = (0, *CUTOFFS, VOCABULARY)
+    rows = [end - first + (len(CUTOFFS) if first == 0 else 0)
+            for first, end in zip(edges, edges[1:])]
+    widths = [WIDTH // DIVISOR ** i for i in range(len(rows))]
+    return (sum(part_of(n, parts, part) * width for n, width in zip(rows, widths)),
+            sum(width * WIDTH for width in widths[1:]))
+
+
+def weights_of(stage, stages, parts, part, conv, adaptive):
+    """Weights of one rank: what is split over the tensor group, and what is whole on each; and
+    those that both ends have."""
     first = sum(STAGES[stages][:stage])
     layers = range(first, first + STAGES[stages][stage])
-    tokens = VOCABULARY // parts + (part < VOCABULARY % parts)
+    table, projections = tables_of(parts, part, adaptive)
     split = shared = 0
     for _ in layers:
         split += (6 * WIDTH * WIDTH + 3 * WIDTH + 2 * WIDTH * HIDDEN + HIDDEN) // parts
         shared += 6 * WIDTH + (RATE * WIDTH * WIDTH if conv else 0)
     last = stage == stages - 1
     if stage == 0 or last:
-        split += tokens * WIDTH
+        split += table
+        shared += projections
+    own_projection = WIDTH * WIDTH if adaptive else 0
+    if stage == 0:
+        shared += own_projection
     if last:
-        split += tokens
-        shared += 2 * WIDTH
-    return split, shared, tokens
+        split += part_of(VOCABULARY, parts, part)
+        shared += 2 * WIDTH + own_projection
+    return split, shared, table + projections
 
 
 def sent_by(stage, grid, part, changes):
@@ -61,7 +85,8 @@ def sent_by(stage, grid, part, changes):
     layers = range(first, first + STAGES[stages][stage])
     rows, others = ROWS / data, (parts - 1) / parts
     conv = changes.get("model.compression", "conv") == "conv"
-    split, shared, tokens = weights_of(stage, stages, parts, part, conv)
+    adaptive = "model.adaptive_cutoffs" in changes
+    split, shared, tied = weights_of(stage, stages, parts, part, conv, adaptive)
     ends = (stage == 0) + (stage == stages - 1)
     token_rows = WINDOWS * rows * WINDOW
     per_layer = 12 if changes.get("train.recompute") == "layer" else 8
@@ -81,7 +106,7 @@ def sent_by(stage, grid, part, changes):
     if parts > 1:
         sent["gradients"] += 2 * others * shared
     if stages > 1 and ends:
-        sent["gradients"] += tokens * WIDTH
+        sent["gradients"] += tied
     return sent
 
 

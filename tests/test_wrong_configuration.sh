@@ -94,6 +94,13 @@ wrong_values() {
     refused_value model.width=9 "model.width = 9 is odd"
     refused_value model.compression=mean "mean" "compression_loss = none"
     refused_value model.compression_loss=task "train.update_every = 1" "model.bptt_windows = 1"
+    refused_value model.adaptive_cutoffs=50,20 "20 follows 50" "rising order"
+    refused_value model.adaptive_cutoffs=0,20 "0 follows 0" "one 0 for a softmax without"
+    refused_value model.adaptive_cutoffs=50,100 "model.width = 8" "by 16 = " "adaptive_divisor^2" \
+        "cluster 2" "fewer cut-offs"
+    on="1 2" refused_value model.adaptive_cutoffs=257 "257 is no token of a vocabulary of 257" \
+        "expected 256 at most"
+    refused_value model.adaptive_divisor=0 "model.adaptive_divisor = 0" "whole number in [1,"
     refused_value train.type=float16 "train.type = float16" "float32|bfloat16"
 
     # What the checkpoint cannot be read into.

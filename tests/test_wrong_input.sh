@@ -206,7 +206,8 @@ precious_files() {
 # A checkpoint is the model that it was trained to be.
 another_model() {
     local change
-    for change in layers=1 heads=4 norm=post activation=gelu tie_embeddings=false; do
+    for change in layers=1 heads=4 norm=post activation=gelu tie_embeddings=false \
+        adaptive_cutoffs=100 adaptive_divisor=2; do
         refused 78 "model.${change%=*}" "was trained with" -- \
             evaluate "$inputs/run" --data "$inputs/data.h5" --set "model.$change"
     done

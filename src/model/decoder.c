@@ -20,7 +20,8 @@ void decoder_create(Decoder *decoder, Arena *arena, Model *model)
     decoder->inputs = arena_host(arena, PURPOSE_DATA, window * sizeof(int32_t));
     decoder->targets = arena_host(arena, PURPOSE_DATA, window * sizeof(int32_t));
     decoder->lse = arena_tensor_3d(arena, PURPOSE_WORKSPACE, 1, options->heads, 1);
-    decoder->logits = arena_tensor_2d(arena, PURPOSE_ACTIVATIONS, 1, options->vocabulary);
+    decoder->logits = arena_host(arena, PURPOSE_DATA,
+                                 checked_size(options->vocabulary) * sizeof *decoder->logits);
 }
 
 void decoder_begin(Decoder *decoder)

@@ -25,7 +25,7 @@ typedef struct Decoder {
     int counted;           /* tokens in the present window, 0 .. T */
     bool memory_projected; /* keys and values of the memories are current */
     Tensor lse;            /* (1,H,1) workspace */
-    Tensor logits;         /* (1,V) after the last token that was read */
+    Real *logits;          /* (V) host: after the last token that was read */
 } Decoder;
 
 /* Takes its buffers from the arena, before it is sealed. */

@@ -73,7 +73,8 @@ typedef struct Model {
     PositionTables positions;
     Embedding embedding;
     OutputLayer output;
-    LayerMemory *memory; /* (layers of this stage) of all rows of this rank */
+    ClusterWork cluster_work; /* of both, in an adaptive model */
+    LayerMemory *memory;      /* (layers of this stage) of all rows of this rank */
     MemoryGather gather;
 
     Flight *flights;         /* (place.flights) */

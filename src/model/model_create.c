@@ -137,7 +137,7 @@ static OperationSizes operation_sizes(const Model *model, const Arena *arena)
     int64_t widest = larger(placement_feed_forward(place, options), 2 * (int64_t)options->width);
     return (OperationSizes){.rows = rows,
                             .width = options->width,
-                            .columns = larger(widest, place->tokens),
+                            .columns = larger(widest, placement_most_tokens(place)),
                             .weight = parameters_largest(model->parameters),
                             .rounded = arena_largest(arena, NUMBER_BFLOAT16)};
 }
@@ -174,15 +174,18 @@ Status model_create(Model *model, Device *device, Arena *arena, const ModelOptio
     if (parameters->table == NULL) return arena_seal(arena); /* says what was missing */
     PAL_TRY(take_lists(model, arena));
     model->compression_loss = compression_loss_find(options->compression_loss);
-    model->embedding =
-        (Embedding){parameters_get(parameters, "embedding/table"), place->first_token};
+    embedding_create(&model->embedding, parameters, options, place, &model->cluster_work);
     sequence_create(&model->sequence, tensor, device, arena, place->rows, options->window,
                     options->width);
     activations_create(&model->activations, arena, options, place);
     for (int f = 0; f < place->flights; f++) PAL_TRY(create_flight(model, arena, f));
     create_workspaces(model, arena);
     for (int l = 0; l < place->layers; l++) create_layer(model, arena, l);
-    if (place->has_output) output_create(&model->output, arena, parameters, options, place, tensor);
+    if (place->has_embedding || place->has_output)
+        cluster_work_create(&model->cluster_work, arena, options, place);
+    if (place->has_output)
+        output_create(&model->output, arena, parameters, options, place, tensor,
+                      &model->cluster_work);
     size_t held = device->scratch_bytes;
     Status status = reserve_scratch(model, arena);
     if (status != PAL_ERROR_UNAVAILABLE) return status;

@@ -28,13 +28,15 @@ enum {
     MOST_SWEEP = 16,
     RATE_RUNS = 5,
     LOCKSTEP_RUNS = 20,
-    BYTE_VOCABULARY = 257
+    BYTE_VOCABULARY = 257,
+    MOST_TOKENS = 1 << 24
 };
 
 typedef struct BenchArguments {
     const char *config;
     TextList sets;
     int64_t updates;
+    int64_t vocabulary;
     const char *sweep;
     const char *save; /* folder; NULL: no checkpoints are timed */
 } BenchArguments;
@@ -255,7 +257,7 @@ static Status bench_one(Grid *grid, const BenchArguments *arguments, const TextL
     PAL_TRY(session_read_config(&session, grid, arguments->config, sets));
     if (arguments->save != NULL)
         PAL_TRY(saving_check_folder(&session.config.checkpoint, arguments->save));
-    session.config.model.vocabulary = BYTE_VOCABULARY;
+    PAL_TRY(config_set_vocabulary(&session.config, (int)arguments->vocabulary));
     session.config.train.update_every_after = 0; /* every update spans its windows */
     Status status = session_start(&session);
     if (status == PAL_OK) status = training_create(&training, &session, TEXT_RANDOM, SPLIT_TRAIN);
@@ -390,23 +392,28 @@ static Status bench_sweep(Grid *grid, const BenchArguments *arguments)
 
 Status command_bench(const Command *command, Grid *grid, int argc, char **argv)
 {
-    BenchArguments arguments = {.updates = 5};
+    BenchArguments arguments = {.updates = 5, .vocabulary = BYTE_VOCABULARY};
     /* No text is read; the key must have a value all the same. */
     arguments.sets.texts[arguments.sets.count++] = "data.path=(random tokens)";
     const Option options[] = {
         {"set", OPTION_LIST, &arguments.sets, "SECTION.KEY=VALUE", "change one key"},
         {"updates", OPTION_INTEGER, &arguments.updates, "N", "timed updates (default 5)"},
+        {"vocabulary", OPTION_INTEGER, &arguments.vocabulary, "N",
+         "tokens, drawn by Zipf's law (default 257, those of bytes)"},
         {"sweep", OPTION_TEXT, &arguments.sweep, "SIZES",
          "M + N of each run, e.g. 0,512,1024,2048,4096"},
         {"save", OPTION_TEXT, &arguments.save, "DIR",
          "also time checkpoints, written into DIR and removed"},
     };
     bool helped;
-    PAL_TRY(arguments_parse(command, options, 4, argc, argv, &arguments.config, 1,
+    PAL_TRY(arguments_parse(command, options, 5, argc, argv, &arguments.config, 1,
                             group_is_root(&grid->world), &helped));
     if (helped) return PAL_OK;
     if (arguments.updates < 1 || arguments.updates > MOST_UPDATES)
         PAL_FAIL(PAL_ERROR_USAGE, "bench: --updates is 1 to %d", MOST_UPDATES);
+    if (arguments.vocabulary < 1 || arguments.vocabulary > MOST_TOKENS)
+        PAL_FAIL(PAL_ERROR_USAGE, "bench: --vocabulary is %lld, expected 1 to %d",
+                 (long long)arguments.vocabulary, MOST_TOKENS);
     if (arguments.sweep != NULL) return bench_sweep(grid, &arguments);
     BenchResult result;
     return bench_one(grid, &arguments, &arguments.sets, &result);

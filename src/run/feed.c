@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/run/feed.h"
 
+#include <math.h>
+
 #include "src/base/checked.h"
 #include "src/base/random.h"
 
@@ -55,6 +57,14 @@ static void pad_everything(Feed *feed)
     }
 }
 
+/* Token number r with a probability of nearly 1 / (r + 1) over their sum (Zipf's law), as words
+ * numbered by falling frequency have: where a vocabulary has clusters, time depends on it. */
+static int32_t zipf_token(double uniform, int vocabulary)
+{
+    int32_t token = (int32_t)exp(uniform * log(vocabulary + 1.0)) - 1;
+    return token < vocabulary ? token : vocabulary - 1;
+}
+
 static void draw_tokens(Feed *feed)
 {
     int length = feed->batch.window;
@@ -63,9 +73,9 @@ static void draw_tokens(Feed *feed)
             random_substream(random_stream(0, "feed/random"), (uint64_t)feed->windows,
                              (uint64_t)(feed->rows.first + b));
         for (int64_t t = 0; t < length; t++) {
-            double drawn = random_uniform(stream, (uint64_t)t) * feed->vocabulary;
             int64_t at = (int64_t)b * length + t;
-            feed->batch.inputs[at] = feed->batch.targets[at] = (int32_t)drawn;
+            feed->batch.inputs[at] = feed->batch.targets[at] =
+                zipf_token(random_uniform(stream, (uint64_t)t), feed->vocabulary);
         }
         feed->batch.counted[b] = length;
         feed->batch.starts[b] = feed->windows == 0;

@@ -31,7 +31,8 @@ typedef struct Feed {
 void feed_create(Feed *feed, Arena *arena, Dataset *dataset, Split split, BatchOrder *order,
                  Range rows, int slots);
 
-/* Local. One document without end in every row, of tokens drawn at random: for timing. */
+/* Local. One document without end in every row, of tokens drawn at random by Zipf's law: for
+ * timing. */
 void feed_create_random(Feed *feed, Arena *arena, int vocabulary, int all_rows, Range rows,
                         int slots, int window);
 

@@ -38,7 +38,6 @@ Status generation_create(Generation *g, Session *session, const Parameters *para
 
     size_t vocabulary = checked_size(options->vocabulary), window = checked_size(options->window);
     g->chunk = arena_host(session->arena, PURPOSE_DATA, window * sizeof *g->chunk);
-    g->logits = arena_host(session->arena, PURPOSE_DATA, vocabulary * sizeof *g->logits);
     g->candidates = arena_host(session->arena, PURPOSE_DATA, vocabulary * sizeof *g->candidates);
     return PAL_OK;
 }
@@ -104,12 +103,10 @@ static Status write_text(FILE *out, const void *bytes, size_t count)
 static Status choose(Generation *g, const GenerationOptions *options, RandomStream stream,
                      int64_t place, int32_t *token)
 {
-    Device *device = g->session->device;
-    device->op->download(device, g->logits, g->decoder.logits);
     const TokenizerModel *model = &g->tokenizer->model;
-    *token =
-        sampling_choose(&options->sampling, g->logits, model->vocabulary, model->document_token,
-                        random_uniform(stream, (uint64_t)place), g->candidates);
+    *token = sampling_choose(&options->sampling, g->decoder.logits, model->vocabulary,
+                             model->document_token, random_uniform(stream, (uint64_t)place),
+                             g->candidates);
     if (*token < 0)
         PAL_FAIL(PAL_ERROR_DATA,
                  "the model's logits are not numbers at token %lld of the text: its weights have "

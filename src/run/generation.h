@@ -35,7 +35,6 @@ typedef struct Generation {
     TokenList prompt;
     TextDecoder text;              /* where in a line the text stands */
     int32_t *chunk;                /* (T) tokens of the prompt on their way to the decoder */
-    Real *logits;                  /* (V) on the host */
     SamplingCandidate *candidates; /* (V) */
 } Generation;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/run/placing.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,6 +26,29 @@ static double layer_cost(const ModelOptions *o, int layer)
     return own + of_memory + attention + compression;
 }
 
+/* How many of all tokens lie in a cluster, by Zipf's law. */
+static double cluster_share(const ModelOptions *o, Cluster cluster)
+{
+    double first = (double)cluster.first_token;
+    return log((first + (double)cluster.tokens + 1) / (first + 1)) / log(o->vocabulary + 1.0);
+}
+
+/* Of embedding and output layer, in the same unit. A tail computes with its own tokens only. */
+static void cost_of_ends(const ModelOptions *o, double *embedding, double *output)
+{
+    double width = o->width, window = o->window;
+    *embedding = window * width;
+    *output = window * width * o->vocabulary;
+    if (!model_is_adaptive(o)) return;
+    *output = 0.0;
+    for (int i = 0; i < model_clusters(o); i++) {
+        Cluster cluster = model_cluster(o, i);
+        double of_cluster = (double)cluster.width, share = cluster_share(o, cluster);
+        *embedding += share * window * of_cluster * width;
+        *output += (i == 0 ? 1.0 : share) * window * of_cluster * (width + (double)cluster.rows);
+    }
+}
+
 static Status choose_stages(const Config *config, int stages, Range ranges[PAL_MAX_LAYERS])
 {
     const ParallelConfig *parallel = &config->parallel;
@@ -34,8 +58,8 @@ static Status choose_stages(const Config *config, int stages, Range ranges[PAL_M
                                  stages, ranges);
     double costs[PAL_MAX_LAYERS];
     for (int l = 0; l < o->layers; l++) costs[l] = layer_cost(o, l);
-    double embedding = (double)o->window * o->width;
-    double output = embedding * o->vocabulary;
+    double embedding, output;
+    cost_of_ends(o, &embedding, &output);
     balance_layers(costs, o->layers, embedding, output, stages, ranges);
     return PAL_OK;
 }
@@ -109,12 +133,9 @@ Placement placing_make(const Grid *grid, const Config *config, int rows, int row
     PAL_ASSERT(status == PAL_OK); /* placing_create_grid has asked */
     (void)status;
     Range layers = ranges[stage];
-    Range tokens = partition_range(options->vocabulary, grid->tensor.size, grid->tensor.rank);
-    return (Placement){
+    Placement place = {
         .tensor_parts = grid->tensor.size,
         .tensor_part = grid->tensor.rank,
-        .first_token = tokens.first,
-        .tokens = tokens.count,
         .first_layer = (int)layers.first,
         .layers = (int)layers.count,
         .has_embedding = stage == 0,
@@ -126,4 +147,10 @@ Placement placing_make(const Grid *grid, const Config *config, int rows, int row
                        : 1,
         .operands = config->train.type,
     };
+    for (int i = 0; i < model_clusters(options); i++) {
+        Range slice =
+            partition_range(model_cluster(options, i).rows, place.tensor_parts, place.tensor_part);
+        place.slices[i] = (TokenSlice){slice.first, slice.count};
+    }
+    return place;
 }

@@ -17,19 +17,11 @@
 
 /* They say which weights and which rows there are. */
 static const char *const fixed_keys[] = {
-    "model.layers",
-    "model.width",
-    "model.heads",
-    "model.feed_forward",
-    "model.norm",
-    "model.activation",
-    "model.positions",
-    "model.tie_embeddings",
-    "model.compression",
-    "model.compression_rate",
-    "model.compression_loss",
-    "model.dilations",
-    "batch.rows",
+    "model.layers",           "model.width",          "model.heads",
+    "model.feed_forward",     "model.norm",           "model.activation",
+    "model.positions",        "model.tie_embeddings", "model.adaptive_cutoffs",
+    "model.adaptive_divisor", "model.compression",    "model.compression_rate",
+    "model.compression_loss", "model.dilations",      "batch.rows",
 };
 
 typedef struct Comparison {

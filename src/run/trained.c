@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/run/trained.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "mpi/collectives.h"
@@ -10,18 +11,24 @@
 
 enum { MOST_TOKENS = 1 << 24, OWN_RANKS = 6 };
 
-/* The vocabulary is that of the stored embedding. */
+/* The vocabulary is that of the stored embedding; of clusters, the last one's and what is before. */
 static Status read_vocabulary(Trained *trained)
 {
+    ModelOptions *model = &trained->session.config.model;
+    int64_t before = 0;
     Shape shape;
-    PAL_TRY(checkpoint_shape(trained->checkpoint, "/weights/embedding/table", &shape));
-    if (shape.num_dims != 2 || shape.dims[0] < 1 || shape.dims[0] > MOST_TOKENS)
+    char name[64] = "/weights/embedding/table";
+    if (model_is_adaptive(model)) {
+        int last = model_clusters(model) - 1;
+        snprintf(name, sizeof name, "/weights/embedding/cluster_%d/table", last);
+        before = model->cutoffs[last - 1];
+    }
+    PAL_TRY(checkpoint_shape(trained->checkpoint, name, &shape));
+    if (shape.num_dims != 2 || shape.dims[0] < 1 || shape.dims[0] > MOST_TOKENS - before)
         PAL_FAIL(PAL_ERROR_DATA,
-                 "%s: /weights/embedding/table is no table of 1 to %d tokens; was it written by "
-                 "palimpsest?",
-                 trained->path, MOST_TOKENS);
-    trained->session.config.model.vocabulary = (int)shape.dims[0];
-    return PAL_OK;
+                 "%s: %s is no table of 1 to %d tokens; was it written by palimpsest?",
+                 trained->path, name, MOST_TOKENS - (int)before);
+    return config_set_vocabulary(&trained->session.config, (int)(before + shape.dims[0]));
 }
 
 /* Ranks and threads are those of this start, not of training, unless --set says otherwise. */
@@ -93,6 +100,12 @@ void trained_tell_left_weights(const char *path, const ModelOptions *now, const 
     }
 }
 
+static bool same_cutoffs(const ModelOptions *a, const ModelOptions *b)
+{
+    return a->num_cutoffs == b->num_cutoffs &&
+           memcmp(a->cutoffs, b->cutoffs, sizeof a->cutoffs) == 0;
+}
+
 /* Memory and window may differ from training; what the weights were trained to be may not. */
 static Status check_changes(const Trained *trained, const TextList *own)
 {
@@ -109,6 +122,8 @@ static Status check_changes(const Trained *trained, const TextList *own)
         {"norm", now->norm != then->norm, true},
         {"activation", now->activation != then->activation, true},
         {"tie_embeddings", now->tie_embeddings != then->tie_embeddings, true},
+        {"adaptive_cutoffs", !same_cutoffs(now, then), true},
+        {"adaptive_divisor", now->adaptive_divisor != then->adaptive_divisor, true},
         {"positions", now->positions != then->positions, false},
         {"compression", now->compression != then->compression, false},
         {"empty_memory", now->empty_memory != then->empty_memory, false},

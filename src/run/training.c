@@ -73,8 +73,9 @@ Status training_check_input(Session *session, int64_t *data_checksum)
     BatchOrder *order = NULL;
     Status status = dataset_open(&dataset, session->config.data.path, 1);
     if (status == PAL_OK) {
-        session->config.model.vocabulary = dataset->tokenizer.vocabulary;
-        status = create_order(session, dataset, TEXT_ENDLESS, SPLIT_TRAIN, &order);
+        status = config_set_vocabulary(&session->config, dataset->tokenizer.vocabulary);
+        if (status == PAL_OK)
+            status = create_order(session, dataset, TEXT_ENDLESS, SPLIT_TRAIN, &order);
         if (status == PAL_OK) status = dataset_checksum(dataset, data_checksum);
     }
     status = dataset_agree(dataset, status, &session->grid->world);
@@ -253,13 +254,16 @@ static void after_layer(void *context, int layer)
 
 /* --- reduction and step ----------------------------------------------------------------------- */
 
-/* Both ends of the pipeline have the tied table, each with a share of its gradient. */
-static void sum_tied_table(Training *t)
+/* What both ends of the pipeline have, each with a share of its gradient. */
+static void sum_tied(Training *t)
 {
     const Group *ends = &t->session->grid->ends;
-    if (!t->session->config.model.tie_embeddings) return;
-    Weight table = parameters_get(&t->parameters, "embedding/table");
-    group_sum(ends, TRAFFIC_GRADIENTS, tensor_reals(table.gradient), tensor_count(table.gradient));
+    const Parameters *p = &t->parameters;
+    for (int i = 0; i < p->count; i++) {
+        if (!p->table[i].at_both_ends) continue;
+        Tensor gradient = parameter_view(&p->table[i], p->gradient);
+        group_sum(ends, TRAFFIC_GRADIENTS, tensor_reals(gradient), tensor_count(gradient));
+    }
 }
 
 /* What is left of the gradients on their way to the optimiser, and the sums over all ranks. */
@@ -274,7 +278,7 @@ static void reduce(Training *t)
     }
     if (compression_waits(t)) reduce_compression(t);
     sum_shared(t, GROUP_MAIN);
-    sum_tied_table(t);
+    sum_tied(t);
     optimizer_reduce_begin(&t->optimizer, p->shared_first[GROUP_MAIN],
                            p->group_first[GROUP_MAIN + 1]);
     optimizer_reduce_begin(&t->optimizer, 0, t->reduced_from);

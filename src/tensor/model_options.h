@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { PAL_MAX_LAYERS = 256, PAL_MAX_DILATIONS = 8 };
+enum { PAL_MAX_LAYERS = 256, PAL_MAX_DILATIONS = 8, PAL_MAX_CUTOFFS = 7 };
 
 typedef enum Norm { NORM_PRE, NORM_POST } Norm;
 typedef enum Activation { ACTIVATION_RELU, ACTIVATION_GELU } Activation;
@@ -45,6 +45,8 @@ typedef struct ModelOptions {
     Positions positions;
     EmptyMemory empty_memory;
     bool tie_embeddings;
+    int num_cutoffs, cutoffs[PAL_MAX_CUTOFFS]; /* of clusters.h; none, or one 0: plain softmax */
+    int adaptive_divisor;
     double dropout, attention_dropout;
 } ModelOptions;
 

@@ -11,14 +11,14 @@
 #include "src/base/fatal.h"
 
 static const double normal_deviation = 0.02;
-enum { ALIGNMENT = 16, MAX_ROWS_PER_LAYER = 32, MAX_ROWS_OUTSIDE = 8 };
+enum { ALIGNMENT = 16, MAX_ROWS_PER_LAYER = 32, MAX_ROWS_OUTSIDE = 5 * PAL_MAX_CLUSTERS + 2 };
 
 /* How a tensor is spread over the tensor group. */
 typedef enum Spread {
     SHARED,           /* every rank has all of it */
     SPLIT_ROWS,       /* equal ranges of the first dimension */
     SPLIT_COLUMNS,    /* of the second */
-    SPLIT_TOKEN_ROWS, /* the vocabulary's slices: the first dimension */
+    SPLIT_TOKEN_ROWS, /* the slices of a cluster of the vocabulary: the first dimension */
     SPLIT_TOKEN_COLUMNS
 } Spread;
 
@@ -27,19 +27,33 @@ typedef struct Builder {
     Parameters *p;
     const ModelOptions *options;
     const Placement *place;
-    int layer; /* -1 outside the layers */
+    int layer;   /* -1 outside the layers */
+    int cluster; /* of the vocabulary */
 } Builder;
 
-/* This rank's range [first, first + count) of a dimension. */
-static void take_slice(const Placement *place, Parameter *row, Spread spread)
+/* This rank's part of the first `whole` rows of its cluster: an input table has no classes. */
+static TokenSlice slice_of(const Builder *b, int64_t whole)
 {
+    TokenSlice slice = b->place->slices[b->cluster];
+    int64_t end = slice.first + slice.count < whole ? slice.first + slice.count : whole;
+    if (slice.first > end) slice.first = end;
+    return (TokenSlice){slice.first, end - slice.first};
+}
+
+/* This rank's range [first, first + count) of a dimension. */
+static void take_slice(const Builder *b, Parameter *row, Spread spread)
+{
+    const Placement *place = b->place;
     bool tokens = spread == SPLIT_TOKEN_ROWS || spread == SPLIT_TOKEN_COLUMNS;
     int d = spread == SPLIT_COLUMNS || spread == SPLIT_TOKEN_COLUMNS;
     row->shared = spread == SHARED && place->tensor_parts > 1;
     row->owner = !row->shared || place->tensor_part == 0;
     if (spread == SHARED) return;
-    row->dims[d] = tokens ? place->tokens : row->whole[d] / place->tensor_parts;
-    row->first[d] = tokens ? place->first_token : row->dims[d] * place->tensor_part;
+    int64_t equal = row->whole[d] / place->tensor_parts;
+    TokenSlice slice = {equal * place->tensor_part, equal};
+    if (tokens) slice = slice_of(b, row->whole[d]);
+    row->first[d] = slice.first;
+    row->dims[d] = slice.count;
 }
 
 /* Appends one row: a matrix (columns > 0) or a vector. */
@@ -55,7 +69,7 @@ static Parameter *add(Builder *b, ParameterGroup group, const char *name, int64_
                        .decays = matrix,
                        .group = group,
                        .layer = b->layer};
-    take_slice(b->place, row, spread);
+    take_slice(b, row, spread);
     if (b->layer < 0)
         snprintf(row->name, sizeof row->name, "%s", name);
     else
@@ -138,15 +152,53 @@ static void add_compression(Builder *b)
             SHARED);
 }
 
-/* Outside the layers. The tied table is wanted at both ends of the pipeline. */
+/* What tied embeddings have at both ends of the pipeline. */
+static void add_input(Builder *b, const char *name, int64_t rows, int64_t columns, Spread spread,
+                      bool tied)
+{
+    if (!b->place->has_embedding && !tied) return;
+    Parameter *row = add(b, GROUP_MAIN, name, rows, columns, INITIAL_NORMAL, spread);
+    row->at_both_ends = tied;
+    row->owner = row->owner && b->place->has_embedding;
+}
+
+/* Cluster i; of tied ones the first has a projection of its own at either end. */
+static void add_input_cluster(Builder *b, int i)
+{
+    const ModelOptions *o = b->options;
+    Cluster cluster = model_cluster(o, i);
+    bool tied = o->tie_embeddings;
+    char name[48];
+    snprintf(name, sizeof name, "embedding/cluster_%d/table", i);
+    add_input(b, name, tied ? cluster.rows : cluster.tokens, cluster.width, SPLIT_TOKEN_ROWS, tied);
+    snprintf(name, sizeof name, "embedding/cluster_%d/projection", i);
+    add_input(b, name, cluster.width, o->width, SHARED, tied && i > 0);
+}
+
 static void add_embedding(Builder *b)
 {
     const ModelOptions *o = b->options;
-    bool wanted = b->place->has_embedding || (b->place->has_output && o->tie_embeddings);
-    if (!wanted) return;
-    Parameter *row = add(b, GROUP_MAIN, "embedding/table", o->vocabulary, o->width, INITIAL_NORMAL,
-                         SPLIT_TOKEN_ROWS);
-    row->owner = b->place->has_embedding;
+    if (!b->place->has_embedding && !(b->place->has_output && o->tie_embeddings)) return;
+    if (!model_is_adaptive(o))
+        add_input(b, "embedding/table", o->vocabulary, o->width, SPLIT_TOKEN_ROWS,
+                  o->tie_embeddings);
+    else
+        for (b->cluster = 0; b->cluster < model_clusters(o); b->cluster++)
+            add_input_cluster(b, b->cluster);
+    b->cluster = 0;
+}
+
+static void add_output_cluster(Builder *b, int i)
+{
+    const ModelOptions *o = b->options;
+    Cluster cluster = model_cluster(o, i);
+    char name[48];
+    snprintf(name, sizeof name, "output/cluster_%d/projection", i);
+    if (i == 0 || !o->tie_embeddings) add_matrix(b, name, cluster.width, o->width, SHARED);
+    snprintf(name, sizeof name, "output/cluster_%d/table", i);
+    if (!o->tie_embeddings) add_matrix(b, name, cluster.rows, cluster.width, SPLIT_TOKEN_ROWS);
+    snprintf(name, sizeof name, "output/cluster_%d/bias", i);
+    add_bias(b, name, cluster.rows, SPLIT_TOKEN_ROWS);
 }
 
 static void add_output(Builder *b)
@@ -154,6 +206,12 @@ static void add_output(Builder *b)
     const ModelOptions *o = b->options;
     if (!b->place->has_output) return;
     if (o->norm == NORM_PRE) add_norm(b, "final_norm");
+    if (model_is_adaptive(o)) {
+        for (b->cluster = 0; b->cluster < model_clusters(o); b->cluster++)
+            add_output_cluster(b, b->cluster);
+        b->cluster = 0;
+        return;
+    }
     if (!o->tie_embeddings)
         add_matrix(b, "output/table", o->width, o->vocabulary, SPLIT_TOKEN_COLUMNS);
     add_bias(b, "output/bias", o->vocabulary, SPLIT_TOKEN_ROWS);

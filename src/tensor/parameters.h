@@ -41,8 +41,9 @@ typedef struct Parameter {
     int64_t whole[2]; /* the tensor as checkpoints have it */
     int64_t first[2]; /* where the slice begins in it */
     bool shared;      /* every rank of the tensor group has all of it; gradients are summed there */
-    bool owner;       /* of ranks with the same slice (shared; the tied table) this one counts it in
-                         norms and writes it to checkpoints */
+    bool owner;       /* of ranks with the same slice (shared; tied) this one counts it in norms and
+                         writes it to checkpoints */
+    bool at_both_ends; /* tied: first and last stage have it, each with a share of its gradient */
     Initializer initializer;
     bool decays; /* matrices do; biases, norms and the (H,E) biases do not */
     ParameterGroup group;

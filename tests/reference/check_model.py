@@ -20,6 +20,42 @@ def read(settings, weights, document=TEXT, memories=None):
     return torch.cat(nats), memories
 
 
+# ---- adaptive inputs and softmax -----------------------------------------------------------------
+
+def check_adaptive_softmax_is_torch():
+    """Its head has no projection of its own and its tails no biases."""
+    for tied in ("true", "false"):
+        settings = settings_of(adaptive_cutoffs="101, 112", adaptive_divisor=2,
+                               tie_embeddings=tied, norm="post")
+        weights = as_tensors(lively_weights(settings), settings)
+        for i in (1, 2):
+            weights[f"output/cluster_{i}/bias"].data.zero_()
+        theirs = torch.nn.AdaptiveLogSoftmaxWithLoss(8, 257, [101, 112], div_value=2,
+                                                     head_bias=True).double()
+        end = "embedding" if tied == "true" else "output"
+        with torch.no_grad():
+            theirs.head.weight.copy_(weights[f"{end}/cluster_0/table"]
+                                     @ weights["output/cluster_0/projection"])
+            theirs.head.bias.copy_(weights["output/cluster_0/bias"])
+            for i, (project, table) in enumerate(theirs.tail):
+                project.weight.copy_(weights[f"{end}/cluster_{i + 1}/projection"])
+                table.weight.copy_(weights[f"{end}/cluster_{i + 1}/table"])
+        h = random(20, 8)
+        log_p = model.token_log_p(h, weights, settings)
+        near(log_p, theirs.log_prob(h))
+        near(log_p.exp().sum(dim=1), torch.ones(20, dtype=torch.float64))
+
+
+def check_adaptive_inputs_by_hand():
+    settings = settings_of(adaptive_cutoffs="101, 112", adaptive_divisor=2)
+    weights = as_tensors(lively_weights(settings), settings)
+    for token, i, row in ((0, 0, 0), (100, 0, 100), (101, 1, 0), (111, 1, 10), (112, 2, 0),
+                          (256, 2, 144)):
+        expected = (weights[f"embedding/cluster_{i}/table"][row]
+                    @ weights[f"embedding/cluster_{i}/projection"]) * 8 ** 0.5
+        near(model.embed(torch.tensor([token]), weights, settings)[0], expected)
+
+
 # ---- parts -------------------------------------------------------------------------------------
 
 def check_layer_norm_is_torch():

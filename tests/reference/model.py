@@ -153,12 +153,46 @@ def layer_forward(h, memory, weights, settings):
     return h, memory, loss
 
 
-def output_logits(h, weights, settings):
+def embed(inputs, weights, settings):
+    """(n, D): rows of the table, or with clusters each token's row times its cluster's matrix."""
+    if not settings.adaptive_cutoffs:
+        return weights["embedding/table"][inputs] * math.sqrt(settings.width)
+    rows = []
+    for token in inputs:
+        i = sum(int(token) >= cutoff for cutoff in settings.adaptive_cutoffs)
+        first = settings.clusters()[i][0]
+        narrow = weights[f"embedding/cluster_{i}/table"][int(token) - first]
+        rows.append(narrow @ weights[f"embedding/cluster_{i}/projection"])
+    return torch.stack(rows) * math.sqrt(settings.width)
+
+
+def cluster_log_p(h, weights, i, settings):
+    """(n, rows): log softmax over the tokens of a cluster; in the first one over its tokens and the
+    classes of the others."""
+    tied = settings.tie_embeddings
+    table = weights[f"embedding/cluster_{i}/table" if tied else f"output/cluster_{i}/table"]
+    shares = tied and i > 0
+    projection = weights[f"embedding/cluster_{i}/projection" if shares else
+                         f"output/cluster_{i}/projection"]
+    logits = h @ projection.T @ table.T + weights[f"output/cluster_{i}/bias"]
+    return torch.log_softmax(logits, dim=1)
+
+
+def token_log_p(h, weights, settings):
+    """(n, V)"""
     if settings.norm == "pre":
         h = layer_norm(h, weights, "final_norm")
-    tied = settings.tie_embeddings
-    table = weights["embedding/table"].T if tied else weights["output/table"]
-    return h @ table + weights["output/bias"]
+    if not settings.adaptive_cutoffs:
+        tied = settings.tie_embeddings
+        table = weights["embedding/table"].T if tied else weights["output/table"]
+        return torch.log_softmax(h @ table + weights["output/bias"], dim=1)
+    head = cluster_log_p(h, weights, 0, settings)
+    tokens = settings.adaptive_cutoffs[0]
+    parts = [head[:, :tokens]]
+    for i in range(1, len(settings.clusters())):
+        of_class = head[:, tokens + i - 1]
+        parts.append(of_class[:, None] + cluster_log_p(h, weights, i, settings))
+    return torch.cat(parts, dim=1)
 
 
 def empty_memories(settings, dtype):
@@ -171,12 +205,12 @@ def read_window(inputs, targets, memories, weights, settings):
 
     -> nats (n,), the memories after the window, per layer (sum, count) of the compression loss
     """
-    h = weights["embedding/table"][inputs] * math.sqrt(settings.width)
+    h = embed(inputs, weights, settings)
     after, losses = [], []
     for layer, memory in enumerate(memories):
         h, memory, loss = layer_forward(h, memory, layer_weights(weights, layer), settings)
         after.append(memory)
         losses.append(loss)
-    log_p = torch.log_softmax(output_logits(h, weights, settings), dim=1)
+    log_p = token_log_p(h, weights, settings)
     nats = -log_p[torch.arange(len(targets)), targets]
     return nats, after, losses

@@ -34,12 +34,37 @@ def layer_shapes(settings, layer):
     return shapes
 
 
-def all_shapes(settings):
-    """Every weight the configuration needs: {name: shape}."""
+def adaptive_shapes(settings):
+    """Tables and projections of the clusters. The classes of the others stand in the first one."""
+    D, shapes, clusters = settings.width, {}, settings.clusters()
+    for i, (_, tokens, width) in enumerate(clusters):
+        rows = tokens + (len(clusters) - 1 if i == 0 else 0)
+        tied = settings.tie_embeddings
+        shapes[f"embedding/cluster_{i}/table"] = (rows if tied else tokens, width)
+        shapes[f"embedding/cluster_{i}/projection"] = (width, D)
+        if not tied:
+            shapes[f"output/cluster_{i}/table"] = (rows, width)
+        if not tied or i == 0:
+            shapes[f"output/cluster_{i}/projection"] = (width, D)
+        shapes[f"output/cluster_{i}/bias"] = (rows,)
+    return shapes
+
+
+def end_shapes(settings):
+    """Weights of embedding and output layer."""
     D, V = settings.width, settings.vocabulary
+    if settings.adaptive_cutoffs:
+        return adaptive_shapes(settings)
     shapes = {"embedding/table": (V, D), "output/bias": (V,)}
     if not settings.tie_embeddings:
         shapes["output/table"] = (D, V)
+    return shapes
+
+
+def all_shapes(settings):
+    """Every weight the configuration needs: {name: shape}."""
+    D = settings.width
+    shapes = end_shapes(settings)
     if settings.norm == "pre":
         shapes["final_norm/scale"] = (D,)
         shapes["final_norm/shift"] = (D,)

@@ -30,6 +30,8 @@ class Settings:
     positions: str
     empty_memory: str
     tie_embeddings: bool
+    adaptive_cutoffs: list
+    adaptive_divisor: int
     reset_memory: str
     rows: int
     updates: int
@@ -49,6 +51,15 @@ class Settings:
         return self.width // self.heads
 
 
+    def clusters(self):
+        """[(first token, number of tokens, width)] of an adaptive softmax; empty for a plain one."""
+        edges = [0, *self.adaptive_cutoffs, self.vocabulary]
+        if not self.adaptive_cutoffs:
+            return []
+        return [(first, end - first, self.width // self.adaptive_divisor ** i)
+                for i, (first, end) in enumerate(zip(edges, edges[1:]))]
+
+
 def numbers(text):
     """'8, 4' -> [8, 4]"""
     return [int(part) for part in text.split(",")]
@@ -64,6 +75,7 @@ def check(settings):
     """Asserts what the mathematics takes for granted."""
     assert settings.width % settings.heads == 0 and settings.width % 2 == 0
     assert settings.window % settings.compression_rate == 0
+    assert settings.width % settings.adaptive_divisor ** len(settings.adaptive_cutoffs) == 0
     assert len(settings.memory) == len(settings.compressed_memory) == settings.layers
     assert all(slots % settings.compression_rate == 0 for slots in settings.memory)
     if settings.compression_loss == "task":
@@ -98,6 +110,8 @@ def from_ini(text):
         positions=model["positions"],
         empty_memory=model["empty_memory"],
         tie_embeddings=model.getboolean("tie_embeddings"),
+        adaptive_cutoffs=[a for a in numbers(model.get("adaptive_cutoffs", "0")) if a > 0],
+        adaptive_divisor=int(model.get("adaptive_divisor", "4")),
         reset_memory=ini["data"]["reset_memory"],
         rows=int(ini["batch"]["rows"]),
         updates=int(train["updates"]),

@@ -68,7 +68,7 @@ def update_losses(weights, memories, batches, settings):
 
     -> task loss, compression loss, the rows' memories
     """
-    dtype = weights["embedding/table"].dtype
+    dtype = next(iter(weights.values())).dtype
     nats, targets = torch.zeros((), dtype=dtype), 0
     sums, counts = [0.0] * settings.layers, [0] * settings.layers
     memories = [row and [memory.detached() for memory in row] for row in memories]

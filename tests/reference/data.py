@@ -27,7 +27,7 @@ class Window:
 
 def read_split(path, split):
     with h5py.File(path, "r") as file:
-        expected = {"format": "palimpsest-data", "version": 1, "tokenizer": "bytes",
+        expected = {"format": "palimpsest-data", "version": 2, "tokenizer": "bytes",
                     "vocabulary": 257, "document_token": DOCUMENT_TOKEN}
         for key, value in expected.items():
             found = file.attrs[key]

@@ -37,7 +37,7 @@ static void draw_text(uint8_t *text, int64_t length, int period, uint64_t seed)
     for (int64_t i = 0; i < length; i++) {
         double u = random_uniform(stream, (uint64_t)i);
         bool ends = period > 0 && u * period < 1.0;
-        text[i] = ends ? '\n' : (uint8_t)('a' + (int)(u * 1e6) % 26);
+        text[i] = (uint8_t)(ends ? '\n' : 'a' + (int)(u * 1e6) % 26);
     }
 }
 

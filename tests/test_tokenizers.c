@@ -195,20 +195,27 @@ static void awkward_text_comes_back(void **state)
     }
 }
 
+/* The sanitizer looks at every allocation of the library: there one in so many. */
+#ifdef __SANITIZE_ADDRESS__
+enum { STEP = 29 };
+#else
+enum { STEP = 1 };
+#endif
+
 /* Every pair of bytes, and every character of Unicode. */
 static void everything_comes_back(void **state)
 {
     (void)state;
-    enum { PAIRS = 3 * 65536, CHARACTERS = 0x110000 };
+    enum { CHARACTERS = 0x110000 };
     uint8_t *text = malloc((size_t)CHARACTERS * 5), *to = text;
-    for (int i = 0; i < 65536; i++) {
+    for (int i = 0; i < 65536; i += STEP) {
         *to++ = (uint8_t)(i >> 8);
         *to++ = (uint8_t)i;
         *to++ = i % 5 == 0 ? '\n' : ' ';
     }
-    check_text(subwords, text, PAIRS);
+    check_text(subwords, text, (size_t)(to - text));
     to = text;
-    for (int c = 0; c < CHARACTERS; c++) { /* surrogates too, which are no UTF-8 */
+    for (int c = 0; c < CHARACTERS; c += STEP) { /* surrogates too, which are no UTF-8 */
         if (c >= 0x10000) *to++ = (uint8_t)(0xF0 | c >> 18);
         if (c >= 0x800)
             *to++ =

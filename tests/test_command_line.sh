@@ -202,6 +202,16 @@ not_a_number() {
     rm -rf nan
 }
 
+# Every configuration in configs/ is a right one: what is missing is its text.
+configurations() {
+    local config
+    for config in "$sources"/configs/*.ini; do
+        on=1 refused 66 "no-text.h5" "No such file" -- train "$config" --run configs-run \
+            --set data.path=no-text.h5
+    done
+    rm -rf configs-run
+}
+
 prepare_inputs
 help
 version
@@ -213,4 +223,5 @@ out_of_time
 evaluate_and_generate
 quickstart
 not_a_number
+configurations
 finish

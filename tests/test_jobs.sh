@@ -124,7 +124,7 @@ rank_of() {
 
 write_text "$inputs/text"
 some_text 60000 >"$inputs/text/train/900.txt"
-some_text 25000 >"$inputs/text/validation/900.txt" # for an evaluation that can be caught
+some_text 25000 >"$inputs/text/validation/901.txt" # for an evaluation that can be caught
 must 1 prepare "$inputs/text" -o "$inputs/data.h5"
 no_output
 usual=(train.updates=800 train.decay=2000 train.log_every=200 model.dropout=0.1 checkpoint.every=10

@@ -37,6 +37,7 @@ tests | libcmocka-dev        | libcmocka-devel       | cmocka          | -      
 tests | g++                  | gcc-c++               | gcc             | gcc           | command c++
 tests | libboost-context-dev | boost-devel           | boost+context   | Boost         | nothing
 tests | python3              | python3               | python          | Python        | command python3
+tests | zstd                 | zstd                  | zstd            | zstd          | command zstd
 tests | python3-numpy        | python3-numpy         | py-numpy        | SciPy-bundle  | python numpy
 tests | python3-h5py         | python3-h5py          | py-h5py         | h5py          | python h5py
 torch | python3-torch        | python3-torch         | py-torch        | PyTorch       | python torch

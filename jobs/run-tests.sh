@@ -15,8 +15,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-release_seconds=1800
-sanitizer_seconds=2100
+release_seconds=2300
+sanitizer_seconds=2600
 
 passed=0
 failed=0

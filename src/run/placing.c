@@ -39,7 +39,9 @@ static void cost_of_ends(const ModelOptions *o, double *embedding, double *outpu
     double width = o->width, window = o->window;
     *embedding = window * width;
     *output = window * width * o->vocabulary;
-    if (!model_is_adaptive(o)) return;
+    /* A cut-off that is no token is refused when the vocabulary is known, which may be later. */
+    bool known = o->vocabulary > o->cutoffs[model_clusters(o) > 1 ? model_clusters(o) - 2 : 0];
+    if (!model_is_adaptive(o) || !known) return;
     *output = 0.0;
     for (int i = 0; i < model_clusters(o); i++) {
         Cluster cluster = model_cluster(o, i);

@@ -90,7 +90,8 @@ static Status find_model(Preparation *p, TokenizerModel *model)
         *model = (TokenizerModel){.kind = "bytes", .vocabulary = 257, .document_token = 256};
         return PAL_OK;
     }
-    const TokenizerRecipe recipe = {&p->parts, o->tokenizer, o->vocabulary, &o->subwords};
+    const TokenizerRecipe recipe = {&p->parts, o->tokenizer, o->vocabulary, &o->subwords,
+                                    o->keep_invalid};
     bool kept = false;
     if (root) kept = tokenizer_kept(&p->folder, &recipe, model);
     group_broadcast(p->group, &kept, sizeof kept, 0);

@@ -57,6 +57,7 @@ static int64_t recipe_sum(const TokenizerRecipe *r)
     add(&sum, &r->vocabulary, sizeof r->vocabulary);
     add(&sum, r->subwords->algorithm, strlen(r->subwords->algorithm));
     add(&sum, &r->subwords->sample_bytes, sizeof r->subwords->sample_bytes);
+    add(&sum, &r->keep_invalid, sizeof r->keep_invalid);
     for (int64_t d = 0; d < source->count[SPLIT_TRAIN]; d++) {
         const TextDocument *document = &source->documents[SPLIT_TRAIN][d];
         const int64_t numbers[] = {document->first, document->bytes, document->on_disk,

@@ -22,6 +22,7 @@ typedef struct TokenizerRecipe {
     const char *kind;
     int64_t vocabulary;
     const SubwordOptions *subwords;
+    bool keep_invalid; /* words need not be UTF-8 */
 } TokenizerRecipe;
 
 /* Local. The one in the work folder that was made by this recipe; false: there is none. */

@@ -3,7 +3,7 @@
 #
 # Sees to it that the packages of the named groups are there; installs only what is missing.
 #
-#   jobs/install-packages.sh GROUP...        groups: build  kjv  plots  tests  torch  slurm  style
+#   jobs/install-packages.sh GROUP...    groups: build  kjv  bench  plots  tests  torch  slurm  style
 #
 # On Debian and Ubuntu it installs with apt-get, as root or through sudo; sudo asks for a password
 # only on a terminal. Elsewhere, and where nothing can be installed, it looks for the tools and
@@ -32,6 +32,7 @@ build | libzstd-dev          | libzstd-devel         | zstd            | zstd   
 build | zlib1g-dev           | zlib-devel            | zlib-api        | zlib          | header zlib.h
 kjv   | bible-kjv            | -                     | -               | -             | command bible
 kjv   | bible-kjv-text       | -                     | -               | -             | command bible
+bench | sentencepiece        | sentencepiece-tools   | sentencepiece   | -             | command spm_encode
 plots | gnuplot-nox          | gnuplot-minimal       | gnuplot         | gnuplot       | command gnuplot
 tests | libcmocka-dev        | libcmocka-devel       | cmocka          | -             | header cmocka.h
 tests | g++                  | gcc-c++               | gcc             | gcc           | command c++
@@ -171,7 +172,7 @@ if [ $# = 0 ] || [ "$1" = --help ]; then
 fi
 for group in "$@"; do
     if [ -z "$(rows_of_groups "$group")" ]; then
-        complain "no group '$group'; there are: build kjv plots tests torch slurm style"
+        complain "no group '$group'; there are: build kjv bench plots tests torch slurm style"
         exit 64
     fi
 done

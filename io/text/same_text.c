@@ -2,6 +2,7 @@
 #define XXH_INLINE_ALL
 #include "io/text/same_text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <xxhash.h>
 
@@ -52,12 +53,25 @@ static const char *path_of(const TextParts *parts, const Content *content)
     return parts->source->documents[content->split][content->document].path;
 }
 
+/* Within a split, a warning: whoever repeats a text may mean it. */
+static void warn_of_repeated(const TextParts *parts, const Content *again, int64_t count)
+{
+    if (count == 0) return;
+    char others[60] = "";
+    if (count > 1)
+        snprintf(others, sizeof others, "; %lld more documents repeat others",
+                 (long long)(count - 1));
+    log_warn("%s and %s: are the same text%s", path_of(parts, &again[-1]), path_of(parts, again),
+             others);
+}
+
 Status check_not_trained_on(const TextParts *parts, const PartCounts *counts)
 {
     if (parts->source->layout == LAYOUT_FILE) return PAL_OK;
     Content *contents = fatal_calloc(checked_size(parts->num_parts) + 1, sizeof *contents, "sums");
-    int64_t n = list(parts, counts, contents);
+    int64_t n = list(parts, counts, contents), repeated = 0;
     if (n > 1) qsort(contents, (size_t)n, sizeof *contents, compare);
+    const Content *again = NULL;
     Status status = PAL_OK;
     for (int64_t i = 1; i < n && status == PAL_OK; i++) {
         const Content *a = &contents[i - 1], *b = &contents[i];
@@ -67,9 +81,10 @@ Status check_not_trained_on(const TextParts *parts, const PartCounts *counts)
                                  "%s and %s: the same text is in two splits, so a model would be "
                                  "tested on what it was trained on; remove one",
                                  path_of(parts, a), path_of(parts, b));
-        else
-            log_warn("%s and %s: are the same text", path_of(parts, a), path_of(parts, b));
+        else if (repeated++ == 0)
+            again = b;
     }
+    if (status == PAL_OK) warn_of_repeated(parts, again, repeated);
     free(contents);
     return status;
 }

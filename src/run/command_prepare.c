@@ -4,8 +4,17 @@
  */
 #include "io/text/prepare.h"
 #include "mpi/collectives.h"
+#include "src/base/log.h"
 #include "src/run/commands.h"
+#include "src/run/machine.h"
 #include "src/run/watchdog.h"
+
+static void print_peak(const Group *world)
+{
+    double peak = machine_peak_bytes();
+    group_max_double(world, &peak, 1);
+    log_info("peak resident memory %.1f MiB per rank, at most", peak / MEBIBYTE);
+}
 
 Status command_prepare(const Command *command, Grid *grid, int argc, char **argv)
 {
@@ -48,5 +57,7 @@ Status command_prepare(const Command *command, Grid *grid, int argc, char **argv
     source->no_training = prepare.tokenizer_from != NULL;
     const WatchdogConfig limits = {.start = patience};
     watchdog_know(&limits, grid, NULL);
-    return prepare_data(&prepare, &grid->world);
+    PAL_TRY(prepare_data(&prepare, &grid->world));
+    print_peak(&grid->world);
+    return PAL_OK;
 }

@@ -316,7 +316,7 @@ def check_sweep(test, run):
     for key, sizes in SIZES.items():
         folder = os.path.join(test.folder, "sweep-" + key)
         ranks, grid = (2, grid_options("1.1.2")) if key == "window" else (1, [])
-        _, out = evaluate(test, run, folder, *grid, "--sweep",
+        _, out = evaluate(test, run, folder, *grid, "--split", "test", "--sweep",
                           f"{key}={','.join(map(str, sizes))}", ranks=ranks)
         lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
         rows = read_csv(folder, "sweep")
@@ -348,8 +348,9 @@ def check_single(test, run):
     test.check(status == 0 and not complains(out), f"one document: {out[-300:]}")
     test.check(len(read_csv("single", "documents")) == 1, "one document")
     status, out = start(test, "evaluate", run.folder, "--data", test.data, "--sweep", "memory=6",
-                        "--report", "single")
+                        "--report", "single", "--json")
     test.check(status == 0 and not complains(out), f"one size: {out[-300:]}")
+    test.check('"split": "validation"' in out, f"a sweep is of the validation split: {out[-300:]}")
     test.check(not os.path.exists("single/documents.csv"), "left of an earlier report")
 
 

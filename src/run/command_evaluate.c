@@ -224,14 +224,14 @@ static Status open_and_evaluate(Grid *grid, EvaluateArguments *arguments)
 
 Status command_evaluate(const Command *command, Grid *grid, int argc, char **argv)
 {
-    EvaluateArguments arguments = {.split = "test",
-                                   .rows = NOT_GIVEN,
+    EvaluateArguments arguments = {.rows = NOT_GIVEN,
                                    .dynamic_windows = NOT_GIVEN,
                                    .dynamic_rows = NOT_GIVEN,
                                    .dynamic_rate = NO_RATE};
     const Option options[] = {
         {"data", OPTION_TEXT, &arguments.data, "data.h5", "data file (default: that of training)"},
-        {"split", OPTION_TEXT, &arguments.split, "NAME", "train, validation or test (default)"},
+        {"split", OPTION_TEXT, &arguments.split, "NAME",
+         "train, validation or test (default: test; validation for --sweep, where one chooses)"},
         {"set", OPTION_LIST, &arguments.sets, "SECTION.KEY=VALUE",
          "e.g. model.memory, model.compressed_memory, model.window"},
         {"report", OPTION_TEXT, &arguments.report, "DIR",
@@ -257,5 +257,6 @@ Status command_evaluate(const Command *command, Grid *grid, int argc, char **arg
                             &arguments.checkpoint, 1, group_is_root(&grid->world), &helped));
     if (helped) return PAL_OK;
     PAL_TRY(check_arguments(&arguments));
+    if (arguments.split == NULL) arguments.split = arguments.sweep != NULL ? "validation" : "test";
     return open_and_evaluate(grid, &arguments);
 }

@@ -2,28 +2,25 @@
  *
  * Do all ranks read the same text? Copies on the nodes may be of different days.
  */
-#define XXH_INLINE_ALL
 #include <string.h>
-#include <xxhash.h>
 
 #include "io/dataset.h"
+#include "io/running_sum.h"
 #include "mpi/collectives.h"
 #include "src/base/host.h"
 
 enum { MOST_TOKENS = 4096 }; /* of each end of a split */
 
-static void add(uint64_t *sum, const void *bytes, size_t count)
+static void add_integer(uint64_t *sum, int64_t value)
 {
-    *sum = XXH3_64bits_withSeed(bytes, count, *sum);
+    running_sum_add(sum, &value, sizeof value);
 }
-
-static void add_integer(uint64_t *sum, int64_t value) { add(sum, &value, sizeof value); }
 
 static Status add_tokens(uint64_t *sum, Dataset *dataset, Split split, int64_t first, int64_t count)
 {
     int32_t tokens[MOST_TOKENS];
     PAL_TRY(dataset_read_tokens(dataset, split, 0, first, count, tokens));
-    add(sum, tokens, (size_t)count * sizeof *tokens);
+    running_sum_add(sum, tokens, (size_t)count * sizeof *tokens);
     return PAL_OK;
 }
 
@@ -33,9 +30,9 @@ static Status add_split(uint64_t *sum, Dataset *dataset, Split s)
     int64_t ends = split->tokens < MOST_TOKENS ? split->tokens : MOST_TOKENS;
     add_integer(sum, split->documents);
     add_integer(sum, split->tokens);
-    add(sum, split->offsets, (size_t)(split->documents + 1) * sizeof *split->offsets);
+    running_sum_add(sum, split->offsets, (size_t)(split->documents + 1) * sizeof *split->offsets);
     for (int64_t d = 0; d < split->documents; d++)
-        add(sum, split->names[d], strlen(split->names[d]) + 1);
+        running_sum_add(sum, split->names[d], strlen(split->names[d]) + 1);
     PAL_TRY(add_tokens(sum, dataset, s, 0, ends));
     return add_tokens(sum, dataset, s, split->tokens - ends, ends);
 }

@@ -12,6 +12,7 @@
 
 #include "io/dataset.h"
 #include "tests/test_io_books.h"
+#include "tests/test_io_split.h"
 
 enum { VOCABULARY = 257 };
 
@@ -39,24 +40,6 @@ typedef struct Notes {
     bool other;        /* another dataset in /tokenizer */
 } Notes;
 
-static void write_split(H5File *file, const char *name)
-{
-    const uint16_t tokens[10] = {0};
-    const int64_t offsets[] = {0, 10}, bytes[] = {10}, words[] = {1};
-    const char *const names[] = {"a"};
-    char path[64];
-    snprintf(path, sizeof path, "/%s/tokens", name);
-    assert_int_equal(h5_write(file, path, STORED_UINT16, (Shape){1, {10}}, tokens), PAL_OK);
-    snprintf(path, sizeof path, "/%s/offsets", name);
-    assert_int_equal(h5_write(file, path, STORED_INT64, (Shape){1, {2}}, offsets), PAL_OK);
-    snprintf(path, sizeof path, "/%s/bytes", name);
-    assert_int_equal(h5_write(file, path, STORED_INT64, (Shape){1, {1}}, bytes), PAL_OK);
-    snprintf(path, sizeof path, "/%s/words", name);
-    assert_int_equal(h5_write(file, path, STORED_INT64, (Shape){1, {1}}, words), PAL_OK);
-    snprintf(path, sizeof path, "/%s/names", name);
-    assert_int_equal(h5_write_texts(file, path, names, 1), PAL_OK);
-}
-
 static void write_counts(H5File *file, const Notes *notes)
 {
     int64_t counts[VOCABULARY + 1];
@@ -80,7 +63,8 @@ static const char *write_data(const Notes *notes, char path[512])
     assert_int_equal(h5_set_text(file, "/", "tokenizer", "bytes"), PAL_OK);
     assert_int_equal(h5_set_integer(file, "/", "vocabulary", VOCABULARY), PAL_OK);
     assert_int_equal(h5_set_integer(file, "/", "document_token", 256), PAL_OK);
-    for (int s = 0; s < SPLIT_COUNT; s++) write_split(file, split_name((Split)s));
+    const SplitContent split = {{"a", "b"}, {10, 10}, {1, 0}};
+    for (int s = 0; s < SPLIT_COUNT; s++) write_split(file, split_name((Split)s), &split);
     if (notes->name != NULL)
         assert_int_equal(h5_set_text(file, "/", "dataset", notes->name), PAL_OK);
     if (notes->published != 0)

@@ -14,6 +14,7 @@
 #include "io/reader.h"
 #include "src/base/log.h"
 #include "tests/test_io_books.h"
+#include "tests/test_io_split.h"
 
 static char folder[256];
 
@@ -238,24 +239,6 @@ typedef struct Defect {
     const char *piece;    /* of the message; NULL: nothing is wrong */
 } Defect;
 
-static void write_split(H5File *file, const char *name, const Defect *defect)
-{
-    uint16_t tokens[20] = {0};
-    const int64_t offsets[] = {0, 10, 20}, bytes[] = {10, defect->bytes},
-                  words[] = {1, defect->words};
-    char path[64];
-    snprintf(path, sizeof path, "/%s/tokens", name);
-    assert_int_equal(h5_write(file, path, STORED_UINT16, (Shape){1, {20}}, tokens), PAL_OK);
-    snprintf(path, sizeof path, "/%s/offsets", name);
-    assert_int_equal(h5_write(file, path, STORED_INT64, (Shape){1, {3}}, offsets), PAL_OK);
-    snprintf(path, sizeof path, "/%s/bytes", name);
-    assert_int_equal(h5_write(file, path, STORED_INT64, (Shape){1, {2}}, bytes), PAL_OK);
-    snprintf(path, sizeof path, "/%s/words", name);
-    assert_int_equal(h5_write(file, path, STORED_INT64, (Shape){1, {2}}, words), PAL_OK);
-    snprintf(path, sizeof path, "/%s/names", name);
-    assert_int_equal(h5_write_texts(file, path, defect->names, 2), PAL_OK);
-}
-
 static void write_data(const char *path, const Defect *defect)
 {
     H5File *file;
@@ -265,7 +248,9 @@ static void write_data(const char *path, const Defect *defect)
     assert_int_equal(h5_set_text(file, "/", "tokenizer", "bytes"), PAL_OK);
     assert_int_equal(h5_set_integer(file, "/", "vocabulary", defect->vocabulary), PAL_OK);
     assert_int_equal(h5_set_integer(file, "/", "document_token", defect->document_token), PAL_OK);
-    for (int s = 0; s < SPLIT_COUNT; s++) write_split(file, split_name((Split)s), defect);
+    const SplitContent split = {
+        {defect->names[0], defect->names[1]}, {10, defect->bytes}, {1, defect->words}};
+    for (int s = 0; s < SPLIT_COUNT; s++) write_split(file, split_name((Split)s), &split);
     assert_int_equal(h5_close(&file), PAL_OK);
 }
 

@@ -7,6 +7,7 @@
 #include <strings.h>
 #include <xxhash.h>
 
+#include "io/running_sum.h"
 #include "io/text/read_units.h"
 #include "io/text/words.h"
 #include "mpi/collectives.h"
@@ -35,26 +36,21 @@ size_t token_size(const Tokenizer *tokenizer)
 
 /* --- what a unit is made from ----------------------------------------------------------------- */
 
-static void add(uint64_t *sum, const void *bytes, size_t count)
-{
-    *sum = XXH3_64bits_withSeed(bytes, count, *sum);
-}
-
 static uint64_t made_from(const Encoding *e, int64_t unit)
 {
     const TextParts *parts = e->parts;
     const int64_t all[] = {e->tokenizer_sum, e->keep_invalid, e->allow_html,
                            (int64_t)token_size(e->tokenizer)};
     uint64_t sum = 0;
-    add(&sum, all, sizeof all);
+    running_sum_add(&sum, all, sizeof all);
     for (int64_t i = parts->first_part[unit]; i < parts->first_part[unit + 1]; i++) {
         const TextPart *part = &parts->parts[i];
         const TextDocument *document = text_part_document(parts, part);
         const int64_t of_part[] = {part->split,       part->first,     part->end,
                                    document->first,   document->bytes, document->on_disk,
                                    document->modified};
-        add(&sum, of_part, sizeof of_part);
-        add(&sum, document->path, strlen(document->path));
+        running_sum_add(&sum, of_part, sizeof of_part);
+        running_sum_add(&sum, document->path, strlen(document->path));
     }
     return sum;
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define XXH_INLINE_ALL
 #include "io/text/same_text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <xxhash.h>
 
+#include "io/running_sum.h"
 #include "src/base/checked.h"
 #include "src/base/fatal.h"
 #include "src/base/log.h"
@@ -39,7 +38,7 @@ static int64_t list(const TextParts *parts, const PartCounts *counts, Content *c
             i == 0 || part->split != part[-1].split || part->document != part[-1].document;
         if (begins) contents[n++] = (Content){.split = part->split, .document = part->document};
         Content *content = &contents[n - 1];
-        content->sum = XXH3_64bits_withSeed(&counts[i].sum, sizeof counts[i].sum, content->sum);
+        running_sum_add(&content->sum, &counts[i].sum, sizeof counts[i].sum);
         content->bytes += counts[i].bytes;
         bool ends = i + 1 == parts->num_parts || part[1].split != part->split ||
                     part[1].document != part->document;

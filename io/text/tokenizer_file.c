@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define XXH_INLINE_ALL
 #include "io/text/tokenizer_file.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "io/checkpoint.h"
 #include "io/dataset.h"
+#include "io/running_sum.h"
 #include "mpi/collectives.h"
 
 #define RECIPE "recipe"
@@ -44,26 +43,21 @@ Status tokenizer_file_read(const char *path, TokenizerModel *model)
 
 /* --- in the work folder ----------------------------------------------------------------------- */
 
-static void add(uint64_t *sum, const void *bytes, size_t count)
-{
-    *sum = XXH3_64bits_withSeed(bytes, count, *sum);
-}
-
 static int64_t recipe_sum(const TokenizerRecipe *r)
 {
     const TextSource *source = r->parts->source;
     uint64_t sum = 0;
-    add(&sum, r->kind, strlen(r->kind));
-    add(&sum, &r->vocabulary, sizeof r->vocabulary);
-    add(&sum, r->subwords->algorithm, strlen(r->subwords->algorithm));
-    add(&sum, &r->subwords->sample_bytes, sizeof r->subwords->sample_bytes);
-    add(&sum, &r->keep_invalid, sizeof r->keep_invalid);
+    running_sum_add(&sum, r->kind, strlen(r->kind));
+    running_sum_add(&sum, &r->vocabulary, sizeof r->vocabulary);
+    running_sum_add(&sum, r->subwords->algorithm, strlen(r->subwords->algorithm));
+    running_sum_add(&sum, &r->subwords->sample_bytes, sizeof r->subwords->sample_bytes);
+    running_sum_add(&sum, &r->keep_invalid, sizeof r->keep_invalid);
     for (int64_t d = 0; d < source->count[SPLIT_TRAIN]; d++) {
         const TextDocument *document = &source->documents[SPLIT_TRAIN][d];
         const int64_t numbers[] = {document->first, document->bytes, document->on_disk,
                                    document->modified};
-        add(&sum, numbers, sizeof numbers);
-        add(&sum, document->path, strlen(document->path));
+        running_sum_add(&sum, numbers, sizeof numbers);
+        running_sum_add(&sum, document->path, strlen(document->path));
     }
     return (int64_t)sum;
 }

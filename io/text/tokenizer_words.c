@@ -97,11 +97,8 @@ static Status encode_field(void *context, const uint8_t *bytes, size_t length, i
         int32_t id = word != NULL ? (int32_t)word->number : s->unknown;
         PAL_TRY(token_list_add(e->out, &id, 1));
     }
-    bool in_line = e->in_line || length > 0;
-    bool line_ends = end == '\n' || (end == FIELD_LAST && in_line && !e->goes_on);
-    if (line_ends) PAL_TRY(token_list_add(e->out, &s->line_end, 1));
-    e->in_line = !line_ends;
-    return PAL_OK;
+    bool line_ends = word_line_ends(&e->in_line, length, end, e->goes_on);
+    return line_ends ? token_list_add(e->out, &s->line_end, 1) : PAL_OK;
 }
 
 static const uint8_t *decode(TextDecoder *decoder, const Tokenizer *tokenizer, int32_t token,

@@ -82,16 +82,14 @@ static Status count_word(Counting *c, const uint8_t *bytes, size_t length)
     return utf8_check(bytes, length, document->path, document->first + c->first + c->fields.passed);
 }
 
-/* As the tokenizer will see them (tokenizer_words.c). */
 static Status visit_field(void *context, const uint8_t *bytes, size_t length, int end)
 {
     static const char line_end[] = PAL_LINE_END_WORD;
     Counting *c = context;
     if (length > 0) PAL_TRY(count_word(c, bytes, length));
-    bool in_line = c->in_line || length > 0;
-    bool line_ends = end == '\n' || (end == FIELD_LAST && in_line);
-    c->in_line = !line_ends;
-    return line_ends ? count_word(c, (const uint8_t *)line_end, sizeof line_end - 1) : PAL_OK;
+    return word_line_ends(&c->in_line, length, end, false)
+               ? count_word(c, (const uint8_t *)line_end, sizeof line_end - 1)
+               : PAL_OK;
 }
 
 static Status begin_part(void *context, const TextPart *part)

@@ -16,6 +16,10 @@ static Status check_folder(const char *path)
 {
     char folder[PATH_MAX];
     publish_folder(path, folder, sizeof folder);
+    struct stat found;
+    if (stat(folder, &found) == 0 && !S_ISDIR(found.st_mode))
+        PAL_FAIL(PAL_ERROR_CANT_CREATE, "%s: cannot be created: %s is no folder; give another name",
+                 path, folder);
     if (access(folder, W_OK | X_OK) != 0)
         PAL_FAIL(PAL_ERROR_CANT_CREATE,
                  "%s: cannot be created: %s; choose a folder that exists, has room, and that you "

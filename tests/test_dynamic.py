@@ -57,7 +57,7 @@ def dynamic(test, run, *more, windows=1, rows=1, rate=RATE, ranks=1):
                        "--dynamic-rate", rate, "--losses", losses, "--json",
                        "--set", "parallel.threads=1", *more)
     found = runs.datasets(losses)
-    nats = [found[f"documents/{name}/nats"].astype("float64") for name in documents(test)]
+    nats = [found[f"documents/{name}/dynamic_nats"].astype("float64") for name in documents(test)]
     return json.loads(out.strip().splitlines()[-1]), nats, out
 
 
@@ -128,8 +128,10 @@ def check_names(test, start):
             return list(csv.DictReader(file))
     test.check_close("documents.csv", [float(row["nats"]) for row in table("documents")],
                      [document.sum() for document in nats], 1e-12)
-    test.check({row["protocol"] for row in table("documents") + table("frequency")} == {"dynamic"},
-               "protocol in tables")
+    for name in ("documents", "frequency", "attention", "compression"):
+        test.check({row["protocol"] for row in table(name)} == {"dynamic"}, f"protocol in {name}")
+        with open(os.path.join(folder, name + ".gp"), encoding="utf-8") as file:
+            test.check('set title "dynamic evaluation"' in file.read(), f"title of {name}")
     test.check(math.isclose(sum(float(row["nats"]) for row in table("frequency")[:4]), total,
                             rel_tol=1e-12), "frequency.csv")
     for layer in ("0", "1", "mean"):
@@ -162,6 +164,9 @@ def refused(test, run, status, word, *arguments):
 
 def check_refused(test, start):
     refused(test, start, 64, "give one of them", "--dynamic", "--sweep", "memory=4,8")
+    refused(test, start, 64, "--dynamic-rows sets a key", "--dynamic", "--set", "batch.rows=2")
+    refused(test, start, 64, "--dynamic-windows sets a key", "--dynamic", "--set",
+            "train.update_every=2")
     refused(test, start, 64, "belong to --dynamic", "--dynamic-rate", "0.1")
     refused(test, start, 64, "belong to --dynamic", "--dynamic-windows", "2")
     refused(test, start, 64, "--dynamic has --dynamic-rows", "--dynamic", "--rows", "2")

@@ -331,7 +331,10 @@ def check_sweep(test, run):
             test.check(line["nats"] == alone["nats"] == float(row["nats"]),
                        f"{key} = {size}: {line['nats']} in a sweep, {alone['nats']} alone")
             test.check(float(row["word_perplexity"]) == alone["word_perplexity"], "perplexity")
-        names = {"sweep.csv", "sweep.gp", "sweep.svg", "report.html"}
+            test.check(f"{key.replace('_', ' ')} {size}" in row["model"], f"sizes: {row['model']}")
+        with open(os.path.join(folder, "summary.json"), encoding="utf-8") as file:
+            test.check(json.load(file) == lines, f"{key}: summary.json")
+        names = {"sweep.csv", "sweep.gp", "sweep.svg", "summary.json", "report.html"}
         test.check(set(os.listdir(folder)) == {n for n in names if GNUPLOT or n[-3:] != "svg"},
                    f"{key}: files of a sweep: {os.listdir(folder)}")
         check_page(test, folder, f"model.{key}", "published count of WikiText-103")
@@ -439,6 +442,8 @@ def check_refused(test, run):
     no(64, "expected compressed_memory=, memory= or window=", "--sweep", "model.rows=1,2")
     for values in ("", "a") if SHORT else ("", "1,", ",1", "a", "1;2", "-1", "99999999999", "1.5"):
         no(64, "sizes like memory=256,512,1024", "--sweep", f"memory={values}")
+    no(64, "6 stands there twice", "--sweep", "memory=6,4,6")
+    no(64, "--sweep sets a key that --set has", "--sweep", "memory=6", "--set", "model.memory=8")
     no(78, "memory: 7 cannot be: ", "--sweep", "memory=6,7")
     no(78, "window: 9 cannot be: ", "--sweep", "window=8,9", ranks=2)
     no(78, "window: 0 cannot be: ", "--sweep", "window=0")

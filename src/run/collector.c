@@ -11,7 +11,7 @@
 void collector_create(Collector *c, Arena *arena, const DataSplit *split, int64_t positions)
 {
     size_t documents = checked_size(split->documents);
-    *c = (Collector){.split = split};
+    *c = (Collector){.split = split, .quantity = "nats"};
     c->window_nats =
         arena_host(arena, PURPOSE_DATA, checked_size(positions + 1) * sizeof *c->window_nats);
     c->nats = arena_host(arena, PURPOSE_DATA, (documents + 1) * sizeof *c->nats);
@@ -104,5 +104,6 @@ Status collector_end(Collector *c, const Group *group, const char *losses)
         group_sum_double(group, c->frequency->nats, FREQUENCY_BUCKETS);
     }
     PAL_TRY(check_tokens(c));
-    return losses != NULL ? losses_file_write(losses, group, c->split, c->token_nats) : PAL_OK;
+    return losses != NULL ? losses_file_write(losses, group, c->split, c->quantity, c->token_nats)
+                          : PAL_OK;
 }

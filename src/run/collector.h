@@ -18,6 +18,7 @@ typedef struct Collector {
     Real *window_nats;      /* (B,T) of a window, on the host */
     double *nats, *tokens;  /* (documents) of this rank; collector_end: of all ranks */
     float **token_nats;     /* with losses: per document, of this rank's documents; else NULL */
+    const char *quantity;   /* what token_nats are called in a file: "nats", unless it is set */
     Frequency *frequency;   /* borrowed; NULL: not measured */
     Status status;          /* of this rank */
 } Collector;

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -174,6 +175,24 @@ static Status evaluate(Trained *trained, const EvaluateArguments *arguments)
                               : evaluate_weights(trained, arguments, data, split);
 }
 
+/* A key that the command sets itself, for which --set would say nothing: its option, else NULL. */
+static const char *set_twice(const EvaluateArguments *a, const Sweep *sweep)
+{
+    char swept[64];
+    snprintf(swept, sizeof swept, "model.%s=", a->sweep != NULL ? sweep->key : "");
+    const struct {
+        bool applies;
+        const char *key, *option;
+    } own[] = {{a->sweep != NULL, swept, "--sweep"},
+               {a->dynamic, "batch.rows=", "--dynamic-rows"},
+               {a->dynamic, "train.update_every=", "--dynamic-windows"}};
+    for (int s = 0; s < a->sets.count; s++)
+        for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+            if (own[i].applies && strncmp(a->sets.texts[s], own[i].key, strlen(own[i].key)) == 0)
+                return own[i].option;
+    return NULL;
+}
+
 static bool is_count(int64_t number)
 {
     return number == NOT_GIVEN || (number >= 1 && number <= MOST_ROWS);
@@ -205,7 +224,12 @@ static Status check_arguments(const EvaluateArguments *a)
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         if (checks[i].wrong) PAL_FAIL(PAL_ERROR_USAGE, "evaluate: %s", checks[i].why);
-    return a->sweep != NULL ? sweep_parse(&sweep, a->sweep) : PAL_OK;
+    if (a->sweep != NULL) PAL_TRY(sweep_parse(&sweep, a->sweep));
+    const char *option = set_twice(a, &sweep);
+    if (option != NULL)
+        PAL_FAIL(PAL_ERROR_USAGE,
+                 "evaluate: %s sets a key that --set has too; leave that --set out", option);
+    return PAL_OK;
 }
 
 static Status open_and_evaluate(Grid *grid, EvaluateArguments *arguments)

@@ -77,6 +77,7 @@ Status dynamic_create(DynamicEvaluation *d, Trained *trained, const char *path, 
     PAL_TRY(trained_check_vocabulary(trained, t->feed.dataset, path));
     collector_create(&d->collector, session->arena, &t->feed.dataset->splits[split],
                      (int64_t)t->place.rows * session->config.model.window);
+    d->collector.quantity = "dynamic_nats";
     if (measures) PAL_TRY(create_measures(d));
     PAL_TRY(session_seal(session));
     PAL_TRY(trained_load(trained, &t->parameters));

@@ -77,17 +77,22 @@ const char *evaluation_protocol(const EvaluationResult *result)
 void evaluation_protocol_text(const EvaluationResult *result, char *text, size_t size)
 {
     const DynamicProtocol *dynamic = &result->dynamic;
+    char skipped[64] = "";
+    if (dynamic->skipped > 0)
+        snprintf(skipped, sizeof skipped, ", %lld more skipped", (long long)dynamic->skipped);
     if (!result->is_dynamic)
         snprintf(text, size,
                  "plain evaluation: the weights are those of the checkpoint throughout");
     else
-        snprintf(text, size,
-                 "DYNAMIC EVALUATION: weights were trained on the text before it was predicted, "
-                 "each window after its own prediction (%lld updates of %d window%s of %d row%s, "
-                 "Adam from zero moments at a constant rate of %g); not to be compared with plain "
-                 "numbers",
-                 (long long)dynamic->updates, dynamic->windows, dynamic->windows == 1 ? "" : "s",
-                 dynamic->rows, dynamic->rows == 1 ? "" : "s", dynamic->rate);
+        snprintf(
+            text, size,
+            "DYNAMIC EVALUATION: weights were trained on the text before it was predicted, "
+            "each window after its own prediction (%lld updates%s, of %d window%s of %d row%s, "
+            "Adam from zero moments at a constant rate of %g); not to be compared with plain "
+            "numbers",
+            (long long)dynamic->updates, skipped, dynamic->windows,
+            dynamic->windows == 1 ? "" : "s", dynamic->rows, dynamic->rows == 1 ? "" : "s",
+            dynamic->rate);
 }
 
 static void report_number(Metrics *metrics, const EvaluationResult *result, const char *name,

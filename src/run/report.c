@@ -105,6 +105,14 @@ ReportSection *report_section(Report *report, const char *title)
     return section;
 }
 
+JsonText *report_plot(const Report *report, ReportSection *section, int width, int height)
+{
+    plot_begin(&section->script, section->table.name, width, height);
+    if (report->plot_title != NULL)
+        plot_line(&section->script, "set title \"%s\"", report->plot_title);
+    return &section->script;
+}
+
 void report_destroy(Report *report)
 {
     for (int i = 0; i < report->num_sections; i++) {

@@ -22,8 +22,10 @@ typedef struct ReportSection {
 typedef struct Report {
     const char *title; /* borrowed */
     char protocol[512];
-    Table facts;         /* two columns: what, and its value */
-    const char *summary; /* for summary.json, borrowed; NULL: none */
+    const char *protocol_name; /* for columns of that name, borrowed */
+    const char *plot_title;    /* of every picture, borrowed; NULL: none */
+    Table facts;               /* two columns: what, and its value */
+    const char *summary;       /* for summary.json, borrowed; NULL: none */
     ReportSection sections[REPORT_SECTIONS];
     int num_sections;
 } Report;
@@ -34,6 +36,10 @@ Status report_check(const char *folder);
 
 /* Local. The next section, empty. */
 ReportSection *report_section(Report *report, const char *title);
+
+/* Local. Begins the script of the section's plot, which has the name of its table: plot_begin and
+ * the report's title. */
+JsonText *report_plot(const Report *report, ReportSection *section, int width, int height);
 
 /* Local. Errors: those of whole_file_write. */
 Status report_write(Report *report, const char *folder);

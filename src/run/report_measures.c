@@ -29,18 +29,23 @@ static void fact_number(Table *facts, const char *name, double value)
     table_number(facts, value);
 }
 
-static void sizes_text(const ModelOptions *o, char *text, size_t size)
+/* "512", or one number a layer: "512,256,256". */
+static void list_sizes(const int *sizes, int layers, char text[SIZES_TEXT])
 {
-    bool same = true;
-    for (int l = 1; l < o->layers; l++)
-        same = same && o->memory[l] == o->memory[0] &&
-               o->compressed_memory[l] == o->compressed_memory[0];
-    if (same)
-        snprintf(text, size, "window %d, memory %d, compressed memory %d at rate %d", o->window,
-                 o->memory[0], o->compressed_memory[0], o->compression_rate);
-    else
-        snprintf(text, size, "window %d, memory and compressed memory by layer, rate %d", o->window,
-                 o->compression_rate);
+    bool alike = true;
+    for (int l = 1; l < layers; l++) alike = alike && sizes[l] == sizes[0];
+    int used = snprintf(text, SIZES_TEXT, "%d", sizes[0]);
+    for (int l = 1; l < layers && !alike && used < SIZES_TEXT; l++)
+        used += snprintf(text + used, (size_t)(SIZES_TEXT - used), ",%d", sizes[l]);
+}
+
+void report_sizes_text(const ModelOptions *o, char text[3 * SIZES_TEXT])
+{
+    char memory[SIZES_TEXT], compressed[SIZES_TEXT];
+    list_sizes(o->memory, o->layers, memory);
+    list_sizes(o->compressed_memory, o->layers, compressed);
+    snprintf(text, (size_t)3 * SIZES_TEXT, "window %d, memory %s, compressed memory %s at rate %d",
+             o->window, memory, compressed, o->compression_rate);
 }
 
 static void add_facts(Report *report, const EvaluationResult *result, const ModelOptions *options,
@@ -48,9 +53,9 @@ static void add_facts(Report *report, const EvaluationResult *result, const Mode
 {
     static const char *const columns[] = {"what", "value"};
     Table *facts = &report->facts;
-    char words[80], sizes[160], name[64];
+    char words[80], sizes[3 * SIZES_TEXT], name[64];
     const char *dynamic = result->is_dynamic ? "dynamic evaluation: " : "";
-    sizes_text(options, sizes, sizeof sizes);
+    report_sizes_text(options, sizes);
     table_create(facts, "facts", columns, 2);
     fact_text(facts, "checkpoint", checkpoint);
     fact_integer(facts, "update", update);
@@ -80,12 +85,13 @@ static void add_facts(Report *report, const EvaluationResult *result, const Mode
 /* --- documents --------------------------------------------------------------------------------- */
 
 /* Names beside the points, or, where there are too many to be read, the easiest to the hardest. */
-static void plot_documents(JsonText *script, const EvaluationResult *result, int64_t documents)
+static void plot_documents(const Report *report, ReportSection *section,
+                           const EvaluationResult *result, int64_t documents)
 {
     double all = evaluation_bits_per_byte(result);
     bool named = documents <= MOST_NAMED;
-    plot_begin(script, "documents", COLUMN_WIDTH,
-               named ? 130 + NAMED_HEIGHT * (int)documents : PLOT_HEIGHT);
+    JsonText *script = report_plot(report, section, COLUMN_WIDTH,
+                                   named ? 130 + NAMED_HEIGHT * (int)documents : PLOT_HEIGHT);
     plot_line(script, "all = %.17g", all);
     plot_line(script, "set key outside top center horizontal");
     if (named) {
@@ -118,7 +124,7 @@ static void add_documents(Report *report, const EvaluationResult *result)
              "Each document is read from its first token to its last. Words of a document are "
              "always those between white space; rank 1 has the fewest bits per byte.");
     evaluation_documents_table(result, &section->table);
-    plot_documents(&section->script, result, documents);
+    plot_documents(report, section, result, documents);
 }
 
 /* --- frequency --------------------------------------------------------------------------------- */
@@ -136,9 +142,9 @@ static void frequency_row(Table *table, const EvaluationResult *result, const ch
     table_text(table, evaluation_protocol(result));
 }
 
-static void plot_frequency(JsonText *script, const char *targets)
+static void plot_frequency(const Report *report, ReportSection *section, const char *targets)
 {
-    plot_begin(script, "frequency", COLUMN_WIDTH, PLOT_HEIGHT);
+    JsonText *script = report_plot(report, section, COLUMN_WIDTH, PLOT_HEIGHT);
     plot_line(script, "set xlabel \"occurrences of the target in the training split\"");
     plot_line(script, "set ylabel \"perplexity per token (targets: %s)\"", targets);
     plot_line(script, "set logscale y");
@@ -182,7 +188,7 @@ static void add_frequency(Report *report, const EvaluationResult *result, const 
         types += frequency->types[b];
     }
     frequency_row(&section->table, result, "all", types, (double)result->tokens, result->nats);
-    plot_frequency(&section->script, targets);
+    plot_frequency(report, section, targets);
 }
 
 void report_evaluation(Report *report, const EvaluationResult *result, const Measures *measures,
@@ -191,6 +197,8 @@ void report_evaluation(Report *report, const EvaluationResult *result, const Mea
     report->title =
         result->is_dynamic ? "palimpsest: DYNAMIC EVALUATION" : "palimpsest: evaluation";
     evaluation_protocol_text(result, report->protocol, sizeof report->protocol);
+    report->protocol_name = evaluation_protocol(result);
+    report->plot_title = result->is_dynamic ? "dynamic evaluation" : NULL;
     add_facts(report, result, &measures->model->options, checkpoint, update, data);
     add_documents(report, result);
     add_frequency(report, result, measures);

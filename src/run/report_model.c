@@ -30,8 +30,8 @@ static bool segment_in(const ModelOptions *o, int first, int count, int segment,
 }
 
 /* The rows of one layer, or (count > 1) of the mean over layers. */
-static void attention_rows(Table *table, const char *name, const AttentionSums *sums,
-                           const ModelOptions *o, int first, int count)
+static void attention_rows(Table *table, const char *name, const char *protocol,
+                           const AttentionSums *sums, const ModelOptions *o, int first, int count)
 {
     for (int s = 0; s < SOURCE_COUNT && sums->samples > 0.0; s++) {
         bool alike;
@@ -51,13 +51,14 @@ static void attention_rows(Table *table, const char *name, const AttentionSums *
             table_number(table, attention_sums_deviation(sums, value));
             table_integer(table, (int64_t)sums->samples);
             table_integer(table, (int64_t)sums->queries);
+            table_text(table, protocol);
         }
     }
 }
 
-static void plot_attention(JsonText *script, int layers)
+static void plot_attention(const Report *report, ReportSection *section, int layers)
 {
-    plot_begin(script, "attention", COLUMN_WIDTH, PLOT_HEIGHT + 40);
+    JsonText *script = report_plot(report, section, COLUMN_WIDTH, PLOT_HEIGHT + 40);
     plot_line(script, "set ylabel \"attention weight in the bucket\"");
     plot_line(script, "set xlabel \"oldest first: six buckets each\"");
     plot_line(script, "set xrange [0.3:18.7]");
@@ -84,8 +85,9 @@ static void plot_attention(JsonText *script, int layers)
 
 void report_attention(Report *report, const Measures *measures)
 {
-    static const char *const columns[] = {"layer", "segment", "bucket",    "position", "first_slot",
-                                          "slots", "mean",    "deviation", "samples",  "queries"};
+    static const char *const columns[] = {"layer",      "segment", "bucket",  "position",
+                                          "first_slot", "slots",   "mean",    "deviation",
+                                          "samples",    "queries", "protocol"};
     ReportSection *section = report_section(report, "Attention");
     const ModelOptions *o = &measures->model->options;
     const AttentionSums *sums = measures->attention.sums;
@@ -104,13 +106,14 @@ void report_attention(Report *report, const Measures *measures)
              "says how many (row, window) pairs these are. The deviation is that over samples. "
              "The buckets of a layer add up to 1; where slots do not divide by six the first "
              "buckets have one more.");
-    table_create(&section->table, "attention", columns, 10);
+    table_create(&section->table, "attention", columns, 11);
     for (int l = 0; l < o->layers; l++) {
         snprintf(name, sizeof name, "%d", l);
-        attention_rows(&section->table, name, &sums[l], o, l, 1);
+        attention_rows(&section->table, name, report->protocol_name, &sums[l], o, l, 1);
     }
-    attention_rows(&section->table, "mean", &sums[o->layers], o, 0, o->layers);
-    plot_attention(&section->script, o->layers);
+    attention_rows(&section->table, "mean", report->protocol_name, &sums[o->layers], o, 0,
+                   o->layers);
+    plot_attention(report, section, o->layers);
 }
 
 /* --- compression ------------------------------------------------------------------------------- */
@@ -126,9 +129,10 @@ static const struct {
                                "its own for a layer"},
 };
 
-static void plot_compression(JsonText *script, const char *text, int layers)
+static void plot_compression(const Report *report, ReportSection *section, const char *text,
+                             int layers)
 {
-    plot_begin(script, "compression", COLUMN_WIDTH, PLOT_HEIGHT);
+    JsonText *script = report_plot(report, section, COLUMN_WIDTH, PLOT_HEIGHT);
     plot_line(script, "set xlabel \"layer (%s)\"", text);
     plot_line(script, "set ylabel \"compression loss (mean square)\"");
     plot_line(script, "set xrange [-0.5:%d.5]", layers - 1);
@@ -139,7 +143,8 @@ static void plot_compression(JsonText *script, const char *text, int layers)
 
 void report_compression(Report *report, const Measures *measures)
 {
-    static const char *const columns[] = {"layer", "compression_loss", "loss", "sum", "terms"};
+    static const char *const columns[] = {"layer", "compression_loss", "loss", "sum",
+                                          "terms", "protocol"};
     ReportSection *section = report_section(report, "Compression");
     const ModelOptions *o = &measures->model->options;
     CompressionLossKind kind = o->compression_loss;
@@ -157,7 +162,7 @@ void report_compression(Report *report, const Measures *measures)
              "The %s loss of each layer that compresses: the mean of squares over all windows of "
              "the split, as in training.",
              losses[kind].text);
-    table_create(&section->table, "compression", columns, 5);
+    table_create(&section->table, "compression", columns, 6);
     for (int l = 0; l < o->layers; l++) {
         const LossSum *sum = &measures->compression[l];
         if (sum->count == 0.0) continue;
@@ -166,6 +171,7 @@ void report_compression(Report *report, const Measures *measures)
         table_number(&section->table, sum->sum / sum->count);
         table_number(&section->table, sum->sum);
         table_integer(&section->table, (int64_t)sum->count);
+        table_text(&section->table, report->protocol_name);
     }
-    plot_compression(&section->script, losses[kind].text, o->layers);
+    plot_compression(report, section, losses[kind].text, o->layers);
 }

@@ -12,7 +12,7 @@
 #include "src/base/fatal.h"
 #include "src/base/log.h"
 #include "src/run/plot.h"
-#include "src/run/report.h"
+#include "src/run/report_measures.h"
 
 static const char *const keys[] = {"compressed_memory", "memory", "window"};
 
@@ -27,6 +27,10 @@ static Status parse_values(Sweep *sweep, const char *text, const char *at)
             PAL_FAIL(PAL_ERROR_USAGE,
                      "evaluate: --sweep %.100s: expected 1 to %d sizes like %s=256,512,1024", text,
                      MOST_SIZES, sweep->key);
+        for (int i = 0; i < sweep->count; i++)
+            if (sweep->values[i] == value)
+                PAL_FAIL(PAL_ERROR_USAGE, "evaluate: --sweep %.100s: %ld stands there twice", text,
+                         value);
         sweep->values[sweep->count++] = (int)value;
         at = end + 1;
     } while (*end == ',');
@@ -151,6 +155,7 @@ static void plot_sizes(JsonText *script, const Sweep *sweep)
 
 static void fill_table(Table *table, const Sweep *sweep)
 {
+    char sizes[3 * SIZES_TEXT];
     for (int i = 0; i < sweep->count; i++) {
         const EvaluationResult *result = &sweep->results[i];
         table_text(table, sweep->key);
@@ -164,21 +169,40 @@ static void fill_table(Table *table, const Sweep *sweep)
         table_text(table, evaluation_words_counted(result));
         table_number(table, evaluation_word_perplexity(result));
         table_number(table, result->seconds);
+        report_sizes_text(&sweep->options[i], sizes);
+        table_text(table, sizes);
     }
+}
+
+/* For summary.json: the objects of sweep_print_json, as a list. */
+static Status list_results(const Sweep *sweep, int64_t update, JsonText *list)
+{
+    for (int i = 0; i < sweep->count; i++) {
+        char *line = NULL;
+        PAL_TRY(evaluation_json(&sweep->results[i], update, sweep->key, sweep->values[i], &line));
+        json_append(list, i == 0 ? "[" : ",\n ");
+        json_append(list, line);
+        free(line);
+    }
+    json_append(list, "]");
+    return PAL_OK;
 }
 
 Status sweep_report(const Sweep *sweep, const Trained *trained, const char *data,
                     const char *folder)
 {
     static const char *const columns[] = {
-        "key",           "value", "temporal_range", "tokens",          "nats",   "nats_per_token",
-        "bits_per_byte", "words", "words_counted",  "word_perplexity", "seconds"};
+        "key",           "value", "temporal_range", "tokens",          "nats",    "nats_per_token",
+        "bits_per_byte", "words", "words_counted",  "word_perplexity", "seconds", "model"};
     static const char *const facts[] = {"what", "value"};
-    char words[80];
+    char words[80], update[32];
+    JsonText list = {0};
     Report report = {.title = "palimpsest: evaluation with several sizes"};
     evaluation_protocol_text(&sweep->results[0], report.protocol, sizeof report.protocol);
     table_create(&report.facts, "facts", facts, 2);
+    snprintf(update, sizeof update, "%lld", (long long)trained->update);
     const char *const texts[] = {"checkpoint",    trained->path,
+                                 "update",        update,
                                  "data file",     data,
                                  "split",         split_name(sweep->results[0].split),
                                  "words counted", evaluation_words_text(&sweep->results[0], words)};
@@ -188,11 +212,14 @@ Status sweep_report(const Sweep *sweep, const Trained *trained, const char *data
              "The same weights with other values of model.%s. The temporal range is the sum of "
              "memory and rate x compressed memory over the layers.",
              sweep->key);
-    table_create(&section->table, "sweep", columns, 11);
+    table_create(&section->table, "sweep", columns, 12);
     fill_table(&section->table, sweep);
     plot_sizes(&section->script, sweep);
-    Status status = report_write(&report, folder);
+    Status status = list_results(sweep, trained->update, &list);
+    report.summary = list.text;
+    if (status == PAL_OK) status = report_write(&report, folder);
     report_destroy(&report);
+    free(list.text);
     return status;
 }
 

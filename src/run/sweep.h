@@ -30,7 +30,7 @@ Status sweep_check(Sweep *sweep, const Trained *trained, const TextList *sets);
  * the table at the end. Errors: those of evaluation_run. */
 Status sweep_run(Sweep *sweep, Trained *trained, Evaluation *evaluation);
 
-/* Local. FOLDER/sweep.csv, its plot and report.html. Errors: those of report_write. */
+/* Local. FOLDER/sweep.csv, its plot, summary.json and report.html. Errors: those of report_write. */
 Status sweep_report(const Sweep *sweep, const Trained *trained, const char *data,
                     const char *folder);
 

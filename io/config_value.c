@@ -27,10 +27,14 @@ const char *config_key_expected(const ConfigKey *key, char text[256])
     };
     const char *format = formats[key->kind];
     const char *hole = strstr(format, "%s");
+    int used = 0;
+    if (key->kind == KEY_LIST) used = snprintf(text, 256, "up to %lld ", (long long)key->capacity);
+    size_t left = 256 - (size_t)used;
     if (hole == NULL)
-        snprintf(text, 256, "%s", format);
+        snprintf(text, left, "%s", format);
     else
-        snprintf(text, 256, "%.*s%s%s", (int)(hole - format), format, key->allowed, hole + 2);
+        snprintf(text + used, left, "%.*s%s%s", (int)(hole - format), format, key->allowed,
+                 hole + 2);
     return text;
 }
 

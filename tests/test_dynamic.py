@@ -175,6 +175,8 @@ def check_refused(test, start):
                 value)
     for rate in ("0", "-1", "nan", "2", "inf"):
         refused(test, start, 64, "is a learning rate", "--dynamic", "--dynamic-rate", rate)
+    refused(test, start, 70, "give a smaller rate than 1 ", "--dynamic", "--dynamic-rate", "1",
+            "--set", "train.weight_decay=100", "--set", "train.max_skips=2")
     refused(test, start, 78, "one stream", "--dynamic", "--dynamic-rows", "2", "--set",
             "data.reset_memory=never")
     refused(test, start, 78, "train.update_every = 1", "--dynamic", "--set",

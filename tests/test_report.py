@@ -458,6 +458,26 @@ def check_no_weights(test):
             test.data, "--sweep", "compressed_memory=0,4")
 
 
+def check_text_alone(test, run):
+    """Only a test split, with a name that is cut within UTF-8 characters, and one without tokens."""
+    for name, text in (("x" * 22 + "\u00fc" * 6, b"some text of a book " * 20), ("empty", b"")):
+        os.makedirs(f"{name}/test")
+        with open(f"{name}/test/{name}.txt", "wb") as file:
+            file.write(text)
+        test.program(1, "prepare", name, "--tokenizer-from", run.folder, "-o", "alone.h5")
+        arguments = ("evaluate", run.folder, "--data", "alone.h5", "--report", "alone")
+        if not text:
+            for more in ((), ("--dynamic",), ("--sweep", "memory=6", "--split", "test")):
+                refused(test, 65, "all its documents are empty", *arguments, *more)
+            continue
+        status, out = start(test, *arguments)
+        test.check(status == 0 and not complains(out), f"a test split alone: {out[-300:]}")
+        test.check(not os.path.exists("alone/frequency.csv"), "frequencies of no training split")
+        if GNUPLOT:
+            with open("alone/documents.svg", encoding="utf-8") as file:
+                test.check("x" * 22 + "\u00fc" * 2 in file.read(), "the picture of a UTF-8 name")
+
+
 def check_full_disk(test, run):
     """Disks of so many KiB: full with the first file, or with a later one."""
     for size in (4, 24):
@@ -477,8 +497,13 @@ def check_full_disk(test, run):
             test.check(status == 74 and "No space left on device" in out,
                        f"a disk of {size} KiB: status {status}: {out[-300:]}")
             left = os.listdir(disk)
-            test.check(not [name for name in left if name.endswith(".part")] and
-                       "report.html" not in left, f"left on a full disk: {left}")
+            test.check(not [name for name in left if name.endswith(".part")],
+                       f"left on a full disk: {left}")
+            with open(os.path.join(disk, "report.html"), encoding="utf-8") as file:
+                wanted = "report -->" if size == 4 else "was not written to its end"
+                test.check(wanted in file.read(), "an earlier report, or one that has begun")
+            subprocess.run(["mount", "-o", "remount,size=2m", disk], check=True)
+            evaluate(test, run, disk)
         finally:
             subprocess.run(["umount", disk], check=False)
 
@@ -520,6 +545,7 @@ def main():
     check_no_memory(test, run)
     check_refused(test, run)
     check_no_weights(test)
+    check_text_alone(test, run)
     check_full_disk(test, run)
     check_without_gnuplot(test, run)
     return test.finish()

@@ -250,10 +250,15 @@ def check_published(test):
     table = read(source).decode().split("pg19_test[] = {")[1].split("}")[0]
     ids = [int(number) for number in table.replace("\n", " ").split(",") if number.strip()]
     test.check(len(ids) == 100, f"{len(ids)} books")
-    write_books("pg19", {f"test/{book}": f"book {book} ".encode() * 20 for book in ids})
     write_books("pg19", {"train/5": b"a text " * 100})
-    test.program(1, "prepare", "pg19", "-o", "p.h5")
-    test.check(attribute("p.h5", "/test", "published_words") == 6966499, "PG-19's test books")
+    for words, count in ((6966499, 6966499), (6966499 * 102 // 100, None), (2000, None)):
+        each = words // len(ids)
+        write_books("pg19", {f"test/{book}": b"%d " % book * each for book in ids})
+        out = subprocess.run([test.binary, "prepare", "pg19", "-o", "p.h5"], check=False,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             timeout=runs.SECONDS).stdout.decode()
+        test.check(attribute("p.h5", "/test", "published_words") == count, f"{words} words: PG-19")
+        test.check(("some are cut off" in out) == (count is None), f"{words} words: {out}")
     test.check(attribute("p.h5", "/validation", "published_words") is None, "no validation books")
     os.rename(f"pg19/test/{ids[3]}.txt", "pg19/test/999999.txt")
     test.program(1, "prepare", "pg19", "-o", "p.h5")

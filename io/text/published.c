@@ -39,11 +39,14 @@ static const struct {
     [SPLIT_TEST] = {pg19_test, sizeof pg19_test / sizeof *pg19_test, 6966499},
 };
 
+static const double TOLERANCE = 0.01;
+
 /* Words and <eos> of WikiText-103's files; bytes of Enwik8's splits. */
 static const int64_t wikitext[SPLIT_COUNT] = {103227021, 217646, 245569};
 static const int64_t enwik8[SPLIT_COUNT] = {90000000, 5000000, 5000000};
 
-static bool is_pg19(const TextSource *source, Split split)
+/* By the names of its files. */
+static bool has_ids_of_pg19(const TextSource *source, Split split)
 {
     const int32_t *ids = pg19[split].ids;
     if (source->layout != LAYOUT_BOOKS || ids == NULL || source->count[split] != pg19[split].count)
@@ -53,6 +56,14 @@ static bool is_pg19(const TextSource *source, Split split)
         if (!integer_parse(source->documents[split][d].name, &id) || id != ids[d]) return false;
     }
     return true;
+}
+
+/* Its words are those between white space, but for the licence that was taken out of some copies; a
+ * copy that was cut off has fewer. */
+static bool is_pg19(const TextSource *source, Split split, const SplitCounts *counts)
+{
+    double published = (double)pg19[split].words, share = (double)counts->words / published;
+    return has_ids_of_pg19(source, split) && share > 1.0 - TOLERANCE && share < 1.0 + TOLERANCE;
 }
 
 static bool has_book(const TextSource *source, Split split, int32_t id)
@@ -86,7 +97,7 @@ static bool is_enwik8(const TextSource *source, const SplitCounts counts[SPLIT_C
 
 int64_t published_words(const TextSource *source, Split split, const SplitCounts *counts)
 {
-    if (is_pg19(source, split)) return pg19[split].words;
+    if (is_pg19(source, split, counts)) return pg19[split].words;
     return is_wikitext(source, split, counts) ? wikitext[split] : 0;
 }
 
@@ -94,7 +105,7 @@ const char *published_name(const TextSource *source, const SplitCounts counts[SP
 {
     if (is_enwik8(source, counts)) return "enwik8";
     for (int s = 0; s < SPLIT_COUNT; s++) {
-        if (is_pg19(source, (Split)s)) return "pg19";
+        if (is_pg19(source, (Split)s, &counts[s])) return "pg19";
         if (is_wikitext(source, (Split)s, &counts[s])) return "wikitext-103";
     }
     return "text";
@@ -112,6 +123,12 @@ void published_compare(const TextSource *source, const SplitCounts counts[SPLIT_
             log_warn("%s: has %lld words and line ends, WikiText-103's has %lld: word-level "
                      "perplexity will be by the words counted",
                      split, (long long)(counts[s].words + counts[s].lines), (long long)wikitext[s]);
+        else if (has_ids_of_pg19(source, (Split)s))
+            log_warn(
+                "%s: has PG-19's books with %lld words, by publication there are %lld: some are "
+                "cut off, or other editions; word-level perplexity will be by the words "
+                "counted",
+                split, (long long)counts[s].words, (long long)pg19[s].words);
         else if (is_part_of_pg19(source, (Split)s))
             log_warn(
                 "%s: has %lld books, which are not PG-19's %lld: word-level perplexity will be "

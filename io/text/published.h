@@ -18,8 +18,8 @@ typedef struct SplitCounts {
 const char *published_name(const TextSource *source, const SplitCounts counts[SPLIT_COUNT]);
 
 /* Local. The words that word-level perplexity of this split is divided by, by publication:
- * PG-19's for its 50 validation or 100 test books, WikiText-103's tokens for its whole files. 0: it
- * is not such a split, or has none. */
+ * PG-19's for its 50 validation or 100 test books where 1 % more or fewer have been counted,
+ * WikiText-103's tokens for its whole files. 0: it is not such a split, or has none. */
 int64_t published_words(const TextSource *source, Split split, const SplitCounts *counts);
 
 /* Local. Says where a data set that is known by its layout is not whole, and what is missing. */

@@ -61,8 +61,9 @@ static Status write_report(const EvaluateArguments *arguments, const Trained *tr
                            const EvaluationResult *result, const Measures *measures,
                            const char *data, const char *json)
 {
+    const EvaluationOrigin origin = trained_origin(trained, data, &measures->model->options);
     Report report = {.summary = json};
-    report_evaluation(&report, result, measures, trained->path, trained->update, data);
+    report_evaluation(&report, result, measures, &origin);
     Status status = report_write(&report, arguments->report);
     report_destroy(&report);
     return status;
@@ -75,7 +76,8 @@ static Status tell(const EvaluateArguments *arguments, const Trained *trained,
     const Group *world = &trained->session.grid->world;
     char *json = NULL;
     evaluation_print(result, data);
-    Status status = evaluation_json(result, trained->update, NULL, 0, &json);
+    const EvaluationOrigin origin = trained_origin(trained, data, &trained->session.config.model);
+    Status status = evaluation_json(result, &origin, NULL, 0, &json);
     if (status == PAL_OK && arguments->report != NULL && group_is_root(world))
         status = write_report(arguments, trained, result, measures, data, json);
     status = group_agree(world, status);
@@ -115,7 +117,8 @@ static Status evaluate_sizes(Trained *trained, const EvaluateArguments *argument
     if (status == PAL_OK && arguments->report != NULL && group_is_root(world))
         status = sweep_report(&sweep, trained, evaluation->path, arguments->report);
     status = group_agree(world, status);
-    if (status == PAL_OK && arguments->json) status = sweep_print_json(&sweep, trained);
+    if (status == PAL_OK && arguments->json)
+        status = sweep_print_json(&sweep, trained, evaluation->path);
     sweep_destroy(&sweep);
     return status;
 }

@@ -75,6 +75,7 @@ Status dynamic_create(DynamicEvaluation *d, Trained *trained, const char *path, 
     PAL_TRY(training_create(t, session, TEXT_ONCE, split));
     PAL_TRY(dataset_agree(t->feed.dataset, PAL_OK, &session->grid->world));
     PAL_TRY(trained_check_vocabulary(trained, t->feed.dataset, path));
+    PAL_TRY(evaluation_check_split(t->feed.dataset, split, path));
     collector_create(&d->collector, session->arena, &t->feed.dataset->splits[split],
                      (int64_t)t->place.rows * session->config.model.window);
     d->collector.quantity = "dynamic_nats";
@@ -96,6 +97,12 @@ static Status read_all(DynamicEvaluation *d)
         PAL_TRY(training_update(t, &report));
         if (d->has_measures) measures_after(&d->measures);
         if (report.verdict != STEP_GOOD) skipping_tell(t, &report);
+        if (bad_steps_too_many(&t->bad_steps))
+            PAL_FAIL(
+                PAL_ERROR_INTERNAL,
+                "dynamic evaluation: %d updates in a row had numbers that are not finite; give "
+                "a smaller rate than %g (--dynamic-rate)",
+                t->bad_steps.max_skips, d->protocol.rate);
         d->protocol.skipped += report.verdict != STEP_GOOD;
         d->protocol.updates += report.verdict == STEP_GOOD;
         progress_show(&progress, t->tokens);

@@ -201,11 +201,8 @@ Status evaluation_run(Evaluation *e, const char *losses, const char *label,
                       EvaluationResult *result)
 {
     const Group *world = &e->session->grid->world;
-    const DataSplit *split = evaluation_split(e);
     *result = (EvaluationResult){0};
-    if (split->documents == 0)
-        PAL_FAIL(PAL_ERROR_DATA, "%s: the %s split has no documents", e->path,
-                 split_name(e->split));
+    PAL_TRY(evaluation_check_split(e->dataset, e->split, e->path));
 
     double start = timer_seconds();
     Status status = group_agree(world, begin(e, losses != NULL));

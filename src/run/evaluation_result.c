@@ -17,6 +17,15 @@ static const struct {
     const char *tokenizer, *targets;
 } tokenizers[] = {{"bytes", "bytes"}, {"words", "words"}, {"sentencepiece", "subwords"}};
 
+Status evaluation_check_split(const Dataset *dataset, Split s, const char *path)
+{
+    const DataSplit *split = &dataset->splits[s];
+    if (split->tokens == 0)
+        PAL_FAIL(PAL_ERROR_DATA, "%s: the %s split has no %s", path, split_name(s),
+                 split->documents == 0 ? "documents" : "tokens; all its documents are empty");
+    return PAL_OK;
+}
+
 EvaluationResult evaluation_result(const Dataset *dataset, Split s, const double *document_nats)
 {
     const DataSplit *split = &dataset->splits[s];
@@ -126,13 +135,37 @@ void evaluation_report(Metrics *metrics, const EvaluationResult *result)
     metrics_number(metrics, "tokens_per_second", (double)result->tokens / result->seconds);
 }
 
-Status evaluation_json(const EvaluationResult *result, int64_t update, const char *key,
-                       int64_t value, char **line)
+/* "512", or one number a layer: "512,256,256". */
+static void list_sizes(const int *sizes, int layers, char text[SIZES_TEXT])
+{
+    bool alike = true;
+    for (int l = 1; l < layers; l++) alike = alike && sizes[l] == sizes[0];
+    int used = snprintf(text, SIZES_TEXT, "%d", sizes[0]);
+    for (int l = 1; l < layers && !alike && used < SIZES_TEXT; l++)
+        used += snprintf(text + used, (size_t)(SIZES_TEXT - used), ",%d", sizes[l]);
+}
+
+void evaluation_sizes_text(const ModelOptions *o, char text[3 * SIZES_TEXT])
+{
+    char memory[SIZES_TEXT], compressed[SIZES_TEXT];
+    list_sizes(o->memory, o->layers, memory);
+    list_sizes(o->compressed_memory, o->layers, compressed);
+    snprintf(text, (size_t)3 * SIZES_TEXT, "window %d, memory %s, compressed memory %s at rate %d",
+             o->window, memory, compressed, o->compression_rate);
+}
+
+Status evaluation_json(const EvaluationResult *result, const EvaluationOrigin *origin,
+                       const char *key, int64_t value, char **line)
 {
     Metrics *metrics = NULL;
+    char sizes[3 * SIZES_TEXT];
+    evaluation_sizes_text(origin->model, sizes);
     PAL_TRY(metrics_open(&metrics, NULL));
     metrics_begin(metrics, "evaluate");
-    metrics_integer(metrics, "update", update);
+    metrics_text(metrics, "checkpoint", origin->checkpoint);
+    metrics_integer(metrics, "update", origin->update);
+    metrics_text(metrics, "data", origin->data);
+    metrics_text(metrics, "model", sizes);
     if (key != NULL) metrics_integer(metrics, key, value);
     evaluation_report(metrics, result);
     Status status = metrics_end(metrics);

@@ -14,6 +14,7 @@
 #include "io/dataset.h"
 #include "io/metrics.h"
 #include "io/table.h"
+#include "src/tensor/model_options.h"
 
 /* How the text was trained on before it was predicted. */
 typedef struct DynamicProtocol {
@@ -34,6 +35,16 @@ typedef struct EvaluationResult {
     bool is_dynamic;
     DynamicProtocol dynamic;
 } EvaluationResult;
+
+/* What was evaluated, for people and scripts; all borrowed. */
+typedef struct EvaluationOrigin {
+    const char *checkpoint, *data, *trained_with; /* paths; the last one of the data of training */
+    int64_t update;
+    const ModelOptions *model; /* with the sizes of this evaluation */
+} EvaluationOrigin;
+
+/* Error (PAL_ERROR_DATA): the split has no token. path: of the data file. */
+Status evaluation_check_split(const Dataset *dataset, Split split, const char *path);
 
 /* From the nats (documents) of a whole split. */
 EvaluationResult evaluation_result(const Dataset *dataset, Split split,
@@ -56,10 +67,16 @@ const char *evaluation_protocol(const EvaluationResult *result);
 /* One sentence: how the numbers came about. */
 void evaluation_protocol_text(const EvaluationResult *result, char *text, size_t size);
 
+enum { SIZES_TEXT = 256 };
+
+/* "window 512, memory 512, compressed memory 512 at rate 3"; sizes that differ by layer as lists:
+ * "512,256,256". */
+void evaluation_sizes_text(const ModelOptions *options, char text[3 * SIZES_TEXT]);
+
 /* The JSON object of an evaluation, in one line. key: of a sweep, with the value of this one; NULL:
  * none. *line is the caller's to free. Error: no memory. */
-Status evaluation_json(const EvaluationResult *result, int64_t update, const char *key,
-                       int64_t value, char **line);
+Status evaluation_json(const EvaluationResult *result, const EvaluationOrigin *origin,
+                       const char *key, int64_t value, char **line);
 
 /* Adds the fields of an evaluation line: split, nats, tokens, bytes, words, loss, ... */
 void evaluation_report(Metrics *metrics, const EvaluationResult *result);

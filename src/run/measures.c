@@ -16,6 +16,7 @@ static Status read_counts(Measures *m, Arena *arena, Dataset *dataset)
     Status status = PAL_OK;
     if (counts != NULL && m->frequency.bucket_of != NULL) /* else arena_seal() says so */
         status = dataset_read_counts(dataset, counts, &found);
+    found = found && dataset->splits[SPLIT_TRAIN].tokens > 0; /* else all of them are 0 */
     PAL_TRY(group_agree(&m->grid->world, status));
     double missing = !found;
     group_max_double(&m->grid->world, &missing, 1);

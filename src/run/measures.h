@@ -22,7 +22,7 @@ typedef struct Measures {
     AttentionMeasure attention;
     LossSum *compression; /* (L) */
     Frequency frequency;
-    bool has_frequency;   /* the data file has counts */
+    bool has_frequency;   /* the data file has a training split, and its counts */
     bool has_compression; /* some layer has a compression loss of its own */
 } Measures;
 

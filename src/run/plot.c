@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,12 +13,16 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "io/whole_file.h"
 #include "src/base/log.h"
+#include "src/base/timer.h"
 
 extern char **environ;
+
+static const double MOST_SECONDS = 60.0; /* of gnuplot for a picture */
 
 void plot_begin(JsonText *script, const char *name, int width, int height)
 {
@@ -32,6 +37,7 @@ void plot_begin(JsonText *script, const char *name, int width, int height)
     json_append(script, "set output \"");
     json_append(script, name);
     json_append(script, ".svg\"\n"
+                        "set encoding utf8\n"
                         "set datafile separator \",\"\n"
                         "set border 3 linewidth 1\n"
                         "set tics nomirror out\n"
@@ -53,6 +59,25 @@ void plot_line(JsonText *script, const char *format, ...)
     json_append(script, "\n");
 }
 
+/* Where it does not end (a folder that hangs, a wrapper that asks) the numbers are there already. */
+static bool wait_for(pid_t child, int *status)
+{
+    const double start = timer_seconds();
+    const struct timespec pause = {.tv_nsec = 5000000};
+    for (;;) {
+        pid_t ended = waitpid(child, status, WNOHANG);
+        if (ended == child) return true;
+        if (ended < 0 && errno != EINTR) return false;
+        if (timer_seconds() - start > MOST_SECONDS) break;
+        (void)nanosleep(&pause, NULL);
+    }
+    (void)kill(child, SIGKILL);
+    while (waitpid(child, status, 0) < 0)
+        if (errno != EINTR) break;
+    errno = ETIMEDOUT;
+    return false;
+}
+
 /* Status of gnuplot, -1 where it could not be started: errno says why. */
 static int run_gnuplot(const char *folder, const char *file)
 {
@@ -70,8 +95,7 @@ static int run_gnuplot(const char *folder, const char *file)
     (void)posix_spawn_file_actions_destroy(&actions);
     errno = reason;
     if (reason != 0) return -1;
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR) return -1;
+    if (!wait_for(child, &status)) return -1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -97,7 +121,7 @@ static void tell_failure(Plotter *plotter, const char *file, int status, int rea
                  folder, folder, file);
     } else if (status < 0) {
         plotter->unavailable = true;
-        log_warn("gnuplot could not be started: %s; draw each picture with, e.g., cd %s && "
+        log_warn("gnuplot could not draw: %s; draw each picture with, e.g., cd %s && "
                  "gnuplot %s",
                  strerror(reason), folder, file);
     } else {

@@ -15,12 +15,13 @@
 #include "src/run/plot.h"
 
 #define MARK "<!-- palimpsest report -->"
+#define PAGE "report.html"
 
-/* All names that a report's folder may have; report.html comes last and says whose it is. */
+/* All names that a report's folder may have; report.html says whose it is. */
 static const char *const measures[] = {"documents", "frequency", "attention", "compression",
                                        "sweep"};
 static const char *const endings[] = {"csv", "gp", "svg"};
-static const char *const others[] = {"summary.json", "report.html"};
+static const char *const others[] = {"summary.json", PAGE};
 enum {
     MEASURES = sizeof measures / sizeof *measures,
     ENDINGS = sizeof endings / sizeof *endings,
@@ -53,7 +54,7 @@ static bool is_ours(const char *found)
 static bool has_mark(const char *folder)
 {
     char path[PATH_MAX], begin[sizeof MARK] = "";
-    snprintf(path, sizeof path, "%s/report.html", folder);
+    snprintf(path, sizeof path, "%s/" PAGE, folder);
     FILE *in = fopen(path, "rb");
     if (in == NULL) return false;
     size_t count = fread(begin, 1, sizeof MARK - 1, in);
@@ -213,34 +214,52 @@ static Status build(const Report *report, const char *folder, JsonText *html)
     return PAL_OK;
 }
 
+/* A report that is not finished is one, too: a start after a kill or a full disk may replace it. */
+static Status begin_page(const char *path)
+{
+    JsonText page = {0};
+    json_append(&page, MARK "\n<!DOCTYPE html>\n<title>palimpsest</title>\n"
+                            "<p>This report was not written to its end.</p>\n");
+    Status status = whole_file_write(path, &page);
+    free(page.text);
+    return status;
+}
+
 /* What an earlier report has left: of measures that this one may not have. */
 static void remove_earlier(const char *folder)
 {
     char path[PATH_MAX], name[64];
     for (int i = 0; i < NAMES; i++) {
+        if (strcmp(name_of(i, name), PAGE) == 0) continue;
         snprintf(path, sizeof path, "%s/%s", folder, name_of(i, name));
         (void)unlink(path);
     }
 }
 
+static Status write_summary(const Report *report, const char *folder)
+{
+    char path[PATH_MAX];
+    JsonText summary = {0};
+    if (report->summary == NULL) return PAL_OK;
+    json_append(&summary, report->summary);
+    json_append(&summary, "\n");
+    snprintf(path, sizeof path, "%s/summary.json", folder);
+    Status status = whole_file_write(path, &summary);
+    free(summary.text);
+    return status;
+}
+
 Status report_write(Report *report, const char *folder)
 {
     char path[PATH_MAX];
-    JsonText html = {.lost = report->facts.lost}, summary = {0};
+    JsonText html = {.lost = report->facts.lost};
+    snprintf(path, sizeof path, "%s/" PAGE, folder);
+    PAL_TRY(begin_page(path));
     remove_earlier(folder);
-    Status status = build(report, folder, &html);
-    if (status == PAL_OK && report->summary != NULL) {
-        json_append(&summary, report->summary);
-        json_append(&summary, "\n");
-        snprintf(path, sizeof path, "%s/summary.json", folder);
-        status = whole_file_write(path, &summary);
-    }
-    if (status == PAL_OK) {
-        snprintf(path, sizeof path, "%s/report.html", folder);
-        status = whole_file_write(path, &html);
-    }
+    Status status = write_summary(report, folder);
+    if (status == PAL_OK) status = build(report, folder, &html);
+    if (status == PAL_OK) status = whole_file_write(path, &html);
     if (status == PAL_OK) log_info("report: %s", path);
-    free(summary.text);
     free(html.text);
     return status;
 }

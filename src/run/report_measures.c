@@ -29,37 +29,19 @@ static void fact_number(Table *facts, const char *name, double value)
     table_number(facts, value);
 }
 
-/* "512", or one number a layer: "512,256,256". */
-static void list_sizes(const int *sizes, int layers, char text[SIZES_TEXT])
-{
-    bool alike = true;
-    for (int l = 1; l < layers; l++) alike = alike && sizes[l] == sizes[0];
-    int used = snprintf(text, SIZES_TEXT, "%d", sizes[0]);
-    for (int l = 1; l < layers && !alike && used < SIZES_TEXT; l++)
-        used += snprintf(text + used, (size_t)(SIZES_TEXT - used), ",%d", sizes[l]);
-}
-
-void report_sizes_text(const ModelOptions *o, char text[3 * SIZES_TEXT])
-{
-    char memory[SIZES_TEXT], compressed[SIZES_TEXT];
-    list_sizes(o->memory, o->layers, memory);
-    list_sizes(o->compressed_memory, o->layers, compressed);
-    snprintf(text, (size_t)3 * SIZES_TEXT, "window %d, memory %s, compressed memory %s at rate %d",
-             o->window, memory, compressed, o->compression_rate);
-}
-
-static void add_facts(Report *report, const EvaluationResult *result, const ModelOptions *options,
-                      const char *checkpoint, int64_t update, const char *data)
+static void add_facts(Report *report, const EvaluationResult *result,
+                      const EvaluationOrigin *origin)
 {
     static const char *const columns[] = {"what", "value"};
     Table *facts = &report->facts;
     char words[80], sizes[3 * SIZES_TEXT], name[64];
     const char *dynamic = result->is_dynamic ? "dynamic evaluation: " : "";
-    report_sizes_text(options, sizes);
+    evaluation_sizes_text(origin->model, sizes);
     table_create(facts, "facts", columns, 2);
-    fact_text(facts, "checkpoint", checkpoint);
-    fact_integer(facts, "update", update);
-    fact_text(facts, "data file", data);
+    fact_text(facts, "checkpoint", origin->checkpoint);
+    fact_integer(facts, "update", origin->update);
+    fact_text(facts, "trained with", origin->trained_with);
+    fact_text(facts, "data file", origin->data);
     fact_text(facts, "split", split_name(result->split));
     fact_text(facts, "model", sizes);
     fact_integer(facts, "tokens", result->tokens);
@@ -173,12 +155,13 @@ static void add_frequency(Report *report, const EvaluationResult *result, const 
     if (!measures->has_frequency) {
         snprintf(section->text, sizeof section->text,
                  "Not measured: the data file does not say how often each token occurs in the "
-                 "training split (/tokenizer/counts). It is of an earlier version; prepare the "
-                 "data again.");
+                 "training split: it has no training split, or is of an earlier version, without "
+                 "/tokenizer/counts. Prepare the text together with that of training.");
         return;
     }
     snprintf(section->text, sizeof section->text,
-             "Perplexity by how often the target occurs in the training split. Targets are %s. "
+             "Perplexity by how often the target occurs in the training split of the data file. "
+             "Targets are %s. "
              "Tokens and nats of the buckets add up to those of all.",
              targets);
     table_create(&section->table, "frequency", columns, 8);
@@ -192,14 +175,14 @@ static void add_frequency(Report *report, const EvaluationResult *result, const 
 }
 
 void report_evaluation(Report *report, const EvaluationResult *result, const Measures *measures,
-                       const char *checkpoint, int64_t update, const char *data)
+                       const EvaluationOrigin *origin)
 {
     report->title =
         result->is_dynamic ? "palimpsest: DYNAMIC EVALUATION" : "palimpsest: evaluation";
     evaluation_protocol_text(result, report->protocol, sizeof report->protocol);
     report->protocol_name = evaluation_protocol(result);
     report->plot_title = result->is_dynamic ? "dynamic evaluation" : NULL;
-    add_facts(report, result, &measures->model->options, checkpoint, update, data);
+    add_facts(report, result, origin);
     add_documents(report, result);
     add_frequency(report, result, measures);
     report_attention(report, measures);

@@ -12,7 +12,7 @@
 #include "src/base/fatal.h"
 #include "src/base/log.h"
 #include "src/run/plot.h"
-#include "src/run/report_measures.h"
+#include "src/run/report.h"
 
 static const char *const keys[] = {"compressed_memory", "memory", "window"};
 
@@ -118,12 +118,18 @@ Status sweep_run(Sweep *sweep, Trained *trained, Evaluation *evaluation)
     return PAL_OK;
 }
 
-Status sweep_print_json(const Sweep *sweep, const Trained *trained)
+static Status json_of(const Sweep *sweep, int i, const Trained *trained, const char *data,
+                      char **line)
+{
+    const EvaluationOrigin origin = trained_origin(trained, data, &sweep->options[i]);
+    return evaluation_json(&sweep->results[i], &origin, sweep->key, sweep->values[i], line);
+}
+
+Status sweep_print_json(const Sweep *sweep, const Trained *trained, const char *data)
 {
     for (int i = 0; i < sweep->count; i++) {
         char *line = NULL;
-        PAL_TRY(evaluation_json(&sweep->results[i], trained->update, sweep->key, sweep->values[i],
-                                &line));
+        PAL_TRY(json_of(sweep, i, trained, data, &line));
         log_info("%s", line);
         free(line);
     }
@@ -169,17 +175,18 @@ static void fill_table(Table *table, const Sweep *sweep)
         table_text(table, evaluation_words_counted(result));
         table_number(table, evaluation_word_perplexity(result));
         table_number(table, result->seconds);
-        report_sizes_text(&sweep->options[i], sizes);
+        evaluation_sizes_text(&sweep->options[i], sizes);
         table_text(table, sizes);
     }
 }
 
 /* For summary.json: the objects of sweep_print_json, as a list. */
-static Status list_results(const Sweep *sweep, int64_t update, JsonText *list)
+static Status list_results(const Sweep *sweep, const Trained *trained, const char *data,
+                           JsonText *list)
 {
     for (int i = 0; i < sweep->count; i++) {
         char *line = NULL;
-        PAL_TRY(evaluation_json(&sweep->results[i], update, sweep->key, sweep->values[i], &line));
+        PAL_TRY(json_of(sweep, i, trained, data, &line));
         json_append(list, i == 0 ? "[" : ",\n ");
         json_append(list, line);
         free(line);
@@ -203,6 +210,7 @@ Status sweep_report(const Sweep *sweep, const Trained *trained, const char *data
     snprintf(update, sizeof update, "%lld", (long long)trained->update);
     const char *const texts[] = {"checkpoint",    trained->path,
                                  "update",        update,
+                                 "trained with",  trained->trained_with,
                                  "data file",     data,
                                  "split",         split_name(sweep->results[0].split),
                                  "words counted", evaluation_words_text(&sweep->results[0], words)};
@@ -215,7 +223,7 @@ Status sweep_report(const Sweep *sweep, const Trained *trained, const char *data
     table_create(&section->table, "sweep", columns, 12);
     fill_table(&section->table, sweep);
     plot_sizes(&section->script, sweep);
-    Status status = list_results(sweep, trained->update, &list);
+    Status status = list_results(sweep, trained, data, &list);
     report.summary = list.text;
     if (status == PAL_OK) status = report_write(&report, folder);
     report_destroy(&report);

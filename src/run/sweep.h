@@ -35,7 +35,7 @@ Status sweep_report(const Sweep *sweep, const Trained *trained, const char *data
                     const char *folder);
 
 /* Local. A JSON object for each size, a line each. */
-Status sweep_print_json(const Sweep *sweep, const Trained *trained);
+Status sweep_print_json(const Sweep *sweep, const Trained *trained, const char *data);
 
 void sweep_destroy(Sweep *sweep);
 

@@ -107,7 +107,7 @@ static bool same_cutoffs(const ModelOptions *a, const ModelOptions *b)
 }
 
 /* Memory and window may differ from training; what the weights were trained to be may not. */
-static Status check_changes(const Trained *trained, const TextList *own)
+static Status check_changes(Trained *trained, const TextList *own)
 {
     Config stored;
     const ModelOptions *now = &trained->session.config.model, *then = &stored.model;
@@ -138,6 +138,9 @@ static Status check_changes(const Trained *trained, const TextList *own)
             log_warn("model.%s differs from what %s was trained with", changes[i].key,
                      trained->path);
     }
+    snprintf(trained->trained_with, sizeof trained->trained_with, "%s", stored.data.path);
+    if (trained->session.config.data.reset_memory != stored.data.reset_memory)
+        log_warn("data.reset_memory differs from what %s was trained with", trained->path);
     return trained_has_weights(trained->path, now, then);
 }
 
@@ -219,6 +222,15 @@ Status trained_check_vocabulary(const Trained *trained, const Dataset *dataset, 
              "of %d%s; prepare the text with the model's own: prepare --tokenizer-from %s",
              data, theirs->kind, theirs->vocabulary, trained->path, ours->kind, ours->vocabulary,
              differ ? "" : ", learned from another text", trained->path);
+}
+
+EvaluationOrigin trained_origin(const Trained *trained, const char *data, const ModelOptions *model)
+{
+    return (EvaluationOrigin){.checkpoint = trained->path,
+                              .data = data,
+                              .trained_with = trained->trained_with,
+                              .update = trained->update,
+                              .model = model};
 }
 
 Status trained_load(Trained *trained, const Parameters *parameters)

@@ -8,6 +8,7 @@
 
 #include "io/checkpoint.h"
 #include "io/dataset.h"
+#include "src/run/evaluation_result.h"
 #include "src/run/session.h"
 #include "src/tensor/parameters.h"
 
@@ -16,6 +17,7 @@ typedef struct Trained {
     Parameters parameters;
     Checkpoint *checkpoint;
     char path[PAL_PATH_SIZE];
+    char trained_with[PAL_PATH_SIZE]; /* the data file of training */
     int64_t update;
 } Trained;
 
@@ -28,6 +30,10 @@ typedef enum TrainedUse {
  * starts the session. On failure trained_close is still due. */
 Status trained_open(Trained *trained, Grid *grid, const char *path, const TextList *sets,
                     TrainedUse use);
+
+/* Local. What an evaluation of `data` with these sizes is of. */
+EvaluationOrigin trained_origin(const Trained *trained, const char *data,
+                                const ModelOptions *model);
 
 /* Local, the same on every rank. Error (PAL_ERROR_CONFIG), with the key and the layer: a model that
  * was saved as `then` does not have all weights that `now` wants. */

@@ -117,8 +117,8 @@ static Status evaluate_sizes(Trained *trained, const EvaluateArguments *argument
     if (status == PAL_OK && arguments->report != NULL && group_is_root(world))
         status = sweep_report(&sweep, trained, evaluation->path, arguments->report);
     status = group_agree(world, status);
-    if (status == PAL_OK && arguments->json)
-        status = sweep_print_json(&sweep, trained, evaluation->path);
+    Status told = arguments->json ? sweep_print_json(&sweep, trained, evaluation->path) : PAL_OK;
+    if (status == PAL_OK) status = told;
     sweep_destroy(&sweep);
     return status;
 }

@@ -110,6 +110,7 @@ Status sweep_run(Sweep *sweep, Trained *trained, Evaluation *evaluation)
     for (int i = 0; i < sweep->count; i++) {
         PAL_TRY(run_one(sweep, i, trained, evaluation));
         sweep->results[i].document_nats = NULL;
+        sweep->done = i + 1;
         log_info("%s = %d: %.4f nats/token, %.4f bits per byte", sweep->key, sweep->values[i],
                  sweep->results[i].nats / (double)sweep->results[i].tokens,
                  evaluation_bits_per_byte(&sweep->results[i]));
@@ -127,7 +128,7 @@ static Status json_of(const Sweep *sweep, int i, const Trained *trained, const c
 
 Status sweep_print_json(const Sweep *sweep, const Trained *trained, const char *data)
 {
-    for (int i = 0; i < sweep->count; i++) {
+    for (int i = 0; i < sweep->done; i++) {
         char *line = NULL;
         PAL_TRY(json_of(sweep, i, trained, data, &line));
         log_info("%s", line);

@@ -14,7 +14,7 @@ enum { MOST_SIZES = 64 };
 
 typedef struct Sweep {
     const char *key; /* "compressed_memory" */
-    int count;
+    int count, done; /* sizes; those that have a result */
     int values[MOST_SIZES];
     ModelOptions *options;     /* (count) */
     EvaluationResult *results; /* (count) without documents */
@@ -34,7 +34,7 @@ Status sweep_run(Sweep *sweep, Trained *trained, Evaluation *evaluation);
 Status sweep_report(const Sweep *sweep, const Trained *trained, const char *data,
                     const char *folder);
 
-/* Local. A JSON object for each size, a line each. */
+/* Local. A JSON object for each size that is done, a line each: also of a sweep that was stopped. */
 Status sweep_print_json(const Sweep *sweep, const Trained *trained, const char *data);
 
 void sweep_destroy(Sweep *sweep);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/run/training.h"
 
+#include <string.h>
+
 #include "mpi/collectives.h"
 #include "src/base/checked.h"
 #include "src/base/log.h"
@@ -66,6 +68,17 @@ static Status check_micro_batches(const Session *session)
     return PAL_OK;
 }
 
+/* Clusters want tokens that are numbered by falling frequency, which words are. */
+static void warn_of_clusters(const Config *config, const Dataset *dataset)
+{
+    const char *kind = dataset->tokenizer.kind;
+    if (model_clusters(&config->model) > 1 && strcmp(kind, "words") != 0)
+        log_warn(
+            "model.adaptive_cutoffs takes tokens for numbered by falling frequency, which those "
+            "of the tokenizer %s are not; words are",
+            kind);
+}
+
 Status training_check_input(Session *session, int64_t *data_checksum)
 {
     PAL_TRY(check_micro_batches(session));
@@ -76,6 +89,7 @@ Status training_check_input(Session *session, int64_t *data_checksum)
         status = config_set_vocabulary(&session->config, dataset->tokenizer.vocabulary);
         if (status == PAL_OK)
             status = create_order(session, dataset, TEXT_ENDLESS, SPLIT_TRAIN, &order);
+        if (status == PAL_OK) warn_of_clusters(&session->config, dataset);
         if (status == PAL_OK) status = dataset_checksum(dataset, data_checksum);
     }
     status = dataset_agree(dataset, status, &session->grid->world);
